@@ -1,0 +1,2 @@
+//! The program `palm`.
+fn main() {}

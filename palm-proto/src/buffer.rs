@@ -1,0 +1,100 @@
+//! What holds a message: the caller's choice, the same for every machine.
+
+use core::ops::Range;
+
+/// An owned run of bytes in which a machine keeps a message.
+///
+/// [`bytes::Bytes`](https://docs.rs/bytes) on hosts (with the `alloc` feature), [`heapless::Vec`] on a microcontroller.
+pub trait Buffer: AsRef<[u8]> + Sized {
+    /// Copies `bytes` into a new buffer; `None` if they do not fit.
+    fn copy_from(bytes: &[u8]) -> Option<Self>;
+}
+
+impl<const N: usize> Buffer for heapless::Vec<u8, N> {
+    fn copy_from(bytes: &[u8]) -> Option<Self> {
+        Self::from_slice(bytes).ok()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Buffer for bytes::Bytes {
+    fn copy_from(bytes: &[u8]) -> Option<Self> {
+        Some(Self::copy_from_slice(bytes))
+    }
+}
+
+/// A part of a buffer: what is left of a received frame once its header and our own fields are taken off.
+///
+/// Lengths are kept as `u32`; no machine takes a message of 4 GiB or more.
+#[derive(Clone, Debug)]
+pub struct Span<B> {
+    buffer: B,
+    start: u32,
+    end: u32,
+}
+
+impl<B: Buffer> Span<B> {
+    /// The whole of `buffer`, of which no more than the first 4 GiB less one byte can be seen.
+    pub fn whole(buffer: B) -> Self {
+        let end = u32::try_from(buffer.as_ref().len()).unwrap_or(u32::MAX);
+        Self { buffer, start: 0, end }
+    }
+
+    /// The bytes of `buffer` in `range`; `None` if it has no such bytes.
+    pub fn part(buffer: B, range: Range<usize>) -> Option<Self> {
+        if range.start > range.end || range.end > buffer.as_ref().len() {
+            return None;
+        }
+        let start = u32::try_from(range.start).ok()?;
+        let end = u32::try_from(range.end).ok()?;
+        Some(Self { buffer, start, end })
+    }
+
+    /// Copies `bytes`; `None` if they do not fit into a `B`.
+    pub fn copy_from(bytes: &[u8]) -> Option<Self> {
+        B::copy_from(bytes).map(Self::whole)
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        let whole = self.buffer.as_ref();
+        whole.get(self.start as usize..self.end as usize).unwrap_or(&[])
+    }
+
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Number of bytes that the buffer behind it occupies.
+    pub fn footprint(&self) -> usize {
+        self.buffer.as_ref().len()
+    }
+
+    /// Keeps the first `len` bytes, or all if there are fewer.
+    pub fn truncate(&mut self, len: usize) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.end = self.end.min(self.start.saturating_add(len));
+    }
+
+    /// The buffer and where in it the bytes are.
+    pub fn into_parts(self) -> (B, Range<usize>) {
+        (self.buffer, self.start as usize..self.end as usize)
+    }
+
+    /// The buffer and where in it the bytes are.
+    pub fn parts(&self) -> (&B, Range<usize>) {
+        (&self.buffer, self.start as usize..self.end as usize)
+    }
+}
+
+impl<B: Buffer> AsRef<[u8]> for Span<B> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}

@@ -1,0 +1,44 @@
+//! Which function of which server a message is for (`docs/spec.md`, section 1.3).
+
+/// A function's address at one stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionAddress<'a> {
+    /// The server's name, which servers, pipelines and sinks compare with their own.
+    pub server: &'a str,
+    /// The function's name, all that a worker looks at.
+    pub method: &'a str,
+}
+
+/// The address in `function` at `stage`: word number `stage` if it contains a space, else the whole, split at the first
+/// dot.
+///
+/// A method ends at a second dot, as in the Python components. `None` if there is no such word, or no dot in it.
+pub fn resolve(function: &str, stage: i64) -> Option<FunctionAddress<'_>> {
+    let word = if function.contains(' ') {
+        function.split_ascii_whitespace().nth(usize::try_from(stage).ok()?)?
+    } else {
+        function
+    };
+    let mut parts = word.split('.');
+    Some(FunctionAddress { server: parts.next()?, method: parts.next()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_word_of_the_stage() {
+        let address = |server, method| Some(FunctionAddress { server, method });
+        assert_eq!(resolve("s.f", 0), address("s", "f"));
+        assert_eq!(resolve("s.f", 7), address("s", "f"), "a single function serves every stage");
+        assert_eq!(resolve("a.f b.g", 1), address("b", "g"));
+        assert_eq!(resolve("a.f b.g", 2), None);
+        assert_eq!(resolve("a.f b.g", -1), None);
+        assert_eq!(resolve("a.f ", 0), address("a", "f"));
+        assert_eq!(resolve("f", 0), None);
+        assert_eq!(resolve("", 0), None);
+        assert_eq!(resolve("s.f.g", 0), address("s", "f"));
+        assert_eq!(resolve(".f", 0), address("", "f"));
+    }
+}

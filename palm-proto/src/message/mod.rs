@@ -1,0 +1,15 @@
+//! The one message of PALM: a checked view of its bytes, a writer, and our extension fields.
+//!
+//! A message on its way is never decoded and encoded again: it is looked at through [`MessageRef`], and what has to change
+//! is appended with [`MessageWriter`], since in protobuf the last occurrence of a field wins (`docs/spec.md`, section 1).
+
+mod extension;
+mod function;
+mod view;
+pub(crate) mod wire;
+mod writer;
+
+pub use extension::{Extension, Status, TaskId, field};
+pub use function::{FunctionAddress, resolve};
+pub use view::{MessageRef, ParseError, ParseErrorKind};
+pub use writer::{MessageWriter, NoRoom, Sink, SliceSink};
