@@ -10,6 +10,7 @@ extern crate std;
 pub mod buffer;
 pub mod message;
 pub mod time;
+pub mod zmtp;
 
 pub use buffer::{Buffer, Span};
 pub use message::{MessageRef, MessageWriter, Status, TaskId};
