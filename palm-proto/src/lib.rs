@@ -15,6 +15,7 @@ pub mod random;
 pub mod storage;
 pub mod time;
 pub mod uuid;
+pub mod zmtp;
 
 pub use buffer::{Buffer, Span};
 #[cfg(feature = "alloc")]
