@@ -9,7 +9,9 @@ extern crate std;
 
 pub mod buffer;
 pub mod cache;
+pub mod collections;
 pub mod hash;
+pub mod master;
 pub mod message;
 pub mod random;
 pub mod storage;
@@ -22,6 +24,7 @@ pub use buffer::{Buffer, Span};
 pub use cache::HeapCache;
 pub use cache::{Cache, CacheLimits, CacheOutcome, CacheRefused, CacheReply, FixedCache};
 pub use hash::KeyedHash;
+pub use master::{Master, MasterConfig};
 pub use message::{MessageRef, MessageWriter, Status, TaskId};
 pub use random::{Random, Seed};
 pub use storage::Slots;
