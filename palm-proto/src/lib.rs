@@ -10,6 +10,7 @@ extern crate std;
 pub mod buffer;
 pub mod cache;
 pub mod collections;
+pub mod endpoint;
 pub mod hash;
 pub mod master;
 pub mod message;
