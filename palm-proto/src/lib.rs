@@ -9,7 +9,9 @@ extern crate std;
 
 pub mod buffer;
 pub mod message;
+pub mod slots;
 pub mod time;
+pub mod worker;
 
 pub use buffer::{Buffer, Span};
 pub use message::{MessageRef, MessageWriter, Status, TaskId};
