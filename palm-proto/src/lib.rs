@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod buffer;
+pub mod client;
 pub mod message;
 pub mod slots;
 pub mod time;
