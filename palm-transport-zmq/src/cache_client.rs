@@ -79,9 +79,7 @@ impl CacheClient {
         let exchange = self.exchange(message.freeze());
         match tokio::time::timeout(self.inner.timeout, exchange).await {
             Ok(answer) => answer,
-            Err(_) => {
-                Err(CacheError::TimedOut { address: self.inner.address.clone(), after: self.inner.timeout })
-            }
+            Err(_) => Err(CacheError::TimedOut { address: self.inner.address.clone(), after: self.inner.timeout }),
         }
     }
 
@@ -91,13 +89,14 @@ impl CacheClient {
         let failed = |source| CacheError::Connection { address: self.inner.address.clone(), source };
         let mut place = self.inner.socket.lock().await;
         // A connection that was good for the last request may have died since; that shows only when it is used.
-        if let Some(kept) = place.take() {
-            if let Ok((socket, answer)) = round_trip(kept, request.clone()).await {
-                *place = Some(socket);
-                return Ok(answer);
-            }
+        if let Some(kept) = place.take()
+            && let Ok((socket, answer)) = round_trip(kept, request.clone()).await
+        {
+            *place = Some(socket);
+            return Ok(answer);
         }
-        let (socket, _) = socket::connect::<ReqSocket>(&self.inner.address, self.inner.timeout).await.map_err(failed)?;
+        let (socket, _) =
+            socket::connect::<ReqSocket>(&self.inner.address, self.inner.timeout).await.map_err(failed)?;
         let (socket, answer) = round_trip(socket, request).await.map_err(failed)?;
         *place = Some(socket);
         Ok(answer)

@@ -79,12 +79,13 @@ pub struct Place<B>(Kind<B>);
 enum Kind<B> {
     Message(Message<B>),
     /// One of several results of a message, but for the last.
-    Partial(u64, Reply<B>),
+    Partial(u64, Instant, Reply<B>),
 }
 
 #[derive(Debug)]
 struct Message<B> {
     sequence: u64,
+    submitted: Instant,
     message: B,
     state: State,
     due: Option<Instant>,
@@ -125,6 +126,8 @@ pub struct Outcome<B> {
     pub last: bool,
     /// How often the message was sent again.
     pub retries: u32,
+    /// When the message was submitted.
+    pub submitted: Instant,
     /// The result, or what went wrong.
     pub result: Result<Reply<B>, Failure<B>>,
 }
@@ -240,6 +243,7 @@ impl<B: Buffer, S: AsRef<[Slot<Place<B>>]> + AsMut<[Slot<Place<B>>]>> Job<B, S> 
         let chain = self.places.slot(bucket).map_or(NIL, |slot| slot.bucket);
         let entry = Message {
             sequence,
+            submitted: now,
             message,
             state: State::Unsent,
             due: self.due(now),
@@ -319,13 +323,13 @@ impl<B: Buffer, S: AsRef<[Slot<Place<B>>]> + AsMut<[Slot<Place<B>>]>> Job<B, S> 
         }
         message.received += 1;
         let last = message.received >= results;
-        let sequence = message.sequence;
+        let (sequence, submitted) = (message.sequence, message.submitted);
         self.counters.results += 1;
         if last {
             return self.on_end(index, Ok(reply));
         }
         // A message has room for `results` places, of which the last result takes the message's own.
-        let Ok(partial) = self.places.insert(Place(Kind::Partial(sequence, reply))) else { return };
+        let Ok(partial) = self.places.insert(Place(Kind::Partial(sequence, submitted, reply))) else { return };
         if self.config.ordered {
             self.hold(index, partial.index);
             self.release();
@@ -386,12 +390,20 @@ impl<B: Buffer, S: AsRef<[Slot<Place<B>>]> + AsMut<[Slot<Place<B>>]>> Job<B, S> 
             self.unchain(sequence, index);
         }
         match self.places.remove(index)?.0 {
-            Kind::Partial(sequence, reply) => Some(Outcome { sequence, last: false, retries: 0, result: Ok(reply) }),
+            Kind::Partial(sequence, submitted, reply) => {
+                Some(Outcome { sequence, last: false, retries: 0, submitted, result: Ok(reply) })
+            }
             Kind::Message(message) => {
                 self.pending -= 1;
-                Some(Outcome { sequence: message.sequence, last: true, retries: message.retries, result: message.end? })
+                let Message { sequence, submitted, retries, end, .. } = message;
+                Some(Outcome { sequence, last: true, retries, submitted, result: end? })
             }
         }
+    }
+
+    /// How many more messages may be submitted.
+    pub fn room(&self) -> usize {
+        (self.window - self.pending) as usize
     }
 
     /// Number of messages under way: submitted, and their last outcome not taken.
@@ -402,6 +414,11 @@ impl<B: Buffer, S: AsRef<[Slot<Place<B>>]> + AsMut<[Slot<Place<B>>]>> Job<B, S> 
     /// Number of messages sent and not answered.
     pub fn unanswered(&self) -> usize {
         self.sent.len() as usize
+    }
+
+    /// Number of the message that has been unanswered longest since it was last sent.
+    pub fn oldest_unanswered(&self) -> Option<u64> {
+        self.message(self.places.front(&self.sent)?).map(|message| message.sequence)
     }
 
     /// Counts since the job began.

@@ -193,7 +193,8 @@ impl<B: Buffer, S: AsRef<[Slot<Task<B>>]> + AsMut<[Slot<Task<B>>]>> Worker<B, S>
             let index = self.slots.pop_front(&mut self.queued)?;
             let task = self.slots.get_mut(index)?;
             if task.expires.is_some_and(|at| at <= now) {
-                task.state = State::Refused(Status::DeadlineExceeded, "the deadline passed before a worker could begin");
+                task.state =
+                    State::Refused(Status::DeadlineExceeded, "the deadline passed before a worker could begin");
                 self.counters.expired += 1;
                 self.slots.push_back(&mut self.answered, index);
                 continue;

@@ -277,7 +277,11 @@ impl Runner {
 
     fn report(&self, flushed: bool) -> Report {
         let left = self.machine.held() + self.outbox.len();
-        Report { counters: *self.machine.counters(), left, flushed: flushed || left == 0 && self.machine.counters().results == 0 }
+        Report {
+            counters: *self.machine.counters(),
+            left,
+            flushed: flushed || left == 0 && self.machine.counters().results == 0,
+        }
     }
 }
 
