@@ -9,7 +9,7 @@ mod table;
 
 pub(crate) use index::Index;
 pub use index::Place;
-pub(crate) use list::{Link, List, Linked};
+pub(crate) use list::{Link, Linked, List};
 pub(crate) use slab::Slab;
 pub use slab::Slot;
 #[cfg(feature = "alloc")]

@@ -62,6 +62,6 @@ pub use finished::Finished;
 pub use machine::{Master, NameTooLong, NotTaken, Refusal};
 pub use output::{Assignment, Outcome, Tags};
 pub use results::{Delivery, SubscribeError, Subscriber, SubscriberId, Subscription, Topic};
+pub use storage::{FixedStorage, MasterStorage, Tables};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapStorage, TableSizes};
-pub use storage::{FixedStorage, MasterStorage, Tables};

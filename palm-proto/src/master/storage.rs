@@ -49,7 +49,9 @@ pub struct FixedStorage<B, const TASKS: usize, const PEERS: usize> {
     buffer: core::marker::PhantomData<B>,
 }
 
-impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> MasterStorage for FixedStorage<B, TASKS, PEERS> {
+impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> MasterStorage
+    for FixedStorage<B, TASKS, PEERS>
+{
     type Buffer = B;
     type Tasks = heapless::Vec<Slot<Task<B>>, TASKS>;
     type Workers = heapless::Vec<Slot<Worker>, PEERS>;

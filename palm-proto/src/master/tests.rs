@@ -102,7 +102,9 @@ fn a_message_that_kills_its_workers_is_a_dead_letter_and_its_neighbours_are_not(
     let mut expected = done(&["b", "c"]);
     expected.insert(0, ("0".to_string(), Status::DeadLetter));
     assert_eq!(results(&mut master, NOW, home), expected);
-    assert!(core::iter::from_fn(|| master.poll_event()).any(|event| matches!(event, Event::DeadLetter { attempts: 3, .. })));
+    assert!(
+        core::iter::from_fn(|| master.poll_event()).any(|event| matches!(event, Event::DeadLetter { attempts: 3, .. }))
+    );
 }
 
 #[test]
