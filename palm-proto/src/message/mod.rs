@@ -5,11 +5,13 @@
 
 mod extension;
 mod function;
+mod raw;
 mod view;
 pub(crate) mod wire;
 mod writer;
 
 pub use extension::{Extension, Status, TaskId, field};
 pub use function::{FunctionAddress, resolve};
+pub use raw::RawMessage;
 pub use view::{MessageRef, ParseError, ParseErrorKind};
 pub use writer::{MessageWriter, NoRoom, Sink, SliceSink};

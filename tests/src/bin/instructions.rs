@@ -115,7 +115,7 @@ fn message(topic: &str, cache: &str, payload: &[u8]) -> Bytes {
 /// The work that is counted, a function a line of the table. What it allocates nothing for, it is given.
 mod counted {
     use palm_proto::master::SenderId;
-    use palm_proto::{CacheOutcome, MessageRef};
+    use palm_proto::{CacheOutcome, RawMessage};
 
     use super::*;
 
@@ -173,7 +173,7 @@ mod counted {
 
     #[inline(never)]
     pub(crate) fn parse_message(bytes: &[u8]) -> usize {
-        MessageRef::parse(bytes).map_or(0, |message| message.payload.len() + message.client.len())
+        RawMessage::parse(bytes).map_or(0, |message| message.payload().len() + message.client().len())
     }
 
     #[inline(never)]
