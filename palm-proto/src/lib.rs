@@ -9,14 +9,18 @@ extern crate std;
 
 pub mod buffer;
 pub mod cache;
+pub mod client;
 pub mod collections;
+pub mod endpoint;
 pub mod hash;
 pub mod master;
 pub mod message;
 pub mod random;
+pub mod slots;
 pub mod storage;
 pub mod time;
 pub mod uuid;
+pub mod worker;
 pub mod zmtp;
 
 pub use buffer::{Buffer, Span};

@@ -174,7 +174,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             tasks: List::new(),
             next_unsent: NONE,
             bytes: 0,
-            window: Window::new(self.fixed_window, &self.limits),
+            window: Window::new(self.fixed_window, jobs, &self.limits),
             head_since: Instant::ZERO,
             suspended: false,
             draining: false,

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::hash::KeyedHash;
-use crate::message::{MessageRef, RawMessage, Status};
+use crate::message::{MessageRef, RawMessage, Status, TaskId};
 use crate::random::{Random, Seed};
 use crate::time::Instant;
 
@@ -188,6 +188,14 @@ impl<S: MasterStorage> Master<S> {
         let assignment = self.dispatcher.send_next(index, &mut self.random)?;
         self.counters.dispatched += 1;
         Some(assignment)
+    }
+
+    /// The message of a task that is with a worker.
+    pub fn leased(&self, task: TaskId) -> Option<&Span<S::Buffer>> {
+        match self.dispatcher.locate(task) {
+            Whereabouts::Live(index) => Some(&self.dispatcher.tasks[index].message),
+            Whereabouts::Gone => None,
+        }
     }
 
     /// Whether there is a message to send to a worker.
@@ -383,6 +391,11 @@ impl<S: MasterStorage> Master<S> {
     /// What it has done.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Bytes that it holds, as counted against [`MasterConfig::memory`].
+    pub fn memory(&self) -> u64 {
+        self.accounts.used()
     }
 
     /// What it holds.

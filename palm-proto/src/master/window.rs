@@ -21,6 +21,8 @@ const PACE_UNIT: u64 = 256;
 pub(super) struct Window {
     size: u32,
     fixed: bool,
+    /// Messages that the worker works on at the same time: it is always given so many.
+    jobs: u32,
     max: u32,
     horizon: u64,
     round_trip: u64,
@@ -36,11 +38,14 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(fixed: Option<u32>, limits: &WindowLimits) -> Self {
+    /// The window of a worker that works on `jobs` messages at the same time.
+    pub(super) fn new(fixed: Option<u32>, jobs: u32, limits: &WindowLimits) -> Self {
+        let jobs = jobs.max(1);
         Self {
-            size: fixed.unwrap_or(1).max(1),
+            size: fixed.unwrap_or(jobs).max(1),
             fixed: fixed.is_some(),
-            max: limits.messages.max(1),
+            jobs,
+            max: limits.messages.max(jobs),
             horizon: limits.horizon.as_micros() as u64,
             round_trip: 0,
             pace: 0,
@@ -102,15 +107,15 @@ impl Window {
             return;
         }
         let mut pace = (self.busy_micros * PACE_UNIT / self.answers).max(1);
-        if self.size == 1 {
+        if self.size == self.jobs {
             // Nothing was on the way while it worked: the way counts as its own.
-            pace = pace.saturating_sub(self.round_trip * PACE_UNIT).max(1);
+            pace = pace.saturating_sub(self.round_trip * PACE_UNIT / u64::from(self.jobs)).max(1);
         }
         self.pace = if self.pace == 0 { pace } else { (self.pace * 3 + pace) / 4 };
         let ahead = (self.horizon + self.round_trip) * PACE_UNIT / self.pace.max(1);
         // A window grows by doubling, so that one odd sample does not hand a worker hundreds of messages.
         let most = u64::from(self.size) * 2;
-        self.size = (1 + ahead).min(most).clamp(1, u64::from(self.max)) as u32;
+        self.size = (u64::from(self.jobs) + ahead).min(most).clamp(u64::from(self.jobs), u64::from(self.max)) as u32;
         self.busy_micros = 0;
         self.answers = 0;
     }
@@ -122,7 +127,7 @@ mod tests {
 
     /// A worker that takes `service` microseconds a message, at the end of a way of `way` microseconds each direction.
     fn settled(service: u64, way: u64, told: bool) -> u32 {
-        let mut window = Window::new(None, &WindowLimits::default());
+        let mut window = Window::new(None, 1, &WindowLimits::default());
         if told {
             window.set_round_trip(Duration::from_micros(2 * way));
         }
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_fixed_window_stays() {
-        let mut window = Window::new(Some(7), &WindowLimits::default());
+        let mut window = Window::new(Some(7), 1, &WindowLimits::default());
         for at in 1..1_000 {
             window.on_answer(Instant::from_micros(at));
         }

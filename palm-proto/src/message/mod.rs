@@ -4,6 +4,7 @@
 //! is appended with [`MessageWriter`], since in protobuf the last occurrence of a field wins (`docs/spec.md`, section 1).
 
 mod extension;
+mod fields;
 mod function;
 mod raw;
 mod view;
@@ -11,6 +12,7 @@ pub(crate) mod wire;
 mod writer;
 
 pub use extension::{Extension, Status, TaskId, field};
+pub use fields::{RawField, RawFields};
 pub use function::{FunctionAddress, resolve};
 pub use raw::RawMessage;
 pub use view::{MessageRef, ParseError, ParseErrorKind};
