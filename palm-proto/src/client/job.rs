@@ -744,9 +744,8 @@ mod tests {
     #[test]
     fn a_failed_function_is_not_called_again() {
         let mut job = job(Config { retry: Retry::times(9), ..Config::default() });
-        for (sequence, status) in [Status::Failed, Status::NoSuchFunction, Status::WrongServer, Status::DeadLetter]
-            .into_iter()
-            .enumerate()
+        for (sequence, status) in
+            [Status::Failed, Status::NoSuchFunction, Status::WrongServer, Status::DeadLetter].into_iter().enumerate()
         {
             let sequence = sequence as u64;
             submit(&mut job, at(0), &[sequence]);

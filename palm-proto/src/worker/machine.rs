@@ -399,7 +399,10 @@ mod tests {
         let first = worker.poll_call(Instant::ZERO).unwrap();
         let second = worker.poll_call(Instant::ZERO).unwrap();
         assert_eq!(worker.poll_call(Instant::ZERO), None);
-        assert_eq!((worker.call(first).unwrap().method, worker.call(second).unwrap().message.payload), ("f", &b"2"[..]));
+        assert_eq!(
+            (worker.call(first).unwrap().method, worker.call(second).unwrap().message.payload),
+            ("f", &b"2"[..])
+        );
         echo(&mut worker, second);
         assert!(!worker.has_room(), "a result that has not been taken keeps its place");
         assert_eq!(results(&mut worker), [(Status::Done, b"2".to_vec())]);
