@@ -1,0 +1,84 @@
+//! The commands, one a file: the flags, and what becomes of them.
+
+pub(crate) mod bench;
+pub(crate) mod cache;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod launch;
+pub(crate) mod lifeline;
+pub(crate) mod man;
+pub(crate) mod master;
+pub(crate) mod worker;
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::Outcome;
+use crate::args::{Cli, Command, Global};
+use crate::logging::{self, Target};
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// What kept it from being done.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    let global = cli.global;
+    match cli.command {
+        Command::Master(args) => master::run(&global, args),
+        Command::Worker(args) => worker::run(&global, args),
+        Command::Launch(args) => launch::run(&global, args),
+        Command::Cache(args) => cache::run(&global, args),
+        Command::Demo(args) => demo::run(&global, args),
+        Command::Bench(args) => bench::run(&global, args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Lifeline(args) => lifeline::run(args),
+    }
+}
+
+impl Global {
+    /// Starts the log of a component, which a runner reads from standard output.
+    fn log_component(&self, name: &str) {
+        logging::start(self.log_format, &self.log_level, name, Target::Stdout);
+    }
+
+    /// Starts the log of a command whose standard output is for data.
+    fn log_aside(&self, name: &str) {
+        logging::start(self.log_format, &self.log_level, name, Target::Stderr);
+    }
+}
+
+/// Runs `work` on a runtime of one thread, which is the fastest for sockets (one loop, no hand-over between threads).
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")?;
+    let result = runtime.block_on(work);
+    // A thread that waits for standard input, or for a pipe nobody reads, is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+/// The signals that ask a component to stop.
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    /// From now on, the signals no longer end the process by themselves.
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one and says which it was.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Results of a job: to standard output, or into a folder.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use serde_json::{Map, Value};
+
+use super::latency::Latencies;
+use crate::launch::Label;
+use crate::launch::ledger::Arrived;
+
+/// What results look like on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Style {
+    /// The bytes, with nothing between one result and the next
+    Raw,
+    /// The bytes, and a line break after each result
+    Lines,
+    /// An object a line: sequence, input, status, latency in milliseconds, and payload (payload_base64 if it is no text)
+    Json,
+    /// Nothing
+    None,
+}
+
+/// One result, or the failure in its place.
+pub(crate) struct Record<'a> {
+    /// The message's number in the job, from 0.
+    pub(crate) sequence: u64,
+    /// What the ledger knows.
+    pub(crate) arrived: &'a Arrived,
+    /// Payload, or status and text.
+    pub(crate) result: Result<&'a [u8], (&'a str, &'a str)>,
+}
+
+impl Style {
+    /// Appends the record to what is to be printed. Only JSON has a place for failures.
+    pub(crate) fn append(self, out: &mut Vec<u8>, record: &Record<'_>) {
+        match (self, record.result) {
+            (Self::Raw, Ok(payload)) => out.extend_from_slice(payload),
+            (Self::Lines, Ok(payload)) => {
+                out.extend_from_slice(payload);
+                out.push(b'\n');
+            }
+            (Self::Json, result) => {
+                out.extend_from_slice(json(record, result).to_string().as_bytes());
+                out.push(b'\n');
+            }
+            (Self::Raw | Self::Lines | Self::None, _) => {}
+        }
+    }
+}
+
+fn json(record: &Record<'_>, result: Result<&[u8], (&str, &str)>) -> Value {
+    let mut object = Map::new();
+    object.insert("sequence".to_owned(), record.sequence.into());
+    object.insert("input".to_owned(), record.arrived.label.to_string().into());
+    object.insert("result".to_owned(), record.arrived.index.into());
+    let (status, error) = result.err().unwrap_or(("done", ""));
+    object.insert("status".to_owned(), status.into());
+    let micros = record.arrived.latency.as_micros();
+    #[expect(clippy::cast_precision_loss, reason = "a time in milliseconds, to the microsecond")]
+    let millis = micros as f64 / 1e3;
+    object.insert("latency_ms".to_owned(), millis.into());
+    match result.map(|payload| (payload, std::str::from_utf8(payload))) {
+        Ok((_, Ok(text))) => object.insert("payload".to_owned(), text.into()),
+        Ok((bytes, Err(_))) => {
+            let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+            object.insert("payload_base64".to_owned(), text.into())
+        }
+        Err(_) => object.insert("error".to_owned(), error.into()),
+    };
+    Value::Object(object)
+}
+
+/// A folder with one file for each result.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Names that several inputs have.
+    ambiguous: BTreeSet<PathBuf>,
+    /// Whether a message has several results.
+    several: bool,
+}
+
+impl Folder {
+    /// Makes the folder, if it is not there. Results are named after the files in `inputs` they are results of.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn create(path: &Path, inputs: &[PathBuf], several: bool) -> anyhow::Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        let (mut seen, mut ambiguous) = (BTreeSet::new(), BTreeSet::new());
+        for name in inputs.iter().filter_map(|input| input.file_name()) {
+            if !seen.insert(name) {
+                ambiguous.insert(PathBuf::from(name));
+            }
+        }
+        Ok(Self { path: path.to_owned(), ambiguous, several })
+    }
+
+    /// Writes one result; a reader of the folder sees it whole or not at all. Failures leave no file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn write(&self, record: &Record<'_>) -> anyhow::Result<()> {
+        let Ok(payload) = record.result else { return Ok(()) };
+        let mut name = self.stem(record.sequence, &record.arrived.label);
+        if self.several {
+            name.push(format!(".{}", record.arrived.index + 1));
+        }
+        let path = self.path.join(&name);
+        let mut partial = std::ffi::OsString::from(".");
+        partial.push(&name);
+        partial.push(".part");
+        let partial = self.path.join(partial);
+        fs::write(&partial, payload)
+            .and_then(|()| fs::rename(&partial, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn stem(&self, sequence: u64, label: &Label) -> std::ffi::OsString {
+        let number = format!("{sequence:06}");
+        match label {
+            Label::File(input) => match input.file_name() {
+                Some(name) if self.ambiguous.contains(Path::new(name)) => {
+                    [OsStr::new(&number), OsStr::new("-"), name].into_iter().collect()
+                }
+                Some(name) => name.to_owned(),
+                None => number.into(),
+            },
+            Label::Line(_) | Label::Message(_) => number.into(),
+        }
+    }
+}
+
+/// The latencies of a run, as the JSON of `palm bench` has them.
+pub(crate) fn latencies_json(latencies: &Latencies) -> Map<String, Value> {
+    let micros = |time: std::time::Duration| Value::from(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    [
+        ("p50_us", latencies.quantile(0.5)),
+        ("p90_us", latencies.quantile(0.9)),
+        ("p99_us", latencies.quantile(0.99)),
+        ("max_us", latencies.max()),
+    ]
+    .into_iter()
+    .map(|(name, time)| (name.to_owned(), micros(time)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn arrived(label: Label, index: u32) -> Arrived {
+        Arrived { label, latency: Duration::from_micros(1500), index }
+    }
+
+    fn printed(style: Style, result: Result<&[u8], (&str, &str)>) -> String {
+        let mut out = Vec::new();
+        style.append(&mut out, &Record { sequence: 3, arrived: &arrived(Label::Line(4), 0), result });
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn styles() {
+        assert_eq!(printed(Style::Raw, Ok(b"ab")), "ab");
+        assert_eq!(printed(Style::Lines, Ok(b"ab")), "ab\n");
+        assert_eq!(printed(Style::Lines, Err(("failed", "x"))), "");
+        assert_eq!(printed(Style::None, Ok(b"ab")), "");
+        let read = |line: String| serde_json::from_str::<Value>(&line).unwrap();
+        let base = serde_json::json!({"sequence": 3, "input": "line 4", "result": 0, "latency_ms": 1.5});
+        let with = |pairs: &[(&str, &str)]| {
+            let mut object = base.clone();
+            pairs.iter().for_each(|(key, value)| object[*key] = (*value).into());
+            object
+        };
+        assert_eq!(read(printed(Style::Json, Ok(b"a\"b"))), with(&[("status", "done"), ("payload", "a\"b")]));
+        assert_eq!(read(printed(Style::Json, Ok(b"\xff"))), with(&[("status", "done"), ("payload_base64", "/w==")]));
+        assert_eq!(read(printed(Style::Json, Err(("failed", "x")))), with(&[("status", "failed"), ("error", "x")]));
+    }
+
+    #[test]
+    fn files_are_named_after_their_inputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/out");
+        let inputs = ["a/x", "b/x", "c/y"].map(PathBuf::from);
+        let results = Folder::create(&path, &inputs, false).unwrap();
+        for (sequence, input) in (0..).zip(&inputs) {
+            let arrived = arrived(Label::File(input.clone()), 0);
+            results.write(&Record { sequence, arrived: &arrived, result: Ok(b"r") }).unwrap();
+        }
+        let several = Folder::create(&path, &[], true).unwrap();
+        let arrived = arrived(Label::Line(8), 1);
+        several.write(&Record { sequence: 7, arrived: &arrived, result: Ok(b"r") }).unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["000000-x", "000001-x", "000007.2", "y"]);
+    }
+}
