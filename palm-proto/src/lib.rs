@@ -8,8 +8,11 @@ extern crate alloc;
 extern crate std;
 
 pub mod buffer;
+pub mod client;
 pub mod message;
+pub mod slots;
 pub mod time;
+pub mod worker;
 
 pub use buffer::{Buffer, Span};
 pub use message::{MessageRef, MessageWriter, Status, TaskId};
