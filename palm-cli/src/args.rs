@@ -55,8 +55,9 @@ pub(crate) struct Global {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) log_format: Format,
     /// Least level that is logged: off, error, warn, info, debug or trace; or for each module: `info,palm_proto=trace`
-    #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
-    pub(crate) log_level: Filter,
+    /// [default: info for master and worker, else warn]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub(crate) log_level: Option<Filter>,
 }
 
 /// What to do.

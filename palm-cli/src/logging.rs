@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
@@ -37,6 +38,13 @@ pub(crate) enum Target {
 /// Which events are logged.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter(Targets);
+
+impl Filter {
+    /// Everything from this level on.
+    pub(crate) fn at(level: LevelFilter) -> Self {
+        Self(Targets::new().with_default(level))
+    }
+}
 
 impl FromStr for Filter {
     type Err = String;
@@ -115,6 +123,8 @@ where
                 write!(writer, "{time},{millis:03} - {} - {level} - {}", self.logger, one_line(&fields.message))?;
                 for (name, value) in &fields.others {
                     match value {
+                        // A worker's name, say, which the line has already.
+                        Value::String(text) if *text == self.logger => {}
                         Value::String(text) => write!(writer, " {name}={}", one_line(text))?,
                         value => write!(writer, " {name}={value}")?,
                     }

@@ -1,12 +1,16 @@
 //! `palm cache`: the key-value store of a server.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Subcommand;
+use palm_transport_zmq::{CacheClient, CacheError};
 
+use super::block_on;
 use crate::args::Global;
-use crate::{Outcome, values};
+use crate::{Outcome, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,10 +64,83 @@ pub(crate) enum Action {
     },
 }
 
+/// Keys that a server sets itself, and needs to be found.
+const PRESETS: [&str; 7] = [
+    "name",
+    "db_address",
+    "pull_address",
+    "pub_address",
+    "worker_pull_address",
+    "worker_push_address",
+    "palm_extensions",
+];
+
 /// Asks the store.
 ///
 /// # Errors
 /// If it does not answer.
-pub(crate) fn run(_global: &Global, _args: Args) -> anyhow::Result<Outcome> {
-    todo!()
+pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
+    global.log_aside("cache");
+    let cache = CacheClient::new(args.db, args.timeout);
+    block_on(async {
+        match args.action {
+            Action::Get { key } => {
+                let value = cache.get(&key).await.map_err(no_answer)?;
+                if value.is_empty() {
+                    output::error(&format_args!("the cache at {} has no value under the key {key:?}", cache.address()));
+                    return Ok(Outcome::Failed);
+                }
+                output::data(&value)?;
+            }
+            Action::Set { key, value, file } => {
+                if PRESETS.contains(&key.as_str()) {
+                    return Err(wrong_use(format!("{key:?} is a key that servers set themselves; choose another")));
+                }
+                let value = read_value(value, file.as_deref())?;
+                let kept_under = cache.set(&key, &value).await.map_err(no_answer)?;
+                if key.is_empty() {
+                    output::data(format!("{kept_under}\n").as_bytes())?;
+                }
+            }
+            Action::Delete { key } => {
+                if PRESETS.contains(&key.as_str()) {
+                    return Err(wrong_use(format!("{key:?} is a key that servers need to be found")));
+                }
+                // A Python server's cache dies of a key that it does not have, so it is not asked to delete one.
+                let ours = cache.get("palm_extensions").await.map_err(no_answer)?.as_ref() == b"1";
+                if !ours && cache.get(&key).await.map_err(no_answer)?.is_empty() {
+                    return Ok(Outcome::Done);
+                }
+                cache.delete(&key).await.map_err(no_answer)?;
+            }
+        }
+        Ok(Outcome::Done)
+    })
+}
+
+fn read_value(value: Option<String>, file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    match (file, value) {
+        (Some(path), _) if path.as_os_str() != "-" => {
+            std::fs::read(path).map_err(|error| wrong_use(format!("cannot read {}: {error}", path.display())))
+        }
+        (None, Some(text)) if text != "-" => Ok(text.into_bytes()),
+        _ => {
+            let mut value = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut value).context("cannot read standard input")?;
+            Ok(value)
+        }
+    }
+}
+
+/// Says what a person can do about it.
+fn no_answer(error: CacheError) -> anyhow::Error {
+    match error {
+        CacheError::TimedOut { address, after } => anyhow::anyhow!(
+            "the cache at {address} does not answer within {after:?}: is the master running? Use --db if its cache is elsewhere"
+        ),
+        CacheError::Connection { address, source } => anyhow::anyhow!(
+            "no connection to the cache at {address} ({source}): is the master running? Use --db if its cache is elsewhere"
+        ),
+        error => anyhow::Error::new(error),
+    }
 }

@@ -14,10 +14,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use palm_transport_zmq::{ConnectError, DiscoveryError};
+use tracing::level_filters::LevelFilter;
 
-use crate::Outcome;
 use crate::args::{Cli, Command, Global};
-use crate::logging::{self, Target};
+use crate::logging::{self, Filter, Target};
+use crate::{Outcome, wrong_use};
 
 /// Does what the command line asks for.
 ///
@@ -41,12 +43,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
 impl Global {
     /// Starts the log of a component, which a runner reads from standard output.
     fn log_component(&self, name: &str) {
-        logging::start(self.log_format, &self.log_level, name, Target::Stdout);
+        let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(LevelFilter::INFO));
+        logging::start(self.log_format, &filter, name, Target::Stdout);
     }
 
     /// Starts the log of a command whose standard output is for data.
     fn log_aside(&self, name: &str) {
-        logging::start(self.log_format, &self.log_level, name, Target::Stderr);
+        let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(LevelFilter::WARN));
+        logging::start(self.log_format, &filter, name, Target::Stderr);
     }
 }
 
@@ -58,6 +62,23 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     // A thread that waits for standard input, or for a pipe nobody reads, is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// Where a master's cache answers unless something else is said.
+const DEFAULT_DB: &str = "tcp://127.0.0.1:5559";
+
+/// Says what a person can do about a server that was not reached.
+fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) -> anyhow::Error {
+    match error {
+        ConnectError::Discovery(DiscoveryError::WrongServer { found, .. }) => wrong_use(format!(
+            "the server at {db} is named {found}, not {server}: use --server {found}, or --db for the address of another"
+        )),
+        ConnectError::TimedOut { .. } => anyhow::anyhow!(
+            "the server {server} could not be reached within {patience:?} through its cache at {db}: is the master running? \
+             Use --db if its cache is elsewhere"
+        ),
+        error => anyhow::Error::new(error),
+    }
 }
 
 /// The signals that ask a component to stop.

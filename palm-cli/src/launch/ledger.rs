@@ -17,6 +17,7 @@ const NAMED: usize = 20;
 pub(crate) struct Ledger {
     started: Instant,
     wanted: u32,
+    inputs: u64,
     sent: u64,
     out: BTreeMap<u64, Out>,
     done: u64,
@@ -27,6 +28,7 @@ pub(crate) struct Ledger {
 
 /// A message without all its results.
 struct Out {
+    number: u64,
     label: Label,
     since: Instant,
     results: u32,
@@ -42,6 +44,8 @@ struct Names {
 
 /// A message as its result comes in.
 pub(crate) struct Arrived {
+    /// Which of the inputs it was, counted from 0; those that could not be sent count too.
+    pub(crate) number: u64,
     /// Where it came from.
     pub(crate) label: Label,
     /// How long its result took.
@@ -56,6 +60,7 @@ impl Ledger {
         Self {
             started: Instant::now(),
             wanted,
+            inputs: 0,
             sent: 0,
             out: BTreeMap::new(),
             done: 0,
@@ -67,7 +72,9 @@ impl Ledger {
 
     /// A message is handed over. Messages are numbered by the order of these calls, from 0.
     pub(crate) fn sent(&mut self, label: Label, budget: OwnedSemaphorePermit) {
-        self.out.insert(self.sent, Out { label, since: Instant::now(), results: 0, _budget: budget });
+        let out = Out { number: self.inputs, label, since: Instant::now(), results: 0, _budget: budget };
+        self.out.insert(self.sent, out);
+        self.inputs += 1;
         self.sent += 1;
     }
 
@@ -75,7 +82,7 @@ impl Ledger {
     pub(crate) fn arrived(&mut self, sequence: u64) -> Option<Arrived> {
         let out = self.out.get_mut(&sequence)?;
         let latency = out.since.elapsed();
-        let arrived = Arrived { label: out.label.clone(), latency, index: out.results };
+        let arrived = Arrived { number: out.number, label: out.label.clone(), latency, index: out.results };
         out.results += 1;
         self.results += 1;
         self.latencies.record(latency);
@@ -90,11 +97,12 @@ impl Ledger {
     pub(crate) fn failed(&mut self, sequence: u64, why: &dyn fmt::Display) -> Option<Arrived> {
         let out = self.out.remove(&sequence)?;
         self.failed.add(|| format!("{}: {why}", out.label));
-        Some(Arrived { label: out.label, latency: out.since.elapsed(), index: out.results })
+        Some(Arrived { number: out.number, label: out.label, latency: out.since.elapsed(), index: out.results })
     }
 
     /// Something could not even be sent.
     pub(crate) fn not_sent(&mut self, label: &Label, why: &dyn fmt::Display) {
+        self.inputs += 1;
         self.failed.add(|| format!("{label}: not sent: {why}"));
     }
 

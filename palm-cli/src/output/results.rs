@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use base64::Engine as _;
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::latency::Latencies;
 use crate::launch::Label;
 use crate::launch::ledger::Arrived;
+
+/// Bytes of results that are worth a write of their own.
+const ENOUGH: usize = 1 << 16;
 
 /// What results look like on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -28,8 +32,6 @@ pub(crate) enum Style {
 
 /// One result, or the failure in its place.
 pub(crate) struct Record<'a> {
-    /// The message's number in the job, from 0.
-    pub(crate) sequence: u64,
     /// What the ledger knows.
     pub(crate) arrived: &'a Arrived,
     /// Payload, or status and text.
@@ -56,7 +58,7 @@ impl Style {
 
 fn json(record: &Record<'_>, result: Result<&[u8], (&str, &str)>) -> Value {
     let mut object = Map::new();
-    object.insert("sequence".to_owned(), record.sequence.into());
+    object.insert("sequence".to_owned(), record.arrived.number.into());
     object.insert("input".to_owned(), record.arrived.label.to_string().into());
     object.insert("result".to_owned(), record.arrived.index.into());
     let (status, error) = result.err().unwrap_or(("done", ""));
@@ -102,24 +104,13 @@ impl Folder {
         Ok(Self { path: path.to_owned(), ambiguous, several })
     }
 
-    /// Writes one result; a reader of the folder sees it whole or not at all. Failures leave no file.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub(crate) fn write(&self, record: &Record<'_>) -> anyhow::Result<()> {
-        let Ok(payload) = record.result else { return Ok(()) };
-        let mut name = self.stem(record.sequence, &record.arrived.label);
+    /// Where the result of `arrived` goes.
+    fn place(&self, arrived: &Arrived) -> PathBuf {
+        let mut name = self.stem(arrived.number, &arrived.label);
         if self.several {
-            name.push(format!(".{}", record.arrived.index + 1));
+            name.push(format!(".{}", arrived.index + 1));
         }
-        let path = self.path.join(&name);
-        let mut partial = std::ffi::OsString::from(".");
-        partial.push(&name);
-        partial.push(".part");
-        let partial = self.path.join(partial);
-        fs::write(&partial, payload)
-            .and_then(|()| fs::rename(&partial, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        self.path.join(name)
     }
 
     fn stem(&self, sequence: u64, label: &Label) -> std::ffi::OsString {
@@ -134,6 +125,80 @@ impl Folder {
             },
             Label::Line(_) | Label::Message(_) => number.into(),
         }
+    }
+}
+
+/// Writes a file that a reader of its folder sees whole or not at all.
+fn write_file(path: &Path, payload: &[u8]) -> anyhow::Result<()> {
+    let mut partial = std::ffi::OsString::from(".");
+    partial.push(path.file_name().unwrap_or_default());
+    partial.push(".part");
+    let partial = path.with_file_name(partial);
+    fs::write(&partial, payload)
+        .and_then(|()| fs::rename(&partial, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Where results go: collects them, and writes them in one go when told to.
+pub(crate) enum Sink {
+    /// To standard output; failures only in JSON.
+    Stdout { style: Style, pending: Vec<u8> },
+    /// Into files; failures leave none.
+    Folder { folder: Folder, pending: Vec<(PathBuf, Bytes)>, bytes: usize },
+}
+
+impl Sink {
+    /// Results are printed like this.
+    pub(crate) const fn stdout(style: Style) -> Self {
+        Self::Stdout { style, pending: Vec::new() }
+    }
+
+    /// Results are written into this folder.
+    pub(crate) const fn folder(folder: Folder) -> Self {
+        Self::Folder { folder, pending: Vec::new(), bytes: 0 }
+    }
+
+    /// Takes a result, or the failure in its place.
+    pub(crate) fn put(&mut self, arrived: &Arrived, result: Result<Bytes, (&str, &str)>) {
+        match self {
+            Self::Stdout { style, pending } => {
+                style.append(pending, &Record { arrived, result: result.as_ref().map(Bytes::as_ref).map_err(|e| *e) });
+            }
+            Self::Folder { folder, pending, bytes } => {
+                if let Ok(payload) = result {
+                    *bytes += payload.len();
+                    pending.push((folder.place(arrived), payload));
+                }
+            }
+        }
+    }
+
+    /// Whether so much is collected that it should be written before more is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Stdout { pending, .. } => pending.len() >= ENOUGH,
+            Self::Folder { pending, bytes, .. } => *bytes >= ENOUGH || pending.len() >= 64,
+        }
+    }
+
+    /// Writes what is collected, on a thread where that may take its time: a reader may pause, and Ctrl-C must still work.
+    ///
+    /// # Errors
+    /// [`ClosedPipe`](super::ClosedPipe), or that something cannot be written.
+    pub(crate) async fn flush(&mut self) -> anyhow::Result<()> {
+        let write: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match self {
+            Self::Stdout { pending, .. } if !pending.is_empty() => {
+                let pending = std::mem::take(pending);
+                Box::new(move || super::progress::suspended(|| super::data(&pending)))
+            }
+            Self::Folder { pending, bytes, .. } if !pending.is_empty() => {
+                *bytes = 0;
+                let pending = std::mem::take(pending);
+                Box::new(move || pending.iter().try_for_each(|(path, payload)| write_file(path, payload)))
+            }
+            Self::Stdout { .. } | Self::Folder { .. } => return Ok(()),
+        };
+        tokio::task::spawn_blocking(write).await.context("the writing thread panicked")?
     }
 }
 
@@ -158,12 +223,12 @@ mod tests {
     use super::*;
 
     fn arrived(label: Label, index: u32) -> Arrived {
-        Arrived { label, latency: Duration::from_micros(1500), index }
+        Arrived { number: 3, label, latency: Duration::from_micros(1500), index }
     }
 
     fn printed(style: Style, result: Result<&[u8], (&str, &str)>) -> String {
         let mut out = Vec::new();
-        style.append(&mut out, &Record { sequence: 3, arrived: &arrived(Label::Line(4), 0), result });
+        style.append(&mut out, &Record { arrived: &arrived(Label::Line(4), 0), result });
         String::from_utf8(out).unwrap()
     }
 
@@ -185,22 +250,24 @@ mod tests {
         assert_eq!(read(printed(Style::Json, Err(("failed", "x")))), with(&[("status", "failed"), ("error", "x")]));
     }
 
-    #[test]
-    fn files_are_named_after_their_inputs() {
+    #[tokio::test]
+    async fn files_are_named_after_their_inputs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/out");
         let inputs = ["a/x", "b/x", "c/y"].map(PathBuf::from);
-        let results = Folder::create(&path, &inputs, false).unwrap();
-        for (sequence, input) in (0..).zip(&inputs) {
-            let arrived = arrived(Label::File(input.clone()), 0);
-            results.write(&Record { sequence, arrived: &arrived, result: Ok(b"r") }).unwrap();
+        let mut results = Sink::folder(Folder::create(&path, &inputs, false).unwrap());
+        for (number, input) in (0..).zip(&inputs) {
+            let arrived = Arrived { number, ..arrived(Label::File(input.clone()), 0) };
+            results.put(&arrived, Ok(Bytes::from_static(b"r")));
         }
-        let several = Folder::create(&path, &[], true).unwrap();
-        let arrived = arrived(Label::Line(8), 1);
-        several.write(&Record { sequence: 7, arrived: &arrived, result: Ok(b"r") }).unwrap();
+        results.put(&arrived(Label::File("z".into()), 0), Err(("failed", "")));
+        results.flush().await.unwrap();
+        let mut several = Sink::folder(Folder::create(&path, &[], true).unwrap());
+        several.put(&arrived(Label::Line(4), 1), Ok(Bytes::from_static(b"r")));
+        several.flush().await.unwrap();
         let mut names: Vec<_> =
             fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
-        assert_eq!(names, ["000000-x", "000001-x", "000007.2", "y"]);
+        assert_eq!(names, ["000000-x", "000001-x", "000003.2", "y"]);
     }
 }

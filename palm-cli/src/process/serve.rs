@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::framing::{Answer, Framing};
 use super::group::Group;
 use super::stderr::{self, LastLine};
-use super::{Context, Lifeline, Limits, Program, ProgramError};
+use super::{Lifeline, Limits, Program, ProgramError};
 
 /// Rest before a process is started again that ended soon after its start: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -78,7 +78,7 @@ impl Serve {
     ///
     /// # Errors
     /// If the process says that it failed, dies, takes too long or says too much.
-    pub(crate) async fn call(&self, _: &Context, payload: Bytes) -> Result<Bytes, ProgramError> {
+    pub(crate) async fn call(&self, payload: Bytes) -> Result<Bytes, ProgramError> {
         let mut loan = loop {
             let mut loan = self.borrow().await?;
             if loan.process().is_running() {
