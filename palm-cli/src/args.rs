@@ -35,7 +35,7 @@ Exit status: 0 all done; 1 work failed or is missing; 2 wrong use.";
 
 /// PALM: clusters of message-processing components over ZeroMQ.
 #[derive(Debug, Parser)]
-#[command(name = "palm", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "palm", version, after_help = EXAMPLES, disable_help_subcommand = true, disable_help_flag = true)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -48,16 +48,19 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "General options")]
 pub(crate) struct Global {
-    /// TOML file with settings, a table for each command
+    /// TOML file with settings, a table for each command (see `palm --help`)
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
     /// How log lines are written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) log_format: Format,
-    /// Least level that is logged: off, error, warn, info, debug or trace; or for each module: `info,palm_proto=trace`
+    /// Least level that is logged: off, error, warn, info, debug, trace; or for each module: `info,palm_proto=trace`
     /// [default: info for master and worker, else warn]
     #[arg(long, value_name = "LEVEL", global = true)]
     pub(crate) log_level: Option<Filter>,
+    /// Print help
+    #[arg(long, short, global = true, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 /// What to do.

@@ -58,7 +58,7 @@ pub(crate) fn with_environment(command: Command, shared: &[&str]) -> Command {
                     words.extend(path.iter().map(String::as_str));
                 }
                 words.push(&long);
-                arg.env(name(&words)).hide_env_values(true)
+                arg.env(name(&words)).hide_env(true)
             }
             _ => arg,
         });

@@ -301,7 +301,11 @@ impl Follower {
                     Status::Failed if !failure.text.is_empty() => &failure.text,
                     _ => &failure,
                 };
-                if let Some(arrived) = ledger.failed(outcome.sequence, why) {
+                let arrived = match failure.status {
+                    Status::DeadlineExceeded => ledger.late(outcome.sequence, why),
+                    _ => ledger.failed(outcome.sequence, why),
+                };
+                if let Some(arrived) = arrived {
                     self.sink.put(&arrived, Err((&status, &failure.text)));
                 }
             }

@@ -23,6 +23,7 @@ pub(crate) struct Ledger {
     done: u64,
     results: u64,
     failed: Names,
+    late: Names,
     latencies: Latencies,
 }
 
@@ -36,7 +37,7 @@ struct Out {
 }
 
 /// The first few of many, and how many.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Names {
     total: u64,
     first: Vec<String>,
@@ -66,6 +67,7 @@ impl Ledger {
             done: 0,
             results: 0,
             failed: Names::default(),
+            late: Names::default(),
             latencies: Latencies::new(),
         }
     }
@@ -100,6 +102,14 @@ impl Ledger {
         Some(Arrived { number: out.number, label: out.label, latency: out.since.elapsed(), index: out.results })
     }
 
+    /// Message number `sequence` has no result in time, and none is waited for any longer. `None` if nothing more is expected
+    /// of it.
+    pub(crate) fn late(&mut self, sequence: u64, why: &dyn fmt::Display) -> Option<Arrived> {
+        let out = self.out.remove(&sequence)?;
+        self.late.add(|| format!("{}: {why}", out.label));
+        Some(Arrived { number: out.number, label: out.label, latency: out.since.elapsed(), index: out.results })
+    }
+
     /// Something could not even be sent.
     pub(crate) fn not_sent(&mut self, label: &Label, why: &dyn fmt::Display) {
         self.inputs += 1;
@@ -108,25 +118,25 @@ impl Ledger {
 
     /// Messages that are through, in whatever way.
     pub(crate) const fn through(&self) -> u64 {
-        self.done + self.failed.total
+        self.done + self.failed.total + self.late.total
     }
 
     /// A few words for the progress bar.
     pub(crate) fn note(&self) -> String {
-        match self.failed.total {
+        match self.failed.total + self.late.total {
             0 => format!("{} out", self.out.len()),
-            failed => format!("{} out, {failed} failed", self.out.len()),
+            failed => format!("{} out, {failed} failed or late", self.out.len()),
         }
     }
 
     /// Whether everything that was sent has all its results.
     pub(crate) fn is_complete(&self) -> bool {
-        self.out.is_empty() && self.failed.total == 0
+        self.out.is_empty() && self.failed.total == 0 && self.late.total == 0
     }
 
     /// Which messages failed and which are missing; empty if there are none.
     pub(crate) fn troubles(&self) -> String {
-        let mut missing = Names::default();
+        let mut missing = self.late.clone();
         for out in self.out.values() {
             missing.add(|| match out.results {
                 0 => out.label.to_string(),
@@ -161,12 +171,12 @@ impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = self.started.elapsed();
         write!(f, "{} sent, {}", counted(self.sent, "message"), counted(self.results, "result"))?;
-        write!(f, ", {} failed, {} missing", self.failed.total, self.out.len())?;
-        write!(f, " in {} ({})", Short(time), rate(self.results, time))?;
-        if self.results > 0 {
-            write!(f, "; {}", self.latencies)?;
+        let missing = self.late.total + self.out.len() as u64;
+        write!(f, ", {} failed, {missing} missing in {}", self.failed.total, Short(time))?;
+        match self.results {
+            0 => Ok(()),
+            results => write!(f, " ({}); {}", rate(results, time), self.latencies),
         }
-        Ok(())
     }
 }
 
@@ -203,6 +213,7 @@ mod tests {
     fn failed_and_missing_ones_are_named_up_to_a_bound() {
         let (mut ledger, _) = ledger(2, 30);
         ledger.failed(1, &"exit status: 3");
+        ledger.late(3, &"no answer in time");
         ledger.arrived(2);
         ledger.not_sent(&Label::File("x".into()), &"not found");
         let troubles = ledger.troubles();
@@ -210,6 +221,7 @@ mod tests {
             troubles.starts_with("failed: message 2: exit status: 3\nfailed: x: not sent: not found\n"),
             "{troubles}"
         );
+        assert!(troubles.contains("missing: message 4: no answer in time\n"), "{troubles}");
         assert!(troubles.contains("missing: message 3 (1 of 2 results came)\n"), "{troubles}");
         assert!(troubles.ends_with("missing: and 9 more\n"), "{troubles}");
         assert!(!ledger.is_complete());
