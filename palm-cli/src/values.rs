@@ -10,6 +10,7 @@ use std::time::Duration;
 /// A sentence that says what would be understood.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let (number, unit) = split_unit(text);
+    let number: f64 = number.parse().map_err(|_| "expected a size such as 65536, 256MiB or 1.5GiB".to_owned())?;
     let step: f64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
         "k" | "kib" => 1024.0,
@@ -20,7 +21,6 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         "gb" => 1e9,
         _ => return Err(format!("`{unit}` is no unit of size; use KiB, MiB, GiB, KB, MB or GB")),
     };
-    let number: f64 = number.parse().map_err(|_| "expected a size such as 65536, 256MiB or 1.5GiB".to_owned())?;
     let bytes = number * step;
     // Up to 2^53 a float holds every whole number, so nothing is rounded below that.
     if !(0.0..=9_007_199_254_740_992.0).contains(&bytes) {

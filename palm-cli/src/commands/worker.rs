@@ -98,12 +98,9 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     global.log_component(&name);
     block_on(async {
         let mut signals = StopSignals::listen()?;
-        let mut builder = Worker::builder()
-            .name(&name)
-            .concurrency(args.jobs.into())
-            .grace(args.grace)
-            .timeout(Duration::from_secs(10));
+        let mut builder = Worker::builder().name(&name).concurrency(args.jobs.into()).grace(args.grace);
         if let Some(address) = cache_address(&args) {
+            tracing::info!("Asking the cache at {address} for the master's addresses");
             builder = builder.cache_address(address);
         }
         if let Some(address) = &args.push {
