@@ -1,13 +1,15 @@
 //! The program `palm`: reads a command line, and assembles what it asks for from the libraries.
 //!
 //! One file a command in [`commands`]; [`args`] and [`config`] say what was asked, [`output`] is all that prints,
-//! [`process`] runs other programs, [`launch`] feeds and follows a job.
+//! [`process`] runs other programs, [`launch`] feeds and follows a job, [`local`] is a cluster
+//! inside this process.
 #![forbid(unsafe_code)]
 
 mod args;
 mod commands;
 mod config;
 mod launch;
+mod local;
 mod logging;
 mod output;
 mod process;

@@ -131,6 +131,8 @@ fn address(text: &str) -> Result<Option<(&str, u16)>, String> {
     if host.is_empty() || bare_v6 || host.contains(['/', ' ']) {
         return Err(format!("`{host}` is no host; {EXPECTED} (an IPv6 address in brackets)"));
     }
+    // As libzmq has it, `*` is any free port.
+    let port = if port == "*" { "0" } else { port };
     let number = port.parse().map_err(|_| format!("`{port}` is no port; {EXPECTED}"))?;
     Ok(Some((host, number)))
 }
@@ -188,8 +190,14 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for text in ["tcp://127.0.0.1:5555", "tcp://*:0", "tcp://[::1]:80", "tcp://node-3.lan:5555", "ipc:///run/palm"]
-        {
+        for text in [
+            "tcp://127.0.0.1:5555",
+            "tcp://*:0",
+            "tcp://*:*",
+            "tcp://[::1]:80",
+            "tcp://node-3.lan:5555",
+            "ipc:///run/palm",
+        ] {
             assert!(bind_address(text).is_ok(), "{text}");
         }
         for text in

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use palm_transport_zmq::{CacheClient, CacheError};
+use palm_transport_zmq::CacheClient;
 
-use super::block_on;
+use super::{block_on, no_answer};
 use crate::args::Global;
 use crate::{Outcome, output, values, wrong_use};
 
@@ -129,18 +129,5 @@ fn read_value(value: Option<String>, file: Option<&Path>) -> anyhow::Result<Vec<
             std::io::stdin().lock().read_to_end(&mut value).context("cannot read standard input")?;
             Ok(value)
         }
-    }
-}
-
-/// Says what a person can do about it.
-fn no_answer(error: CacheError) -> anyhow::Error {
-    match error {
-        CacheError::TimedOut { address, after } => anyhow::anyhow!(
-            "the cache at {address} does not answer within {after:?}: is the master running? Use --db if its cache is elsewhere"
-        ),
-        CacheError::Connection { address, source } => anyhow::anyhow!(
-            "no connection to the cache at {address} ({source}): is the master running? Use --db if its cache is elsewhere"
-        ),
-        error => anyhow::Error::new(error),
     }
 }

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use palm_transport_zmq::{ConnectError, DiscoveryError};
+use palm_transport_zmq::{CacheClient, CacheError, ConnectError, DiscoveryError};
 use tracing::level_filters::LevelFilter;
 
 use crate::args::{Cli, Command, Global};
@@ -49,7 +49,12 @@ impl Global {
 
     /// Starts the log of a command whose standard output is for data.
     fn log_aside(&self, name: &str) {
-        let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(LevelFilter::WARN));
+        self.log_aside_at(name, LevelFilter::WARN);
+    }
+
+    /// As [`Self::log_aside`], from `least` on unless something else is said.
+    fn log_aside_at(&self, name: &str, least: LevelFilter) {
+        let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(least));
         logging::start(self.log_format, &filter, name, Target::Stderr);
     }
 }
@@ -76,6 +81,25 @@ fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) 
         ConnectError::TimedOut { .. } => anyhow::anyhow!(
             "the server {server} could not be reached within {patience:?} through its cache at {db}: is the master running? \
              Use --db if its cache is elsewhere"
+        ),
+        error => anyhow::Error::new(error),
+    }
+}
+
+/// The name that the server itself keeps in its cache.
+async fn server_name(db: &str, patience: Duration) -> anyhow::Result<String> {
+    let name = CacheClient::new(db, patience).get("name").await.map_err(no_answer)?;
+    String::from_utf8(name.into()).context("the server's name is not UTF-8")
+}
+
+/// Says what a person can do about a cache that does not answer.
+fn no_answer(error: CacheError) -> anyhow::Error {
+    match error {
+        CacheError::TimedOut { address, after } => anyhow::anyhow!(
+            "the cache at {address} does not answer within {after:?}: is the master running? Use --db if its cache is elsewhere"
+        ),
+        CacheError::Connection { address, source } => anyhow::anyhow!(
+            "no connection to the cache at {address} ({source}): is the master running? Use --db if its cache is elsewhere"
         ),
         error => anyhow::Error::new(error),
     }

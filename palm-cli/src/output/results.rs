@@ -10,7 +10,6 @@ use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::latency::Latencies;
 use crate::launch::Label;
 use crate::launch::ledger::Arrived;
 
@@ -200,20 +199,6 @@ impl Sink {
         };
         tokio::task::spawn_blocking(write).await.context("the writing thread panicked")?
     }
-}
-
-/// The latencies of a run, as the JSON of `palm bench` has them.
-pub(crate) fn latencies_json(latencies: &Latencies) -> Map<String, Value> {
-    let micros = |time: std::time::Duration| Value::from(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    [
-        ("p50_us", latencies.quantile(0.5)),
-        ("p90_us", latencies.quantile(0.9)),
-        ("p99_us", latencies.quantile(0.99)),
-        ("max_us", latencies.max()),
-    ]
-    .into_iter()
-    .map(|(name, time)| (name.to_owned(), micros(time)))
-    .collect()
 }
 
 #[cfg(test)]
