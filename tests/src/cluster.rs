@@ -79,6 +79,8 @@ fn free_port() -> u16 {
 /// A master that answers.
 #[derive(Debug)]
 pub struct Master {
+    /// Whose it is.
+    pub side: Side,
     /// Its name.
     pub name: String,
     /// Where its sockets are.
@@ -106,7 +108,7 @@ impl Master {
             let reply = raw::cache(&addresses.cache, "get", "name", b"", Duration::from_secs(5)).ok()?;
             (reply == name.as_bytes()).then_some(())
         });
-        Self { name: name.to_owned(), addresses, process }
+        Self { side, name: name.to_owned(), addresses, process }
     }
 
     /// Starts a worker for it.
@@ -171,6 +173,27 @@ impl Launcher {
     }
 }
 
+/// Runs the example application's launcher and checks its ten results.
+///
+/// A stock master forgets the results that are there before the launcher's subscription is: it is then given a few
+/// attempts. Ours has to do it at once.
+///
+/// # Panics
+/// If the results are not the ten of the worker's `foo`.
+pub fn ten_results(launcher: Side, master: &Master, worker: &str) {
+    let attempts = if master.side == Side::Stock { 5 } else { 1 };
+    let expected = vec![format!("{worker} processed a message"); 10];
+    let results = (0..attempts).find_map(|_| {
+        let mut launcher = Launcher::start(launcher, master, "foo", &[]);
+        let status = launcher.process.end(Duration::from_secs(20))?;
+        assert!(status.success(), "the launcher's exit: {status}");
+        let printed = launcher.process.printed(Stream::Out).into_iter();
+        // The stock client logs to standard output.
+        Some(printed.filter(|line| !line.contains(" - INFO - ")).collect::<Vec<_>>())
+    });
+    assert_eq!(results, Some(expected));
+}
+
 /// `client.py`: the real client, told what to do and saying what came of it.
 #[derive(Debug)]
 pub struct StockClient {
@@ -183,6 +206,9 @@ impl StockClient {
     pub fn start(master: &Master, action: &str, flags: &[&str]) -> Self {
         let mut command = python::program("client.py");
         command.args([action, "--server", &master.name, "--db", &master.addresses.cache]).args(flags);
+        if master.side == Side::Stock {
+            command.arg("--warm-up");
+        }
         Self { process: Process::start(&format!("stock client {action}"), command) }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
-use crate::{reaper, until};
+use crate::reaper;
 
 /// How many lines of output are kept; the rest is only counted.
 const KEPT: usize = 20_000;
@@ -125,11 +125,22 @@ impl Process {
     /// # Panics
     /// If it still runs after `bound`.
     pub fn exit(&mut self, bound: Duration) -> ExitStatus {
-        let name = self.name.clone();
-        let status = until(&format!("the end of {name}"), bound, || self.child.try_wait().ok().flatten());
+        self.end(bound).unwrap_or_else(|| panic!("waited {bound:?} in vain for the end of {}", self.name))
+    }
+
+    /// Waits for its end, and for the end of its output; `None` if it still runs after `bound`.
+    pub fn end(&mut self, bound: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status,
+                _ if start.elapsed() >= bound => return None,
+                _ => thread::sleep(Duration::from_millis(20)),
+            }
+        };
         // A grandchild may hold the pipes: what it prints is not waited for.
         let _ended = self.output.wait(Duration::from_secs(2), |printed| (printed.streams_open == 0).then_some(()));
-        status
+        Some(status)
     }
 
     /// Whether it still runs.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use palm_proto::message::{MessageRef, TaskId};
 use palm_tests::cluster::START;
+use palm_tests::cluster::ten_results;
 use palm_tests::process::Stream;
 use palm_tests::raw::{self, subscriber, written};
 use palm_tests::zmtp::Peer;
-use palm_tests::{Launcher, Master, Process, RawClient, Side, StockClient, Worker, python, within};
+use palm_tests::{Master, Process, RawClient, Side, StockClient, Worker, python, within};
 
 const SIZES: [usize; 4] = [0, 10, 1 << 10, 4 << 20];
 
@@ -16,11 +17,7 @@ fn the_example_application_runs() {
     within(180, || {
         let master = Master::start(Side::Stock, "server", &[]);
         let _worker = master.worker(Side::Stock, "worker1");
-        let mut launcher = Launcher::start(Side::Stock, &master, "foo", &[]);
-        assert!(launcher.process.exit(START).success());
-        let printed = launcher.process.printed(Stream::Out);
-        let results: Vec<_> = printed.iter().filter(|line| line.ends_with("processed a message")).collect();
-        assert_eq!(results, ["worker1 processed a message"; 10].iter().collect::<Vec<_>>());
+        ten_results(Side::Stock, &master, "worker1");
         let log = master.process.printed(Stream::Out);
         for text in ["Starting the router", "Inbound Pull connects to WorkerPush", "Outbound Pub connects to exterior"]
         {
