@@ -16,6 +16,7 @@
 //! ([`palm`]).
 
 pub mod cluster;
+pub mod hostile;
 pub mod palm;
 pub mod payload;
 pub mod process;

@@ -99,8 +99,12 @@ pub fn cache(address: &str, verb: &str, key: &str, value: &[u8], patience: Durat
     let mut peer = Peer::connect(address, "REQ")?;
     peer.patience(Some(patience))?;
     let request = written(|writer| match verb {
-        "set" => drop(writer.client("raw").function("_.set").cache(key).payload(value)),
-        _ => drop(writer.client("raw").function(&format!("_.{verb}")).payload(key.as_bytes())),
+        "set" => {
+            writer.client("raw").function("_.set").cache(key).payload(value);
+        }
+        _ => {
+            writer.client("raw").function(&format!("_.{verb}")).payload(key.as_bytes());
+        }
     });
     exchange(&mut peer, &request)
 }
