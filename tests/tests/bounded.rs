@@ -1,5 +1,7 @@
 //! A master's memory has a bound, whatever a client does, and others are served meanwhile.
 
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

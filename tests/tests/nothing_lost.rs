@@ -1,5 +1,7 @@
 //! Nothing is lost: not with workers that are killed, not to a client that is slow, late or away.
 
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
+
 use std::io;
 use std::thread;
 use std::time::Duration;

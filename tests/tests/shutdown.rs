@@ -1,5 +1,7 @@
 //! A master that is told to stop, and one that comes back.
 
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
+
 use std::time::Duration;
 
 use palm_tests::cluster::START;

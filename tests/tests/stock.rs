@@ -1,5 +1,7 @@
 //! The stock peer against itself: what the other tests take for granted of it, and that the harness sees it right.
 
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
+
 use std::time::Duration;
 
 use palm_proto::message::{MessageRef, TaskId};

@@ -1,5 +1,7 @@
 //! Workers that hang, fall silent or are killed by a message.
 
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
+
 use std::time::Duration;
 
 use palm_tests::cluster::START;
