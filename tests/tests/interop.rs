@@ -147,7 +147,7 @@ fn is_log_line(line: &str) -> bool {
 #[test]
 fn the_cache_is_one_for_clients_and_workers_of_both_sides() {
     within(240, || {
-        for side in [Ours, Stock] {
+        for side in [Stock, Ours] {
             let master = Master::start(side, "server", &[]);
             let _worker = master.worker(Stock, "worker1");
             let ours = |arguments: &[&str]| our_cache(&master, arguments);
@@ -188,7 +188,7 @@ fn our_cache(master: &Master, arguments: &[&str]) -> (i32, Vec<u8>) {
 #[test]
 fn every_result_of_a_mux_worker_arrives() {
     within(240, || {
-        for side in [Ours, Stock] {
+        for side in [Stock, Ours] {
             let master = Master::start(side, "server", &[]);
             let _worker = Worker::start(Stock, "mux", &master.addresses.cache, &["--mux"]);
             let results = StockClient::eval(&master, "split", &[b"a b c", b"d e f", b"g h i"], 3);
