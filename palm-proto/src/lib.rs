@@ -8,9 +8,29 @@ extern crate alloc;
 extern crate std;
 
 pub mod buffer;
+pub mod cache;
+pub mod client;
+pub mod collections;
+pub mod endpoint;
+pub mod hash;
+pub mod master;
 pub mod message;
+pub mod random;
+pub mod slots;
+pub mod storage;
 pub mod time;
+pub mod uuid;
+pub mod worker;
+pub mod zmtp;
 
 pub use buffer::{Buffer, Span};
+#[cfg(feature = "alloc")]
+pub use cache::HeapCache;
+pub use cache::{Cache, CacheLimits, CacheOutcome, CacheRefused, CacheReply, FixedCache};
+pub use hash::KeyedHash;
+pub use master::{Master, MasterConfig};
 pub use message::{MessageRef, MessageWriter, Status, TaskId};
+pub use random::{Random, Seed};
+pub use storage::Slots;
 pub use time::Instant;
+pub use uuid::Uuid;

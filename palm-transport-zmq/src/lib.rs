@@ -1,1 +1,17 @@
 //! PALM over ZeroMQ.
+
+mod backoff;
+mod cache_client;
+mod client;
+mod discovery;
+mod socket;
+mod worker;
+
+pub use cache_client::{CacheClient, CacheError};
+pub use client::{
+    Client, ClientBuilder, ConnectError, Failure, FromChannel, FromIter, Job, JobOptions, Outcome, from_channel,
+    from_iter,
+};
+pub use discovery::DiscoveryError;
+pub use palm_proto::Status;
+pub use worker::{BuildError, Call, Report as WorkerReport, Worker, WorkerBuilder, WorkerHandle};

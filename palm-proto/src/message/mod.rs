@@ -4,12 +4,14 @@
 //! is appended with [`MessageWriter`], since in protobuf the last occurrence of a field wins (`docs/spec.md`, section 1).
 
 mod extension;
+mod fields;
 mod function;
 mod view;
 pub(crate) mod wire;
 mod writer;
 
 pub use extension::{Extension, Status, TaskId, field};
+pub use fields::{RawField, RawFields};
 pub use function::{FunctionAddress, resolve};
 pub use view::{MessageRef, ParseError, ParseErrorKind};
 pub use writer::{MessageWriter, NoRoom, Sink, SliceSink};

@@ -1,0 +1,67 @@
+//! The core on a microcontroller: `no_std`, no allocator, 64 KiB of RAM.
+//!
+//! Each check panics if it fails, which ends QEMU with status 1; when all have passed it ends with 0.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use cortex_m_semihosting::{debug, hprintln};
+use palm_proto::message::SliceSink;
+use palm_proto::{CacheLimits, CacheOutcome, FixedCache, MessageRef, MessageWriter, Seed, TaskId};
+use panic_semihosting as _;
+
+type Bytes = heapless::Vec<u8, 64>;
+
+#[entry]
+fn main() -> ! {
+    check_message();
+    check_cache();
+    hprintln!("no-std-check: all passed");
+    debug::exit(debug::EXIT_SUCCESS);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+/// A message is written, extended by appending, and read back.
+fn check_message() {
+    let mut out = [0; 128];
+    let mut sink = SliceSink::new(&mut out);
+    MessageWriter::new(&mut sink).pipeline("p").client("c").function("server.foo").payload(b"a message");
+    MessageWriter::appending(&mut sink).payload(b"a result").task(TaskId(7));
+    let message = MessageRef::parse(sink.written()).expect("a message that was written can be read");
+    assert_eq!((message.client, message.payload), ("c", &b"a result"[..]));
+    assert_eq!(message.address().map(|address| address.method), Some("foo"));
+    assert_eq!(message.extension.task, Some(TaskId(7)));
+    hprintln!("no-std-check: message of {} bytes", message.as_bytes().len());
+}
+
+/// A cache answers the requests of a peer, and refuses what is too much.
+fn check_cache() {
+    let limits = CacheLimits { entries: 4, bytes: 256, key: 64, value: 64 };
+    let mut cache = FixedCache::<Bytes, 8>::new(limits, Seed::from_u64(1));
+    cache.preset(b"name", b"server").expect("an empty cache has room");
+    assert_eq!(
+        ask(&mut cache, "x.get", "", b"name"),
+        (CacheOutcome::Got, Bytes::from_slice(b"server").unwrap_or_default())
+    );
+    assert_eq!(ask(&mut cache, "x.set", "name", b"other").0, CacheOutcome::PresetRefused);
+    let (outcome, key) = ask(&mut cache, "x.set", "", b"value");
+    assert_eq!((outcome, key.len()), (CacheOutcome::Set, 36));
+    assert_eq!(ask(&mut cache, "x.get", "", &key).1.as_slice(), b"value");
+    for key in ["a", "b"] {
+        assert_eq!(ask(&mut cache, "x.set", key, b"value").0, CacheOutcome::Set);
+    }
+    assert_eq!(ask(&mut cache, "x.set", "c", b"value").0, CacheOutcome::Full);
+    assert_eq!(ask(&mut cache, "x.delete", "", &key).0, CacheOutcome::Deleted);
+    assert_eq!(ask(&mut cache, "x.set", "c", b"value").0, CacheOutcome::Set);
+    hprintln!("no-std-check: cache of {} entries, {} bytes", cache.len(), cache.bytes());
+}
+
+fn ask(cache: &mut FixedCache<Bytes, 8>, function: &str, key: &str, payload: &[u8]) -> (CacheOutcome, Bytes) {
+    let mut out = [0; 256];
+    let mut sink = SliceSink::new(&mut out);
+    MessageWriter::new(&mut sink).function(function).cache(key).payload(payload);
+    let reply = cache.handle_request(sink.written());
+    (reply.outcome(), Bytes::from_slice(reply.as_slice()).unwrap_or_default())
+}

@@ -1,0 +1,569 @@
+//! The client's state machine.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::reply::Reply;
+use super::retry::Retry;
+use crate::buffer::Buffer;
+use crate::message::Status;
+use crate::slots::{List, Slot, Slots};
+use crate::time::Instant;
+
+/// No place.
+const NIL: u32 = u32::MAX;
+
+/// How a job is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Most messages that are under way: submitted, and their last outcome not taken. At least one; less if the storage has not
+    /// `results` slots for each.
+    pub window: u32,
+    /// Results that each message has; at least one.
+    pub results: u32,
+    /// Whether outcomes come in the order of the messages, not as they arrive.
+    pub ordered: bool,
+    /// How long a try may take, from the submission or the transmit to the result; `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// What is tried again.
+    pub retry: Retry,
+    /// Wait before a message that the master was [`Unavailable`](Status::Unavailable) for is tried again.
+    pub retry_delay: Duration,
+}
+
+impl Default for Config {
+    /// A window of 1000, one result for each message, as they arrive, no time limit, no retry.
+    fn default() -> Self {
+        Self {
+            window: 1000,
+            results: 1,
+            ordered: false,
+            timeout: None,
+            retry: Retry::NONE,
+            retry_delay: Duration::from_millis(200),
+        }
+    }
+}
+
+/// A job's state: the messages under way and the outcomes not taken yet, in at most `window` times `results` slots.
+///
+/// Every message ends in exactly one outcome with [`last`](Outcome::last), whatever is lost, repeated or reordered on the way,
+/// provided there is a time limit or nothing is lost. Each call takes constant time, but for
+/// [`handle_timeout`](Self::handle_timeout), which is in proportion to what is due, and
+/// [`handle_reconnect`](Self::handle_reconnect), in proportion to what is under way.
+#[derive(Debug)]
+pub struct Job<B, S> {
+    config: Config,
+    window: u32,
+    places: Slots<Place<B>, S>,
+    /// To be transmitted; those due first are first.
+    unsent: List,
+    /// Transmitted and not answered, longest first.
+    sent: List,
+    /// Waiting before another try.
+    delayed: List,
+    /// Outcomes to be taken.
+    ready: List,
+    /// First and last message in the order of submission, when the job is ordered.
+    order: (u32, u32),
+    pending: u32,
+    next_sequence: u64,
+    counters: Counters,
+}
+
+/// What a slot of a job's table holds.
+#[derive(Debug)]
+pub struct Place<B>(Kind<B>);
+
+#[derive(Debug)]
+enum Kind<B> {
+    Message(Message<B>),
+    /// One of several results of a message, but for the last.
+    Partial(u64, Instant, Reply<B>),
+}
+
+#[derive(Debug)]
+struct Message<B> {
+    sequence: u64,
+    submitted: Instant,
+    message: B,
+    state: State,
+    due: Option<Instant>,
+    retries: u32,
+    received: u32,
+    /// The next message in the same hash chain.
+    chain: u32,
+    /// The next message in the order of submission.
+    after: u32,
+    /// Results that wait for those of earlier messages.
+    held: List,
+    end: Option<Result<Reply<B>, Failure<B>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unsent,
+    Sent,
+    Delayed,
+    Ended,
+}
+
+/// A message to be sent now.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a, B> {
+    /// The message's number.
+    pub sequence: u64,
+    /// The serialised message.
+    pub message: &'a B,
+}
+
+/// One result of a message, or its failure.
+#[derive(Debug)]
+pub struct Outcome<B> {
+    /// The message's number.
+    pub sequence: u64,
+    /// Whether it is the message's last.
+    pub last: bool,
+    /// How often the message was sent again.
+    pub retries: u32,
+    /// When the message was submitted.
+    pub submitted: Instant,
+    /// The result, or what went wrong.
+    pub result: Result<Reply<B>, Failure<B>>,
+}
+
+/// What went wrong with a message.
+#[derive(Debug)]
+pub struct Failure<B> {
+    /// The kind of failure.
+    pub status: Status,
+    /// The answer that said so; `None` if the job itself did, because the time was up.
+    pub reply: Option<Reply<B>>,
+}
+
+impl<B: Buffer> Failure<B> {
+    /// What the answer said about it; may be empty.
+    pub fn text(&self) -> &str {
+        self.reply.as_ref().map_or("no answer in time", Reply::error)
+    }
+}
+
+/// Counts since the job began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Messages submitted.
+    pub submitted: u64,
+    /// Messages handed out to be sent, repeats among them.
+    pub transmitted: u64,
+    /// Results accepted.
+    pub results: u64,
+    /// Messages that ended in a failure.
+    pub failures: u64,
+    /// Messages tried again.
+    pub retries: u64,
+    /// Messages sent again because the connection was a new one.
+    pub resent: u64,
+    /// Results of messages that had ended, dropped.
+    pub duplicates: u64,
+    /// Results of messages that this job never had, dropped.
+    pub unmatched: u64,
+    /// Results without a sequence number, taken for those of the message unanswered longest.
+    pub unsequenced: u64,
+}
+
+/// A message was not taken; it is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubmitError<B> {
+    /// The message.
+    pub message: B,
+    /// Why not.
+    pub kind: SubmitErrorKind,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubmitErrorKind {
+    /// The window is full: take outcomes first.
+    WindowFull,
+    /// The sequence number is not above those before it.
+    NotAscending,
+}
+
+impl<B> fmt::Display for SubmitError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            SubmitErrorKind::WindowFull => "the job's window is full",
+            SubmitErrorKind::NotAscending => "sequence numbers must ascend",
+        })
+    }
+}
+
+impl<B: fmt::Debug> core::error::Error for SubmitError<B> {}
+
+impl<B: Buffer, S: AsRef<[Slot<Place<B>>]> + AsMut<[Slot<Place<B>>]>> Job<B, S> {
+    /// A job with its table in `storage`; `window * results` slots are used at most.
+    pub fn new(config: Config, storage: S) -> Self {
+        let places = Slots::new(storage);
+        let results = config.results.max(1);
+        let window = config.window.max(1).min(places.capacity() / results);
+        Self {
+            config: Config { results, ..config },
+            window,
+            places,
+            unsent: List::new(),
+            sent: List::new(),
+            delayed: List::new(),
+            ready: List::new(),
+            order: (NIL, NIL),
+            pending: 0,
+            next_sequence: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Whether another message may be submitted.
+    pub fn has_room(&self) -> bool {
+        self.pending < self.window
+    }
+
+    /// Takes a serialised message that carries `sequence`, a number above all before it.
+    ///
+    /// # Errors
+    /// If the window is full or the number is not above those before; the message is given back.
+    pub fn submit(&mut self, now: Instant, sequence: u64, message: B) -> Result<(), SubmitError<B>> {
+        if sequence < self.next_sequence {
+            return Err(SubmitError { message, kind: SubmitErrorKind::NotAscending });
+        }
+        if !self.has_room() {
+            return Err(SubmitError { message, kind: SubmitErrorKind::WindowFull });
+        }
+        let bucket = self.bucket(sequence);
+        let chain = self.places.slot(bucket).map_or(NIL, |slot| slot.bucket);
+        let entry = Message {
+            sequence,
+            submitted: now,
+            message,
+            state: State::Unsent,
+            due: self.due(now),
+            retries: 0,
+            received: 0,
+            chain,
+            after: NIL,
+            held: List::new(),
+            end: None,
+        };
+        let key = match self.places.insert(Place(Kind::Message(entry))) {
+            Ok(key) => key,
+            Err(Place(Kind::Message(entry))) => {
+                return Err(SubmitError { message: entry.message, kind: SubmitErrorKind::WindowFull });
+            }
+            // What comes back is what was put in.
+            Err(Place(Kind::Partial(..))) => return Ok(()),
+        };
+        if let Some(slot) = self.places.slot_mut(bucket) {
+            slot.bucket = key.index;
+        }
+        if self.config.ordered {
+            let (first, last) = self.order;
+            if let Some(previous) = self.message_mut(last) {
+                previous.after = key.index;
+            }
+            self.order = (if first == NIL { key.index } else { first }, key.index);
+        }
+        self.places.push_back(&mut self.unsent, key.index);
+        self.next_sequence = sequence.saturating_add(1);
+        self.pending += 1;
+        self.counters.submitted += 1;
+        Ok(())
+    }
+
+    /// The next message to send; `None` if there is none for now.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_, B>> {
+        let index = self.places.pop_front(&mut self.unsent)?;
+        self.places.push_back(&mut self.sent, index);
+        let due = self.due(now);
+        self.counters.transmitted += 1;
+        let message = self.message_mut(index)?;
+        message.state = State::Sent;
+        message.due = due;
+        Some(Transmit { sequence: message.sequence, message: &message.message })
+    }
+
+    /// Whether a message waits to be sent.
+    pub fn has_transmit(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Takes a result. One without a sequence number counts as that of the message unanswered longest; one of a message that
+    /// has ended is dropped and counted.
+    pub fn handle_reply(&mut self, now: Instant, reply: Reply<B>) {
+        let index = match reply.sequence() {
+            Some(sequence) => self.find(sequence),
+            None => {
+                self.counters.unsequenced += 1;
+                self.places.front(&self.sent)
+            }
+        };
+        let Some(index) = index else {
+            let known = reply.sequence().is_some_and(|sequence| sequence < self.next_sequence);
+            *(if known { &mut self.counters.duplicates } else { &mut self.counters.unmatched }) += 1;
+            return;
+        };
+        let results = self.config.results;
+        let Some(message) = self.message_mut(index) else { return };
+        if message.state == State::Ended {
+            self.counters.duplicates += 1;
+            return;
+        }
+        let status = reply.status();
+        if status != Status::Done {
+            return self.on_failure(now, index, Failure { status, reply: Some(reply) });
+        }
+        message.received += 1;
+        let last = message.received >= results;
+        let (sequence, submitted) = (message.sequence, message.submitted);
+        self.counters.results += 1;
+        if last {
+            return self.on_end(index, Ok(reply));
+        }
+        // A message has room for `results` places, of which the last result takes the message's own.
+        let Ok(partial) = self.places.insert(Place(Kind::Partial(sequence, submitted, reply))) else { return };
+        if self.config.ordered {
+            self.hold(index, partial.index);
+            self.release();
+        } else {
+            self.places.push_back(&mut self.ready, partial.index);
+        }
+    }
+
+    /// Has everything unanswered sent again, without counting it as a retry: the connection is a new one, and what went over
+    /// the old one may be lost. A message may so be done twice; its second result is dropped.
+    pub fn handle_reconnect(&mut self, now: Instant) {
+        self.counters.resent += u64::from(self.sent.len());
+        let mut sent = core::mem::replace(&mut self.sent, List::new());
+        self.places.prepend(&mut self.unsent, &mut sent);
+        let due = self.due(now);
+        let mut at = self.places.front(&self.unsent);
+        while let Some(index) = at {
+            if let Some(message) = self.message_mut(index) {
+                message.state = State::Unsent;
+                message.due = due;
+            }
+            at = self.places.next(index);
+        }
+    }
+
+    /// Deals with what is due by `now`; without effect before [`poll_timeout`](Self::poll_timeout).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..self.delayed.len() {
+            let Some(index) = self.due_front(&self.delayed, now) else { break };
+            self.on_retry(now, index);
+        }
+        for _ in 0..self.sent.len() {
+            let Some(index) = self.due_front(&self.sent, now) else { break };
+            self.on_failure(now, index, Failure { status: Status::DeadlineExceeded, reply: None });
+        }
+        for _ in 0..self.unsent.len() {
+            let Some(index) = self.due_front(&self.unsent, now) else { break };
+            self.on_failure(now, index, Failure { status: Status::DeadlineExceeded, reply: None });
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; `None`: not before another input.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [&self.delayed, &self.sent, &self.unsent]
+            .into_iter()
+            .filter_map(|list| self.message(self.places.front(list)?)?.due)
+            .min()
+    }
+
+    /// The next outcome; call again until `None`.
+    pub fn poll_event(&mut self) -> Option<Outcome<B>> {
+        let index = self.places.pop_front(&mut self.ready)?;
+        let sequence = match self.places.get(index)? {
+            Place(Kind::Message(message)) => Some(message.sequence),
+            Place(Kind::Partial(..)) => None,
+        };
+        if let Some(sequence) = sequence {
+            self.unchain(sequence, index);
+        }
+        match self.places.remove(index)?.0 {
+            Kind::Partial(sequence, submitted, reply) => {
+                Some(Outcome { sequence, last: false, retries: 0, submitted, result: Ok(reply) })
+            }
+            Kind::Message(message) => {
+                self.pending -= 1;
+                let Message { sequence, submitted, retries, end, .. } = message;
+                Some(Outcome { sequence, last: true, retries, submitted, result: end? })
+            }
+        }
+    }
+
+    /// How many more messages may be submitted.
+    pub fn room(&self) -> usize {
+        (self.window - self.pending) as usize
+    }
+
+    /// Number of messages under way: submitted, and their last outcome not taken.
+    pub fn pending(&self) -> usize {
+        self.pending as usize
+    }
+
+    /// Number of messages sent and not answered.
+    pub fn unanswered(&self) -> usize {
+        self.sent.len() as usize
+    }
+
+    /// Number of the message that has been unanswered longest since it was last sent.
+    pub fn oldest_unanswered(&self) -> Option<u64> {
+        self.message(self.places.front(&self.sent)?).map(|message| message.sequence)
+    }
+
+    /// Counts since the job began.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn on_failure(&mut self, now: Instant, index: u32, failure: Failure<B>) {
+        let Some(message) = self.message(index) else { return };
+        // With some of its results here already, those of another try could not be told from them.
+        if message.received > 0 || !self.config.retry.applies(failure.status, message.retries) {
+            self.counters.failures += 1;
+            return self.on_end(index, Err(failure));
+        }
+        self.counters.retries += 1;
+        if matches!(failure.status, Status::Unavailable | Status::HandedBack) {
+            self.leave(index);
+            let due = Some(now + self.config.retry_delay);
+            if let Some(message) = self.message_mut(index) {
+                (message.state, message.due) = (State::Delayed, due);
+                message.retries += 1;
+            }
+            self.places.push_back(&mut self.delayed, index);
+        } else {
+            if let Some(message) = self.message_mut(index) {
+                message.retries += 1;
+            }
+            self.on_retry(now, index);
+        }
+    }
+
+    fn on_retry(&mut self, now: Instant, index: u32) {
+        self.leave(index);
+        let due = self.due(now);
+        if let Some(message) = self.message_mut(index) {
+            (message.state, message.due) = (State::Unsent, due);
+        }
+        self.places.push_back(&mut self.unsent, index);
+    }
+
+    fn on_end(&mut self, index: u32, end: Result<Reply<B>, Failure<B>>) {
+        self.leave(index);
+        if let Some(message) = self.message_mut(index) {
+            (message.state, message.due, message.end) = (State::Ended, None, Some(end));
+        }
+        if self.config.ordered {
+            self.release();
+        } else {
+            self.places.push_back(&mut self.ready, index);
+        }
+    }
+
+    /// Makes the outcomes ready that no earlier message holds up. Each message and each result passes here once.
+    fn release(&mut self) {
+        while self.order.0 != NIL {
+            let first = self.order.0;
+            let Some(message) = self.message_mut(first) else { return };
+            let mut held = core::mem::replace(&mut message.held, List::new());
+            let (ended, after) = (message.state == State::Ended, message.after);
+            while let Some(partial) = self.places.pop_front(&mut held) {
+                self.places.push_back(&mut self.ready, partial);
+            }
+            if !ended {
+                return;
+            }
+            self.places.push_back(&mut self.ready, first);
+            self.order = if after == NIL { (NIL, NIL) } else { (after, self.order.1) };
+        }
+    }
+
+    fn hold(&mut self, index: u32, partial: u32) {
+        let Some(message) = self.message_mut(index) else { return };
+        let mut held = core::mem::replace(&mut message.held, List::new());
+        self.places.push_back(&mut held, partial);
+        if let Some(message) = self.message_mut(index) {
+            message.held = held;
+        }
+    }
+
+    /// Takes a message out of the list that its state says it is in.
+    fn leave(&mut self, index: u32) {
+        let Some(state) = self.message(index).map(|message| message.state) else { return };
+        let list = match state {
+            State::Unsent => &mut self.unsent,
+            State::Sent => &mut self.sent,
+            State::Delayed => &mut self.delayed,
+            State::Ended => return,
+        };
+        self.places.unlink(list, index);
+    }
+
+    fn due(&self, now: Instant) -> Option<Instant> {
+        self.config.timeout.map(|timeout| now + timeout)
+    }
+
+    fn due_front(&self, list: &List, now: Instant) -> Option<u32> {
+        let index = self.places.front(list)?;
+        self.message(index)?.due.filter(|&due| due <= now).map(|_| index)
+    }
+
+    fn bucket(&self, sequence: u64) -> u32 {
+        // Numbers that follow each other fall into different buckets, so chains are short.
+        u32::try_from(sequence % u64::from(self.places.capacity().max(1))).unwrap_or(0)
+    }
+
+    fn find(&self, sequence: u64) -> Option<u32> {
+        let mut at = self.places.slot(self.bucket(sequence))?.bucket;
+        while let Some(message) = self.message(at) {
+            if message.sequence == sequence {
+                return Some(at);
+            }
+            at = message.chain;
+        }
+        None
+    }
+
+    fn unchain(&mut self, sequence: u64, index: u32) {
+        let bucket = self.bucket(sequence);
+        let Some(next) = self.message(index).map(|message| message.chain) else { return };
+        let Some(slot) = self.places.slot_mut(bucket) else { return };
+        if slot.bucket == index {
+            slot.bucket = next;
+            return;
+        }
+        let mut at = slot.bucket;
+        while let Some(message) = self.message_mut(at) {
+            if message.chain == index {
+                message.chain = next;
+                return;
+            }
+            at = message.chain;
+        }
+    }
+
+    fn message(&self, index: u32) -> Option<&Message<B>> {
+        match self.places.get(index)? {
+            Place(Kind::Message(message)) => Some(message),
+            Place(Kind::Partial(..)) => None,
+        }
+    }
+
+    fn message_mut(&mut self, index: u32) -> Option<&mut Message<B>> {
+        match self.places.get_mut(index)? {
+            Place(Kind::Message(message)) => Some(message),
+            Place(Kind::Partial(..)) => None,
+        }
+    }
+}

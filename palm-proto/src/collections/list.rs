@@ -1,0 +1,111 @@
+//! Doubly linked lists through the entries of a slab.
+
+use core::marker::PhantomData;
+
+use super::slab::{Slab, Slot};
+use super::{NONE, Table};
+
+/// An entry's place in one list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    previous: u32,
+    next: u32,
+    linked: bool,
+}
+
+impl Link {
+    /// In no list.
+    pub(crate) const UNLINKED: Self = Self { previous: NONE, next: NONE, linked: false };
+
+    pub(crate) fn is_linked(self) -> bool {
+        self.linked
+    }
+}
+
+/// An entry that can be in a list of kind `K`; an entry has a link for each kind.
+pub(crate) trait Linked<K> {
+    fn link(&mut self) -> &mut Link;
+    fn peek_link(&self) -> Link;
+}
+
+/// A first-in first-out list of kind `K` through entries of a slab. All operations are O(1).
+#[derive(Debug)]
+pub(crate) struct List<K> {
+    head: u32,
+    tail: u32,
+    len: u32,
+    kind: PhantomData<K>,
+}
+
+impl<K> List<K> {
+    pub(crate) const fn new() -> Self {
+        Self { head: NONE, tail: NONE, len: 0, kind: PhantomData }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn front(&self) -> Option<u32> {
+        (self.head != NONE).then_some(self.head)
+    }
+
+    pub(crate) fn back(&self) -> Option<u32> {
+        (self.tail != NONE).then_some(self.tail)
+    }
+
+    /// The entry after `index`.
+    pub(crate) fn next<T: Linked<K>, S: Table<Slot<T>>>(&self, slab: &Slab<T, S>, index: u32) -> Option<u32> {
+        let next = slab[index].peek_link().next;
+        (next != NONE).then_some(next)
+    }
+
+    /// Adds an entry that is in no list of this kind.
+    pub(crate) fn push_back<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
+        debug_assert!(!slab[index].peek_link().is_linked(), "an entry is in one list of a kind");
+        *slab[index].link() = Link { previous: self.tail, next: NONE, linked: true };
+        match self.tail {
+            NONE => self.head = index,
+            tail => slab[tail].link().next = index,
+        }
+        self.tail = index;
+        self.len += 1;
+    }
+
+    /// Puts an entry that is in no list of this kind first.
+    pub(crate) fn push_front<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
+        debug_assert!(!slab[index].peek_link().is_linked(), "an entry is in one list of a kind");
+        *slab[index].link() = Link { previous: NONE, next: self.head, linked: true };
+        match self.head {
+            NONE => self.tail = index,
+            head => slab[head].link().previous = index,
+        }
+        self.head = index;
+        self.len += 1;
+    }
+
+    /// Takes an entry out that is in this list.
+    pub(crate) fn remove<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
+        let link = core::mem::replace(slab[index].link(), Link::UNLINKED);
+        debug_assert!(link.linked, "only an entry that is in the list is taken out");
+        match link.previous {
+            NONE => self.head = link.next,
+            previous => slab[previous].link().next = link.next,
+        }
+        match link.next {
+            NONE => self.tail = link.previous,
+            next => slab[next].link().previous = link.previous,
+        }
+        self.len -= 1;
+    }
+
+    pub(crate) fn pop_front<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>) -> Option<u32> {
+        let index = self.front()?;
+        self.remove(slab, index);
+        Some(index)
+    }
+}

@@ -1,0 +1,20 @@
+//! Tables of fixed capacity that the machines are made of.
+//!
+//! Entries are named by `u32` indices, so that tables can refer to one another without lifetimes or reference counts.
+
+mod index;
+mod list;
+mod slab;
+mod table;
+
+pub(crate) use index::Index;
+pub use index::Place;
+pub(crate) use list::{Link, Linked, List};
+pub(crate) use slab::Slab;
+pub use slab::Slot;
+#[cfg(feature = "alloc")]
+pub use table::HeapTable;
+pub use table::Table;
+
+/// The index of no entry.
+pub(crate) const NONE: u32 = u32::MAX;

@@ -1,0 +1,151 @@
+//! Entries that come and go, under indices that are used again.
+
+use core::marker::PhantomData;
+use core::ops;
+
+use super::{NONE, Table};
+
+/// Room for one entry of a [`Slab`]; public only because storage types name it.
+#[derive(Debug)]
+pub struct Slot<T> {
+    generation: u32,
+    state: State<T>,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    Free { next: u32 },
+    Used(T),
+}
+
+/// A table of entries with O(1) insertion and removal.
+///
+/// Each slot counts its uses, from a number that the caller chooses, so that an index and a generation together name an
+/// entry even after it is gone.
+#[derive(Debug)]
+pub(crate) struct Slab<T, S> {
+    slots: S,
+    first_free: u32,
+    len: u32,
+    first_generation: u32,
+    entry: PhantomData<T>,
+}
+
+impl<T, S: Table<Slot<T>>> Slab<T, S> {
+    /// An empty slab over an empty table.
+    pub(crate) fn new(slots: S, first_generation: u32) -> Self {
+        Self { slots, first_free: NONE, len: 0, first_generation, entry: PhantomData }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity().min(NONE as usize)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() == self.capacity()
+    }
+
+    /// Adds `entry`; gives it back if the slab is full.
+    pub(crate) fn insert(&mut self, entry: T) -> Result<u32, T> {
+        let index = self.first_free;
+        if index == NONE {
+            if self.is_full() {
+                return Err(entry);
+            }
+            let index = self.len;
+            let slot = Slot { generation: self.first_generation, state: State::Used(entry) };
+            if let Err(Slot { state: State::Used(entry), .. }) = self.slots.push(slot) {
+                return Err(entry);
+            }
+            self.len += 1;
+            return Ok(index);
+        }
+        let slot = &mut self.slots.as_mut()[index as usize];
+        if let State::Free { next } = slot.state {
+            self.first_free = next;
+        }
+        slot.state = State::Used(entry);
+        self.len += 1;
+        Ok(index)
+    }
+
+    /// Takes the entry out; `None` if there is none at `index`.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
+        let slot = self.slots.as_mut().get_mut(index as usize)?;
+        if matches!(slot.state, State::Free { .. }) {
+            return None;
+        }
+        let State::Used(entry) = core::mem::replace(&mut slot.state, State::Free { next: self.first_free }) else {
+            return None;
+        };
+        slot.generation = slot.generation.wrapping_add(1);
+        self.first_free = index;
+        self.len -= 1;
+        Some(entry)
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        match &self.slots.as_ref().get(index as usize)?.state {
+            State::Used(entry) => Some(entry),
+            State::Free { .. } => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        match &mut self.slots.as_mut().get_mut(index as usize)?.state {
+            State::Used(entry) => Some(entry),
+            State::Free { .. } => None,
+        }
+    }
+
+    /// How often the slot has been used before, counted from the first generation.
+    pub(crate) fn generation(&self, index: u32) -> Option<u32> {
+        self.slots.as_ref().get(index as usize).map(|slot| slot.generation)
+    }
+
+    /// Indices of all entries; O(slots ever used).
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> {
+        let used = |(index, slot): (usize, &Slot<T>)| matches!(slot.state, State::Used(_)).then_some(index as u32);
+        self.slots.as_ref().iter().enumerate().filter_map(used)
+    }
+}
+
+impl<T, S: Table<Slot<T>>> ops::Index<u32> for Slab<T, S> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, index: u32) -> &T {
+        self.get(index).expect("machines keep indices of live entries only")
+    }
+}
+
+impl<T, S: Table<Slot<T>>> ops::IndexMut<u32> for Slab<T, S> {
+    #[inline]
+    fn index_mut(&mut self, index: u32) -> &mut T {
+        self.get_mut(index).expect("machines keep indices of live entries only")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reuses_slots_under_a_new_generation() {
+        let mut slab: Slab<char, heapless::Vec<Slot<char>, 2>> = Slab::new(heapless::Vec::new(), 7);
+        let a = slab.insert('a').unwrap();
+        let b = slab.insert('b').unwrap();
+        assert_eq!(slab.insert('c'), Err('c'));
+        assert_eq!((slab.generation(a), slab.remove(a), slab.remove(a)), (Some(7), Some('a'), None));
+        let c = slab.insert('c').unwrap();
+        assert_eq!((c, slab.generation(c), slab[b], slab.len()), (a, Some(8), 'b', 2));
+    }
+}

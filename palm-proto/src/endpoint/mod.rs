@@ -1,0 +1,30 @@
+//! A master at the end of ZeroMQ connections: its five sockets, and every connection to them, in one machine.
+//!
+//! [`Endpoint`] puts [`Master`](crate::master::Master), [`Cache`](crate::cache::Cache) and one
+//! [`zmtp::Connection`](crate::zmtp::Connection) for each peer together. A driver accepts connections and moves bytes; who
+//! may send how much, who is silent or hostile, and what goes where is decided here (`docs/spec.md`, sections 3 and 4).
+//!
+//! The contract for a driver, for each connection:
+//! - [`handle_accept`](Endpoint::handle_accept) when it is established, [`handle_close`](Endpoint::handle_close) when it is
+//!   gone;
+//! - offer what was received to [`handle_input`](Endpoint::handle_input), and do as it says: read more, wait, or close;
+//! - send what [`poll_transmit`](Endpoint::poll_transmit) gives until it is `None`, and tell
+//!   [`handle_sent`](Endpoint::handle_sent) what has left;
+//! - after any call, come back to every connection that [`poll_ready`](Endpoint::poll_ready) names, take events, and call
+//!   [`handle_timeout`](Endpoint::handle_timeout) at [`poll_timeout`](Endpoint::poll_timeout).
+
+mod machine;
+mod peer;
+mod reply;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod transmit;
+
+pub use machine::{Endpoint, EndpointConfig, EndpointCounters, EndpointEvent, Fault, Next, Progress};
+pub use peer::{ConnectionId, Peer, Service};
+pub use storage::{EndpointStorage, EndpointTables, FixedEndpoint};
+#[cfg(feature = "alloc")]
+pub use storage::{HeapEndpoint, heap_tables};
+pub use transmit::Transmit;

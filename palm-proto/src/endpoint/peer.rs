@@ -1,0 +1,188 @@
+//! What is known of one connection.
+
+use core::fmt;
+
+use crate::buffer::Span;
+use crate::collections::{Link, Linked};
+use crate::master::{SenderId, SubscriberId, WorkerId};
+use crate::time::Instant;
+use crate::zmtp::{Connection, SocketType};
+
+use super::reply::Request;
+
+/// One of a master's five sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Messages from clients come in.
+    Pull,
+    /// Results go out.
+    Publish,
+    /// Messages go out to workers.
+    WorkerPush,
+    /// Results come in from workers.
+    WorkerPull,
+    /// The cache.
+    Cache,
+}
+
+impl Service {
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::Pull, Self::Publish, Self::WorkerPush, Self::WorkerPull, Self::Cache];
+
+    /// The type of its ZeroMQ socket.
+    pub const fn socket_type(self) -> SocketType {
+        match self {
+            Self::Pull | Self::WorkerPull => SocketType::Pull,
+            Self::Publish => SocketType::Pub,
+            Self::WorkerPush => SocketType::Push,
+            Self::Cache => SocketType::Rep,
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pull => "pull",
+            Self::Publish => "pub",
+            Self::WorkerPush => "worker push",
+            Self::WorkerPull => "worker pull",
+            Self::Cache => "cache",
+        })
+    }
+}
+
+/// A connection to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl ConnectionId {
+    /// A small number that no other connection has at the same time: for a driver's own table.
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// What a connection is to the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The handshake is not over.
+    Stranger,
+    Sender(SenderId),
+    Worker(WorkerId),
+    /// A worker's other connection, over which it answers.
+    Answerer,
+    Subscriber(SubscriberId),
+    CacheClient,
+}
+
+/// One connection; named only by storage types.
+#[derive(Debug)]
+pub struct Peer<B> {
+    pub(super) zmtp: Connection,
+    pub(super) service: Service,
+    pub(super) role: Role,
+    pub(super) accepted: Instant,
+    /// Last time anything came.
+    pub(super) heard: Instant,
+    /// A message of several frames, where one is due, is passed over up to its last frame.
+    pub(super) skipping: bool,
+    /// Bytes counted for a message that has come in part.
+    pub(super) reserved: u32,
+    /// Bytes given to the driver that have not been sent yet.
+    pub(super) outgoing: u32,
+    /// What it waits to be allowed to send, in bytes, while it is blocked.
+    pub(super) wanted: u32,
+    /// It is to be closed, as soon as pending control bytes are sent.
+    pub(super) closing: bool,
+    /// A cache request, and the reply to it.
+    pub(super) request: Request<B>,
+    pub(super) timer: Option<super::timers::Class>,
+    pub(super) timer_since: Instant,
+    ready_link: Link,
+    blocked_link: Link,
+    timer_link: Link,
+}
+
+impl<B> Peer<B> {
+    pub(super) fn new(now: Instant, service: Service, zmtp: Connection) -> Self {
+        Self {
+            zmtp,
+            service,
+            role: Role::Stranger,
+            accepted: now,
+            heard: now,
+            skipping: false,
+            reserved: 0,
+            outgoing: 0,
+            wanted: 0,
+            closing: false,
+            request: Request::default(),
+            timer: None,
+            timer_since: now,
+            ready_link: Link::UNLINKED,
+            blocked_link: Link::UNLINKED,
+            timer_link: Link::UNLINKED,
+        }
+    }
+
+    pub(super) fn sender(&self) -> Option<SenderId> {
+        if let Role::Sender(sender) = self.role { Some(sender) } else { None }
+    }
+
+    pub(super) fn is_ready_listed(&self) -> bool {
+        self.ready_link.is_linked()
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked_link.is_linked()
+    }
+
+    /// A reply that waits to be sent.
+    pub(super) fn reply(&self) -> Option<&Span<B>> {
+        self.request.reply.as_ref()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct InReady;
+#[derive(Debug)]
+pub(super) struct InBlocked;
+#[derive(Debug)]
+pub(super) struct InTimer;
+
+impl<B> Linked<InReady> for Peer<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.ready_link
+    }
+    fn peek_link(&self) -> Link {
+        self.ready_link
+    }
+}
+
+impl<B> Linked<InBlocked> for Peer<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.blocked_link
+    }
+    fn peek_link(&self) -> Link {
+        self.blocked_link
+    }
+}
+
+impl<B> Linked<InTimer> for Peer<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.timer_link
+    }
+    fn peek_link(&self) -> Link {
+        self.timer_link
+    }
+}

@@ -1,0 +1,81 @@
+//! Where an endpoint's tables lie: inline, or on the heap.
+
+use core::fmt::Debug;
+
+use crate::buffer::Buffer;
+use crate::cache::Entry;
+use crate::collections::{Slot, Table};
+use crate::master::{FixedStorage, MasterStorage, Tables};
+use crate::storage::Slots;
+
+use super::peer::Peer;
+
+/// The types of an endpoint's tables. Use [`FixedEndpoint`], or `HeapEndpoint` with the `alloc` feature.
+pub trait EndpointStorage: Debug {
+    /// The master's tables.
+    type Master: MasterStorage;
+    /// Connections.
+    type Peers: Table<Slot<Peer<<Self::Master as MasterStorage>::Buffer>>> + Debug;
+    /// The cache's entries.
+    type Entries: Slots<Entry<<Self::Master as MasterStorage>::Buffer>> + Debug;
+}
+
+/// An endpoint's tables, all empty.
+#[derive(Debug)]
+pub struct EndpointTables<S: EndpointStorage> {
+    pub(super) master: Tables<S::Master>,
+    pub(super) peers: S::Peers,
+    pub(super) entries: S::Entries,
+}
+
+/// Tables inline: `TASKS` messages, and `PEERS` connections in all, subscriptions and entries of the cache.
+#[derive(Debug)]
+pub struct FixedEndpoint<B, const TASKS: usize, const PEERS: usize> {
+    buffer: core::marker::PhantomData<B>,
+}
+
+impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> EndpointStorage
+    for FixedEndpoint<B, TASKS, PEERS>
+{
+    type Master = FixedStorage<B, TASKS, PEERS>;
+    type Peers = heapless::Vec<Slot<Peer<B>>, PEERS>;
+    type Entries = [Entry<B>; PEERS];
+}
+
+impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> EndpointTables<FixedEndpoint<B, TASKS, PEERS>> {
+    /// Empty tables.
+    pub fn fixed() -> Self {
+        Self { master: Tables::fixed(), peers: heapless::Vec::new(), entries: core::array::from_fn(|_| Entry::EMPTY) }
+    }
+}
+
+#[cfg(feature = "alloc")]
+pub use heap::{HeapEndpoint, heap_tables};
+
+#[cfg(feature = "alloc")]
+mod heap {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::collections::HeapTable;
+    use crate::master::{HeapStorage, TableSizes};
+
+    /// Tables on the heap, sized when the endpoint is made; messages in [`Bytes`].
+    #[derive(Debug)]
+    pub struct HeapEndpoint;
+
+    impl EndpointStorage for HeapEndpoint {
+        type Master = HeapStorage;
+        type Peers = HeapTable<Slot<Peer<Bytes>>>;
+        type Entries = alloc::boxed::Box<[Entry<Bytes>]>;
+    }
+
+    /// Empty tables: `sizes.peers` connections in all, and `entries` in the cache.
+    pub fn heap_tables(sizes: &TableSizes, entries: usize) -> EndpointTables<HeapEndpoint> {
+        EndpointTables {
+            master: Tables::sized(sizes),
+            peers: HeapTable::new(sizes.peers),
+            entries: crate::storage::boxed(entries + entries / 3 + 1, || Entry::EMPTY),
+        }
+    }
+}

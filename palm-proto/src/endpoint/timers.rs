@@ -1,0 +1,77 @@
+//! What a connection is given time for. All connections of a class have the same time, so a list by age tells who is next.
+
+use core::time::Duration;
+
+use crate::collections::{List, Slab, Slot, Table};
+use crate::time::Instant;
+
+use super::peer::{InTimer, Peer};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The end of the handshake.
+    Handshake,
+    /// Anything at all, from a peer that can be asked whether it lives.
+    Quiet,
+    /// Anything at all, from a peer that has been asked.
+    Pinged,
+    /// More of a message that has come in part.
+    Partial,
+}
+
+const CLASSES: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Timers {
+    lists: [List<InTimer>; CLASSES],
+    delays: [Duration; CLASSES],
+}
+
+impl Timers {
+    /// `handshake` and `partial` are given up after; a peer is asked after `heartbeat`, and given up after twice that more.
+    pub(super) fn new(handshake: Duration, heartbeat: Duration, partial: Duration) -> Self {
+        Self { lists: [const { List::new() }; CLASSES], delays: [handshake, heartbeat, heartbeat * 2, partial] }
+    }
+
+    pub(super) fn start<B, T: Table<Slot<Peer<B>>>>(
+        &mut self,
+        peers: &mut Slab<Peer<B>, T>,
+        now: Instant,
+        index: u32,
+        class: Class,
+    ) {
+        self.stop(peers, index);
+        let peer = &mut peers[index];
+        peer.timer = Some(class);
+        peer.timer_since = now;
+        self.lists[class as usize].push_back(peers, index);
+    }
+
+    pub(super) fn stop<B, T: Table<Slot<Peer<B>>>>(&mut self, peers: &mut Slab<Peer<B>, T>, index: u32) {
+        if let Some(class) = peers[index].timer.take() {
+            self.lists[class as usize].remove(peers, index);
+        }
+    }
+
+    pub(super) fn next<B, T: Table<Slot<Peer<B>>>>(&self, peers: &Slab<Peer<B>, T>) -> Option<Instant> {
+        let first = |(list, &delay): (&List<InTimer>, &Duration)| Some(peers[list.front()?].timer_since + delay);
+        self.lists.iter().zip(&self.delays).filter_map(first).min()
+    }
+
+    /// Somebody whose time is over, taken off the list.
+    pub(super) fn expire<B, T: Table<Slot<Peer<B>>>>(
+        &mut self,
+        peers: &mut Slab<Peer<B>, T>,
+        now: Instant,
+    ) -> Option<(u32, Class)> {
+        for (list, &delay) in self.lists.iter_mut().zip(&self.delays) {
+            let Some(index) = list.front() else { continue };
+            if peers[index].timer_since + delay <= now {
+                list.remove(peers, index);
+                return peers[index].timer.take().map(|class| (index, class));
+            }
+        }
+        None
+    }
+}

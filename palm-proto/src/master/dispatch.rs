@@ -1,0 +1,460 @@
+//! The queue, the workers, and the lease book: which message is where, and who is next.
+//!
+//! A task is in exactly one list: the queue, or that of the worker that holds it. Both are in the order in which the
+//! messages came, so that what a lost worker held goes back to the head of the queue in order.
+
+use core::time::Duration;
+
+use crate::buffer::Span;
+use crate::collections::{Link, Linked, List, NONE, Slab};
+use crate::message::TaskId;
+use crate::random::Random;
+use crate::time::Instant;
+use crate::uuid::Uuid;
+
+use super::window::Window;
+use super::{Assignment, MasterConfig, MasterStorage};
+
+/// A connection over which tasks go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WorkerId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+/// A message that a worker is to do; named only by storage types.
+#[derive(Debug)]
+pub struct Task<B> {
+    pub(super) message: Span<B>,
+    link: Link,
+    /// On whose account it is.
+    pub(super) sender: u32,
+    pub(super) deadline: Option<Instant>,
+    /// Whether the master puts a UUID into the `cache` field.
+    pub(super) wants_cache: bool,
+    /// Times it was sent to a worker.
+    pub(super) attempt: u32,
+    /// Workers that were lost while it was, as far as one can tell, being done.
+    pub(super) failures: u32,
+    /// Who has it, or `NONE`.
+    worker: u32,
+    sent: bool,
+    /// Who had it before and was taken to hang.
+    taken_from: Option<WorkerId>,
+}
+
+/// A worker; named only by storage types.
+#[derive(Debug)]
+pub struct Worker {
+    pub(super) token: u32,
+    /// Messages that it may be working on at the same time.
+    jobs: u32,
+    /// What it holds: first what was sent, then what is still to be sent.
+    tasks: List<InQueue>,
+    next_unsent: u32,
+    bytes: u64,
+    pub(super) window: Window,
+    /// Since when the first of its tasks is the first.
+    head_since: Instant,
+    /// Gets nothing more until it answers.
+    suspended: bool,
+    /// Gets nothing more at all.
+    draining: bool,
+    level: u8,
+    level_link: Link,
+    lease_link: Link,
+    wake_link: Link,
+}
+
+#[derive(Debug)]
+pub(super) struct InQueue;
+#[derive(Debug)]
+struct InLevel;
+#[derive(Debug)]
+struct InLease;
+#[derive(Debug)]
+struct InWake;
+
+impl<B> Linked<InQueue> for Task<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}
+
+impl Linked<InLevel> for Worker {
+    fn link(&mut self) -> &mut Link {
+        &mut self.level_link
+    }
+    fn peek_link(&self) -> Link {
+        self.level_link
+    }
+}
+
+impl Linked<InLease> for Worker {
+    fn link(&mut self) -> &mut Link {
+        &mut self.lease_link
+    }
+    fn peek_link(&self) -> Link {
+        self.lease_link
+    }
+}
+
+impl Linked<InWake> for Worker {
+    fn link(&mut self) -> &mut Link {
+        &mut self.wake_link
+    }
+    fn peek_link(&self) -> Link {
+        self.wake_link
+    }
+}
+
+/// Levels of load: exact up to 7 outstanding, then by powers of two.
+const LEVELS: usize = 20;
+/// Level of a worker that is given nothing.
+const NO_LEVEL: u8 = u8::MAX;
+
+fn level_of(outstanding: usize) -> u8 {
+    let level = match outstanding {
+        0..8 => outstanding,
+        more => 5 + more.ilog2() as usize,
+    };
+    level.min(LEVELS - 1) as u8
+}
+
+/// Where an answer's task is.
+pub(super) enum Whereabouts {
+    /// At this index, not answered yet.
+    Live(u32),
+    /// Answered, or of another master's time.
+    Gone,
+}
+
+#[derive(Debug)]
+pub(super) struct Dispatcher<S: MasterStorage> {
+    pub(super) tasks: Slab<Task<S::Buffer>, S::Tasks>,
+    pub(super) workers: Slab<Worker, S::Workers>,
+    queue: List<InQueue>,
+    /// Workers with credit, by load.
+    levels: [List<InLevel>; LEVELS],
+    /// Workers that hold something, by how long the first of it has been first.
+    leases: List<InLease>,
+    /// Workers with something to send.
+    wakes: List<InWake>,
+    fixed_window: Option<u32>,
+    limits: super::WindowLimits,
+    lease: Option<Duration>,
+}
+
+impl<S: MasterStorage> Dispatcher<S> {
+    pub(super) fn new(tasks: S::Tasks, workers: S::Workers, first_generation: u32, config: &MasterConfig) -> Self {
+        Self {
+            tasks: Slab::new(tasks, first_generation),
+            workers: Slab::new(workers, 0),
+            queue: List::new(),
+            levels: [const { List::new() }; LEVELS],
+            leases: List::new(),
+            wakes: List::new(),
+            fixed_window: config.window,
+            limits: config.window_limits,
+            lease: config.lease,
+        }
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn add_worker(&mut self, token: u32, jobs: u32) -> Option<WorkerId> {
+        let worker = Worker {
+            token,
+            jobs: jobs.max(1),
+            tasks: List::new(),
+            next_unsent: NONE,
+            bytes: 0,
+            window: Window::new(self.fixed_window, jobs, &self.limits),
+            head_since: Instant::ZERO,
+            suspended: false,
+            draining: false,
+            level: NO_LEVEL,
+            level_link: Link::UNLINKED,
+            lease_link: Link::UNLINKED,
+            wake_link: Link::UNLINKED,
+        };
+        let index = self.workers.insert(worker).ok()?;
+        let generation = self.workers.generation(index)?;
+        self.settle_level(index);
+        Some(WorkerId { index, generation })
+    }
+
+    pub(super) fn find(&self, id: WorkerId) -> Option<u32> {
+        (self.workers.generation(id.index) == Some(id.generation)).then_some(id.index)
+    }
+
+    /// Takes a worker out, and what it held back to the head of the queue. Gives the number of messages; those that it was,
+    /// as far as one can tell, working on have one failure more. O(messages held), which its window bounds.
+    pub(super) fn remove_worker(&mut self, now: Instant, index: u32) -> usize {
+        let held = self.take_back(now, index, None);
+        self.workers[index].draining = true;
+        self.settle_level(index);
+        if self.workers[index].wake_link.is_linked() {
+            self.wakes.remove(&mut self.workers, index);
+        }
+        self.workers.remove(index);
+        held
+    }
+
+    /// Takes back what a worker holds. A worker does what it is sent in order, so only the first few can be what it was lost
+    /// with.
+    fn take_back(&mut self, now: Instant, index: u32, taken_from: Option<WorkerId>) -> usize {
+        let jobs = self.workers[index].jobs as usize;
+        let held = self.workers[index].tasks.len();
+        let mut position = held;
+        while let Some(task) = self.workers[index].tasks.back() {
+            position -= 1;
+            let was_sent = self.tasks[task].sent;
+            self.unassign(now, task);
+            let entry = &mut self.tasks[task];
+            if was_sent && position < jobs {
+                entry.failures += 1;
+            }
+            if was_sent && taken_from.is_some() {
+                entry.taken_from = taken_from;
+            }
+            self.queue.push_front(&mut self.tasks, task);
+        }
+        held
+    }
+
+    /// Adds a message to the end of the queue.
+    pub(super) fn enqueue(
+        &mut self,
+        message: Span<S::Buffer>,
+        sender: u32,
+        deadline: Option<Instant>,
+        wants_cache: bool,
+    ) -> Result<TaskId, Span<S::Buffer>> {
+        let task = Task {
+            message,
+            link: Link::UNLINKED,
+            sender,
+            deadline,
+            wants_cache,
+            attempt: 0,
+            failures: 0,
+            worker: NONE,
+            sent: false,
+            taken_from: None,
+        };
+        let index = self.tasks.insert(task).map_err(|task| task.message)?;
+        self.queue.push_back(&mut self.tasks, index);
+        Ok(self.id(index))
+    }
+
+    /// The next message, if there is a worker for it; the caller decides what becomes of it before it calls [`assign`].
+    ///
+    /// [`assign`]: Self::assign
+    pub(super) fn next_assignment(&self) -> Option<(u32, u32)> {
+        let task = self.queue.front()?;
+        let worker = self.levels.iter().find_map(List::front)?;
+        Some((task, worker))
+    }
+
+    /// Gives the message at the head of the queue to a worker.
+    pub(super) fn assign(&mut self, now: Instant, task: u32, worker: u32) {
+        self.queue.remove(&mut self.tasks, task);
+        let entry = &mut self.tasks[task];
+        entry.worker = worker;
+        entry.sent = false;
+        let bytes = entry.message.len() as u64;
+        let holder = &mut self.workers[worker];
+        if holder.tasks.is_empty() {
+            holder.head_since = now;
+            holder.window.on_busy(now);
+            self.leases.push_back(&mut self.workers, worker);
+        }
+        let holder = &mut self.workers[worker];
+        holder.tasks.push_back(&mut self.tasks, task);
+        holder.bytes += bytes;
+        if holder.next_unsent == NONE {
+            holder.next_unsent = task;
+        }
+        self.settle_level(worker);
+        if !self.workers[worker].wake_link.is_linked() {
+            self.wakes.push_back(&mut self.workers, worker);
+        }
+    }
+
+    /// The next worker that has something to send since it was last asked.
+    pub(super) fn pop_wake(&mut self) -> Option<u32> {
+        let index = self.wakes.pop_front(&mut self.workers)?;
+        Some(self.workers[index].token)
+    }
+
+    pub(super) fn has_unsent(&self, index: u32) -> bool {
+        self.workers[index].next_unsent != NONE
+    }
+
+    /// The next message to send to a worker, which has it from then on.
+    pub(super) fn send_next(&mut self, index: u32, random: &mut Random) -> Option<Assignment<'_, S::Buffer>> {
+        let worker = &mut self.workers[index];
+        let task = worker.next_unsent;
+        if task == NONE {
+            return None;
+        }
+        worker.next_unsent = worker.tasks.next(&self.tasks, task).unwrap_or(NONE);
+        let id = self.id(task);
+        let entry = &mut self.tasks[task];
+        entry.sent = true;
+        entry.attempt += 1;
+        Some(Assignment {
+            task: id,
+            attempt: entry.attempt,
+            deadline: entry.deadline,
+            cache: entry.wants_cache.then(|| Uuid::generate(random)),
+            message: &entry.message,
+        })
+    }
+
+    pub(super) fn id(&self, index: u32) -> TaskId {
+        let generation = self.tasks.generation(index).unwrap_or(0);
+        TaskId(u64::from(generation) << 32 | u64::from(index))
+    }
+
+    pub(super) fn locate(&self, TaskId(id): TaskId) -> Whereabouts {
+        let index = id as u32;
+        let live = self.tasks.get(index).is_some() && self.tasks.generation(index) == Some((id >> 32) as u32);
+        if live { Whereabouts::Live(index) } else { Whereabouts::Gone }
+    }
+
+    /// Takes a message out that has been answered, or given up, wherever it is. `answered` tells whether its worker's pace
+    /// is to be learnt from it.
+    pub(super) fn finish(&mut self, now: Instant, task: u32, answered: bool) -> Task<S::Buffer> {
+        let worker = self.tasks[task].worker;
+        if worker == NONE {
+            self.queue.remove(&mut self.tasks, task);
+        } else {
+            if answered {
+                self.workers[worker].window.on_answer(now);
+            }
+            self.unassign(now, task);
+        }
+        self.tasks.remove(task).expect("the caller located the task")
+    }
+
+    /// Takes a message back from the worker that stops before it has done it: to the head of the queue.
+    pub(super) fn hand_back(&mut self, now: Instant, task: u32) {
+        let worker = self.tasks[task].worker;
+        if worker == NONE {
+            return;
+        }
+        self.workers[worker].draining = true;
+        self.unassign(now, task);
+        self.queue.push_front(&mut self.tasks, task);
+    }
+
+    /// A worker that was taken to hang has answered after all. Its token, if it was one.
+    pub(super) fn resume(&mut self, id: WorkerId) -> Option<u32> {
+        let index = self.find(id)?;
+        let worker = &mut self.workers[index];
+        if !core::mem::replace(&mut worker.suspended, false) {
+            return None;
+        }
+        let token = worker.token;
+        self.settle_level(index);
+        Some(token)
+    }
+
+    /// When the next lease runs out.
+    pub(super) fn lease_timeout(&self) -> Option<Instant> {
+        let first = self.leases.front()?;
+        Some(self.workers[first].head_since + self.lease?)
+    }
+
+    /// Takes everything back from a worker whose lease has run out, if there is one: its token and the number of messages.
+    pub(super) fn expire_lease(&mut self, now: Instant) -> Option<(u32, usize)> {
+        if self.lease_timeout()? > now {
+            return None;
+        }
+        let index = self.leases.front()?;
+        let generation = self.workers.generation(index)?;
+        self.workers[index].suspended = true;
+        let held = self.take_back(now, index, Some(WorkerId { index, generation }));
+        self.settle_level(index);
+        Some((self.workers[index].token, held))
+    }
+
+    /// A message at the head of the queue that is to be given up, because it has been lost with too many workers.
+    pub(super) fn spent(&self, task: u32, attempts: u32) -> bool {
+        self.tasks[task].failures >= attempts.max(1)
+    }
+
+    /// The message at the head of the queue.
+    pub(super) fn first_queued(&self) -> Option<u32> {
+        self.queue.front()
+    }
+
+    /// Takes a task out of its worker's list; the caller puts it elsewhere.
+    fn unassign(&mut self, now: Instant, task: u32) {
+        let worker = core::mem::replace(&mut self.tasks[task].worker, NONE);
+        let bytes = self.tasks[task].message.len() as u64;
+        let holder = &mut self.workers[worker];
+        if holder.next_unsent == task {
+            holder.next_unsent = holder.tasks.next(&self.tasks, task).unwrap_or(NONE);
+        }
+        let was_head = holder.tasks.front() == Some(task);
+        holder.tasks.remove(&mut self.tasks, task);
+        holder.bytes -= bytes;
+        if was_head {
+            holder.head_since = now;
+            let idle = holder.tasks.is_empty();
+            if idle {
+                holder.window.on_idle();
+            }
+            self.leases.remove(&mut self.workers, worker);
+            if !idle {
+                self.leases.push_back(&mut self.workers, worker);
+            }
+        }
+        self.settle_level(worker);
+    }
+
+    /// Puts a worker into the list of its load, at the end, or into none if it has no credit.
+    fn settle_level(&mut self, index: u32) {
+        let worker = &self.workers[index];
+        let outstanding = worker.tasks.len();
+        let has_credit = !worker.suspended
+            && !worker.draining
+            && outstanding < worker.window.size() as usize
+            && (outstanding == 0 || worker.bytes < self.limits.bytes);
+        let level = if has_credit { level_of(outstanding) } else { NO_LEVEL };
+        let before = worker.level;
+        // A worker that stays at its level keeps its place unless it was just given something.
+        if before == level && level < 8 {
+            return;
+        }
+        if before != NO_LEVEL {
+            self.levels[before as usize].remove(&mut self.workers, index);
+        }
+        self.workers[index].level = level;
+        if level != NO_LEVEL {
+            self.levels[level as usize].push_back(&mut self.workers, index);
+        }
+    }
+}
+
+impl<B> Task<B> {
+    /// Who had it before and was taken to hang.
+    pub(super) fn taken_from(&self) -> Option<WorkerId> {
+        self.taken_from
+    }
+}
+
+impl Worker {
+    /// Messages outstanding.
+    pub(super) fn outstanding(&self) -> usize {
+        self.tasks.len()
+    }
+}

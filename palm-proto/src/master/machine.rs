@@ -1,0 +1,551 @@
+//! [`Master`] itself: what comes in, what goes out, and what time brings.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::buffer::Span;
+use crate::hash::KeyedHash;
+use crate::message::{MessageRef, Status, TaskId};
+use crate::random::{Random, Seed};
+use crate::time::Instant;
+
+use super::accounts::{Accounts, NOBODY, SenderId};
+use super::dispatch::{Dispatcher, Whereabouts, WorkerId};
+use super::event::{Event, Events, label};
+use super::failure::failure;
+use super::finished::{Finished, FinishedBook};
+use super::output::{Assignment, Outcome};
+use super::results::{Expiry, Publication, Results, SubscribeError, SubscriberId};
+use super::storage::{MasterStorage, Tables};
+use super::{Counters, Gauges, MasterConfig};
+
+/// Results looked at in one call of [`Master::handle_timeout`].
+const EXPIRIES_A_CALL: usize = 256;
+
+/// A master (`docs/spec.md`, section 3).
+#[derive(Debug)]
+pub struct Master<S: MasterStorage> {
+    config: MasterConfig,
+    accounts: Accounts<S::Senders>,
+    dispatcher: Dispatcher<S>,
+    finished: FinishedBook<S::Finished, S::FinishedPlaces>,
+    results: Results<S>,
+    random: Random,
+    events: Events,
+    counters: Counters,
+    /// No message is given out any more.
+    stopped: bool,
+}
+
+/// A master's name does not fit into its buffer type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameTooLong;
+
+impl fmt::Display for NameTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the master's name does not fit into a message buffer")
+    }
+}
+
+impl core::error::Error for NameTooLong {}
+
+/// A message was not taken; it comes back where the caller may offer it again.
+#[derive(Debug)]
+pub struct NotTaken<B> {
+    /// Why.
+    pub reason: Refusal,
+    /// The message.
+    pub message: Span<B>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no room now: offer it again later.
+    Full,
+    /// It is no PALM message: throw it away. It has been counted.
+    Malformed,
+}
+
+impl<S: MasterStorage> Master<S> {
+    /// A master with its tables, all empty. `seed` must differ from run to run: task ids, UUIDs and hashes hang on it.
+    ///
+    /// # Errors
+    /// If the name is longer than a message buffer.
+    pub fn new(name: &str, config: MasterConfig, tables: Tables<S>, seed: Seed) -> Result<Self, NameTooLong> {
+        let mut random = Random::new(seed.derive("master"));
+        let first_generation = random.next_u64() as u32;
+        let mut results = Results::new(
+            tables.deliveries,
+            tables.subscribers,
+            tables.subscriptions,
+            tables.subscription_places,
+            tables.topics,
+            tables.topic_places,
+            KeyedHash::new(seed.derive("topics")),
+            config.keep,
+        );
+        if config.pipelined {
+            results.own_topic = Some(Span::copy_from(name.as_bytes()).ok_or(NameTooLong)?);
+        }
+        Ok(Self {
+            config,
+            accounts: Accounts::new(tables.senders, config.memory),
+            dispatcher: Dispatcher::new(tables.tasks, tables.workers, first_generation, &config),
+            finished: FinishedBook::new(tables.finished, tables.finished_places),
+            results,
+            random,
+            events: Events::default(),
+            counters: Counters::default(),
+            stopped: false,
+        })
+    }
+
+    // Senders
+
+    /// Adds a connection over which messages come in; `None` if there is no room for one.
+    pub fn add_sender(&mut self) -> Option<SenderId> {
+        self.accounts.open()
+    }
+
+    /// Takes it out again. Its messages stay.
+    pub fn remove_sender(&mut self, sender: SenderId) {
+        self.accounts.close(sender);
+    }
+
+    /// Whether a message of `len` bytes may be read from this sender now. Ask before reading it, or once its length is known.
+    pub fn may_submit(&self, sender: SenderId, len: usize) -> bool {
+        self.accounts.may_submit(sender, len as u64, self.room())
+    }
+
+    /// Takes a message from a client. O(1).
+    ///
+    /// # Errors
+    /// If there is no room for it, or it is no message.
+    pub fn handle_submit(
+        &mut self,
+        now: Instant,
+        sender: SenderId,
+        message: Span<S::Buffer>,
+    ) -> Result<(), NotTaken<S::Buffer>> {
+        let view = match MessageRef::parse(message.as_slice()) {
+            Ok(view) => view,
+            Err(error) => {
+                self.counters.malformed += 1;
+                self.events.push(Event::Malformed { offset: error.offset });
+                return Err(NotTaken { reason: Refusal::Malformed, message });
+            }
+        };
+        if self.room() == 0 || self.dispatcher.tasks.is_full() {
+            return Err(NotTaken { reason: Refusal::Full, message });
+        }
+        let deadline = view.extension.deadline.map(|millis| now + Duration::from_millis(millis));
+        let wants_cache = view.cache.is_empty();
+        let footprint = message.footprint();
+        if let Err(message) = self.dispatcher.enqueue(message, sender.0, deadline, wants_cache) {
+            return Err(NotTaken { reason: Refusal::Full, message });
+        }
+        self.accounts.add_task(sender.0, footprint);
+        self.counters.submitted += 1;
+        self.dispatch(now);
+        Ok(())
+    }
+
+    // Workers
+
+    /// Adds a connection over which messages go out, of a worker that works on `jobs` of them at the same time (1 if it does
+    /// not say). [`poll_wake`](Self::poll_wake) names it by `token`. `None` if there is no room for one.
+    pub fn add_worker(&mut self, now: Instant, token: u32, jobs: u32) -> Option<WorkerId> {
+        let worker = self.dispatcher.add_worker(token, jobs)?;
+        self.dispatch(now);
+        Some(worker)
+    }
+
+    /// The worker is gone: what it held is given to others, in order. O(messages held).
+    pub fn remove_worker(&mut self, now: Instant, worker: WorkerId) {
+        let Some(index) = self.dispatcher.find(worker) else { return };
+        let token = self.dispatcher.workers[index].token;
+        let held = self.dispatcher.remove_worker(now, index);
+        if held > 0 {
+            self.counters.workers_lost += 1;
+            self.counters.redispatched += held as u64;
+            self.events.push(Event::WorkerLost { worker: token, held });
+        }
+        self.dispatch(now);
+    }
+
+    /// The way to a worker and back takes this long: its window then covers it.
+    pub fn set_round_trip(&mut self, worker: WorkerId, round_trip: Duration) {
+        if let Some(index) = self.dispatcher.find(worker) {
+            self.dispatcher.workers[index].window.set_round_trip(round_trip);
+        }
+    }
+
+    /// The next message to send to a worker, which has it from then on. O(1).
+    pub fn poll_task(&mut self, worker: WorkerId) -> Option<Assignment<'_, S::Buffer>> {
+        let index = self.dispatcher.find(worker)?;
+        let assignment = self.dispatcher.send_next(index, &mut self.random)?;
+        self.counters.dispatched += 1;
+        Some(assignment)
+    }
+
+    /// The message of a task that is with a worker.
+    pub fn leased(&self, task: TaskId) -> Option<&Span<S::Buffer>> {
+        match self.dispatcher.locate(task) {
+            Whereabouts::Live(index) => Some(&self.dispatcher.tasks[index].message),
+            Whereabouts::Gone => None,
+        }
+    }
+
+    /// Whether there is a message to send to a worker.
+    pub fn has_task(&self, worker: WorkerId) -> bool {
+        self.dispatcher.find(worker).is_some_and(|index| self.dispatcher.has_unsent(index))
+    }
+
+    /// Messages that a worker has outstanding, and how many it may have.
+    pub fn load(&self, worker: WorkerId) -> Option<(usize, u32)> {
+        let worker = &self.dispatcher.workers[self.dispatcher.find(worker)?];
+        Some((worker.outstanding(), worker.window.size()))
+    }
+
+    // Answers
+
+    /// Whether an answer of `len` bytes may be read now.
+    pub fn may_answer(&self, len: usize) -> bool {
+        let fits = len as u64 + super::MESSAGE_OVERHEAD <= self.accounts.free();
+        // With no result waiting there is nothing whose leaving would make room: let one through.
+        self.room() > 0 && (fits || self.results.len() == 0)
+    }
+
+    /// Takes an answer of a worker. O(1), and O(subscribers) for a topic that several have subscribed to.
+    ///
+    /// # Errors
+    /// If there is no room for it, or it is no message.
+    pub fn handle_result(&mut self, now: Instant, mut message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
+        let view = match MessageRef::parse(message.as_slice()) {
+            Ok(view) => view,
+            Err(error) => {
+                self.counters.malformed_results += 1;
+                self.events.push(Event::Malformed { offset: error.offset });
+                return Err(NotTaken { reason: Refusal::Malformed, message });
+            }
+        };
+        let attempt = view.extension.attempt.max(1);
+        let handed_back = view.extension.status == Status::HandedBack;
+        let untagged = view.untagged_len();
+        let topic = span_of(view.client, message.as_slice());
+        let (sender, live) = match view.extension.task.map(|task| (task, self.dispatcher.locate(task))) {
+            Some((_, Whereabouts::Live(index))) if handed_back => {
+                self.counters.handed_back += 1;
+                self.dispatcher.hand_back(now, index);
+                self.dispatch(now);
+                return Ok(());
+            }
+            _ if handed_back => {
+                self.counters.duplicates += 1;
+                return Ok(());
+            }
+            Some((_, Whereabouts::Live(index))) => (self.dispatcher.tasks[index].sender, Some(index)),
+            Some((task, Whereabouts::Gone)) => {
+                if let Some(known) = self.finished.find(task) {
+                    let (accepted, taken_from) = (known.attempt, known.taken_from);
+                    if accepted != attempt {
+                        self.counters.duplicates += 1;
+                        self.resume(now, taken_from);
+                        return Ok(());
+                    }
+                }
+                (NOBODY, None)
+            }
+            None => (NOBODY, None),
+        };
+        if live.is_none() {
+            // One slot for each live task is set aside: an answer beside those takes one of the others.
+            if self.room() == 0 {
+                return Err(NotTaken { reason: Refusal::Full, message });
+            }
+            match view.extension.task {
+                Some(_) => self.counters.additional += 1,
+                None => self.counters.unmatched += 1,
+            }
+        }
+        message.truncate(untagged);
+        if let Some(index) = live {
+            self.counters.answered += 1;
+            self.complete(now, index, attempt, message, topic, sender);
+            self.dispatch(now);
+        } else {
+            self.publish(now, message, topic, sender);
+        }
+        Ok(())
+    }
+
+    // Subscribers
+
+    /// Adds a connection over which results go out. [`poll_wake`](Self::poll_wake) names it by `token`. `None` if there is no
+    /// room for one.
+    pub fn add_subscriber(&mut self, now: Instant, token: u32) -> Option<SubscriberId> {
+        self.results.add_subscriber(now, token)
+    }
+
+    /// The subscriber is gone: what it has not taken waits for another. O(results that waited for it).
+    pub fn remove_subscriber(&mut self, subscriber: SubscriberId) {
+        let accounts = &mut self.accounts;
+        self.results.remove_subscriber(subscriber, |removed| accounts.remove_result(removed.sender, removed.footprint));
+    }
+
+    /// Subscribes to every topic that begins with `prefix`. O(topics for which results wait, and those results).
+    ///
+    /// # Errors
+    /// If there is no room for another subscription.
+    pub fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        subscriber: SubscriberId,
+        prefix: &[u8],
+    ) -> Result<(), SubscribeError> {
+        self.results.subscribe(now, subscriber, prefix)
+    }
+
+    /// Takes one subscription back.
+    pub fn handle_cancel(&mut self, subscriber: SubscriberId, prefix: &[u8]) {
+        self.results.cancel(subscriber, prefix);
+    }
+
+    /// The next result for a subscriber, which has it from then on. O(1).
+    pub fn poll_result(&mut self, now: Instant, subscriber: SubscriberId) -> Option<Outcome<S::Buffer>> {
+        let delivery = self.results.take_next(now, subscriber)?;
+        self.accounts.remove_result(delivery.sender, delivery.message.footprint());
+        self.counters.delivered += 1;
+        let (topic, stage) = match self.results.own_topic {
+            None => (Some(delivery.topic.start as usize..delivery.topic.end as usize), None),
+            Some(_) => {
+                let stage = MessageRef::parse(delivery.message.as_slice()).map_or(0, |view| view.stage);
+                (None, Some(stage.wrapping_add(1)))
+            }
+        };
+        Some(Outcome { message: delivery.message, topic, stage })
+    }
+
+    /// Whether there is a result for a subscriber.
+    pub fn has_result(&self, subscriber: SubscriberId) -> bool {
+        self.results.has_next(subscriber)
+    }
+
+    /// The topic under which all results go out, where they go to the next stage.
+    pub fn own_topic(&self) -> Option<&[u8]> {
+        self.results.own_topic.as_ref().map(Span::as_slice)
+    }
+
+    // Everybody
+
+    /// The token of a worker or subscriber for which there is something new since it was last named. Call until `None`.
+    pub fn poll_wake(&mut self) -> Option<u32> {
+        self.dispatcher.pop_wake().or_else(|| self.results.pop_wake())
+    }
+
+    /// Something worth a line in a log. Call until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// Events that found no room in their queue.
+    pub fn events_missed(&self) -> u64 {
+        self.events.missed()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) should be called; `None`: nothing is pending. O(1).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (self.dispatcher.lease_timeout(), self.results.timeout()) {
+            (Some(lease), Some(result)) => Some(lease.min(result)),
+            (lease, result) => lease.or(result),
+        }
+    }
+
+    /// Takes back what hung workers hold, and drops results that nobody took in time. Harmless when early. Looks at 256 results
+    /// at most; [`poll_timeout`](Self::poll_timeout) is in the past if there are more.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((worker, held)) = self.dispatcher.expire_lease(now) {
+            self.counters.leases_expired += 1;
+            self.counters.redispatched += held as u64;
+            self.events.push(Event::LeaseExpired { worker, held });
+        }
+        for _ in 0..EXPIRIES_A_CALL {
+            match self.results.expire(now) {
+                Expiry::None => break,
+                Expiry::Kept => {}
+                Expiry::Dropped(delivery) => {
+                    self.accounts.remove_result(delivery.sender, delivery.message.footprint());
+                    self.counters.expired += 1;
+                    let client = delivery.topic.start as usize..delivery.topic.end as usize;
+                    let client = delivery.message.as_slice().get(client).unwrap_or(&[]);
+                    self.events
+                        .push(Event::ResultExpired { client: label(core::str::from_utf8(client).unwrap_or_default()) });
+                }
+            }
+        }
+        self.dispatch(now);
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Bytes that it holds, as counted against [`MasterConfig::memory`].
+    pub fn memory(&self) -> u64 {
+        self.accounts.used()
+    }
+
+    /// What it holds.
+    pub fn gauges(&self) -> Gauges {
+        let queued = self.dispatcher.queued();
+        Gauges {
+            queued,
+            leased: self.dispatcher.tasks.len() - queued,
+            results: self.results.len(),
+            memory: self.accounts.used(),
+            workers: self.dispatcher.workers.len(),
+            subscribers: self.results.subscribers(),
+        }
+    }
+
+    /// Counts bytes that a caller holds on this master's behalf (a message that has come in part, bytes on their way out), on
+    /// a sender's account if it is that sender's doing.
+    pub fn reserve(&mut self, sender: Option<SenderId>, bytes: usize) {
+        self.accounts.reserve(sender.map_or(NOBODY, |sender| sender.0), bytes as u64);
+    }
+
+    /// Counts them no more.
+    pub fn release(&mut self, sender: Option<SenderId>, bytes: usize) {
+        self.accounts.release(sender.map_or(NOBODY, |sender| sender.0), bytes as u64);
+    }
+
+    /// Whether no message is queued or with a worker.
+    pub fn is_idle(&self) -> bool {
+        self.dispatcher.tasks.is_empty()
+    }
+
+    /// Whether no result waits for a subscriber that is connected. O(subscribers).
+    pub fn is_flushed(&self) -> bool {
+        !self.results.has_takers()
+    }
+
+    /// Gives nothing more to workers, and gives up to `count` messages back to their clients as
+    /// [`Status::Unavailable`]. The number given back: call again until it is 0.
+    pub fn abandon(&mut self, now: Instant, count: usize) -> usize {
+        self.stopped = true;
+        let mut given_back = 0;
+        while given_back < count {
+            let first = self.dispatcher.first_queued();
+            let Some(task) = first.or_else(|| self.dispatcher.tasks.indices().next()) else { break };
+            self.counters.unavailable += 1;
+            self.give_up(now, task, Status::Unavailable, "the master stopped before the message was done");
+            given_back += 1;
+        }
+        given_back
+    }
+
+    /// Further messages that can be held: a result is set aside for each task.
+    fn room(&self) -> usize {
+        self.results.capacity() - (self.results.len() + self.dispatcher.tasks.len()).min(self.results.capacity())
+    }
+
+    /// Gives queued messages to workers as long as there are both.
+    fn dispatch(&mut self, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        while let Some((task, worker)) = self.dispatcher.next_assignment() {
+            if self.dispatcher.spent(task, self.config.attempts) {
+                self.bury(now, task);
+            } else if self.dispatcher.tasks[task].deadline.is_some_and(|deadline| deadline <= now) {
+                self.counters.deadline_exceeded += 1;
+                self.give_up(now, task, Status::DeadlineExceeded, "the deadline passed before a worker was free");
+            } else {
+                self.dispatcher.assign(now, task, worker);
+            }
+        }
+    }
+
+    /// A message that was lost with too many workers.
+    fn bury(&mut self, now: Instant, task: u32) {
+        self.counters.dead_letters += 1;
+        let entry = &self.dispatcher.tasks[task];
+        let view = MessageRef::parse(entry.message.as_slice());
+        let name = |text: Result<&str, _>| label(text.unwrap_or_default());
+        self.events.push(Event::DeadLetter {
+            task: self.dispatcher.id(task),
+            client: name(view.as_ref().map(|view| view.client)),
+            function: name(view.as_ref().map(|view| view.function)),
+            attempts: entry.failures,
+        });
+        self.give_up(now, task, Status::DeadLetter, "every worker that was given the message was lost with it");
+    }
+
+    /// Answers a message with a failure, wherever it is.
+    fn give_up(&mut self, now: Instant, task: u32, status: Status, text: &str) {
+        let entry = &self.dispatcher.tasks[task];
+        let sender = entry.sender;
+        let message = MessageRef::parse(entry.message.as_slice()).ok();
+        let Some(message) = message.and_then(|view| failure::<S::Buffer>(&view, status, text)) else {
+            // Only a client id that a small buffer cannot hold beside the failure comes to this.
+            let entry = self.dispatcher.finish(now, task, false);
+            self.accounts.remove_task(sender, entry.message.footprint());
+            return;
+        };
+        let client = MessageRef::parse(message.as_slice()).map_or("", |view| view.client);
+        let topic = span_of(client, message.as_slice());
+        self.complete(now, task, 0, message, topic, sender);
+    }
+
+    /// A live task is answered by `message`, in `attempt` (0: by ourselves, and no attempt's answer counts any more).
+    fn complete(
+        &mut self,
+        now: Instant,
+        index: u32,
+        attempt: u32,
+        message: Span<S::Buffer>,
+        topic: core::ops::Range<u32>,
+        sender: u32,
+    ) {
+        let id = self.dispatcher.id(index);
+        let task = self.dispatcher.finish(now, index, attempt != 0);
+        if task.attempt > 1 || attempt != 1 {
+            self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from() });
+        }
+        if attempt != 0 && attempt != task.attempt {
+            self.resume(now, task.taken_from());
+        }
+        self.publish(now, message, topic, sender);
+        self.accounts.remove_task(sender, task.message.footprint());
+    }
+
+    fn publish(&mut self, now: Instant, message: Span<S::Buffer>, topic: core::ops::Range<u32>, sender: u32) {
+        let spare = self.room();
+        let accounts = &mut self.accounts;
+        let charge = |sender, footprint| accounts.add_result(sender, footprint);
+        match self.results.publish(now, Publication { message, topic, sender }, charge, spare) {
+            Ok(copies_dropped) => self.counters.copies_dropped += copies_dropped,
+            Err(lost) => {
+                // Room was set aside; only a topic that a small buffer cannot hold comes to this.
+                self.accounts.remove_result(sender, lost.message.footprint());
+                self.counters.expired += 1;
+            }
+        }
+    }
+
+    fn resume(&mut self, now: Instant, worker: Option<WorkerId>) {
+        if let Some(worker) = worker.and_then(|id| self.dispatcher.resume(id)) {
+            self.events.push(Event::WorkerBack { worker });
+            self.dispatch(now);
+        }
+    }
+}
+
+/// Where in `whole` its part `part` is.
+fn span_of(part: &str, whole: &[u8]) -> core::ops::Range<u32> {
+    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    if part.is_empty() || start > whole.len() { 0..0 } else { start as u32..(start + part.len()) as u32 }
+}

@@ -1,0 +1,562 @@
+//! Results on their way to who subscribed to them.
+//!
+//! A result for which there is a subscriber waits in that subscriber's queue; one for which there is none yet, under its
+//! topic, until somebody subscribes or the time to keep has passed. What a subscriber had not taken when it left goes back
+//! under its topic.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use crate::buffer::{Buffer, Span};
+use crate::collections::{Index, Link, Linked, List, Slab};
+use crate::hash::KeyedHash;
+use crate::time::Instant;
+
+use super::MasterStorage;
+
+/// A connection over which results go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SubscriberId(pub(super) u32);
+
+/// A result that has not been taken yet; named only by storage types.
+#[derive(Debug)]
+pub struct Delivery<B> {
+    pub(super) message: Span<B>,
+    /// Where in the message its topic is, its client's id.
+    pub(super) topic: Range<u32>,
+    /// On whose account it is.
+    pub(super) sender: u32,
+    /// When it came, or its holder last took something.
+    since: Instant,
+    holder: Holder,
+    /// Another subscriber was given it, too: nobody waits for this copy.
+    copy: bool,
+    queue_link: Link,
+    age_link: Link,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Topic(u32),
+    Subscriber(u32),
+}
+
+/// Somebody who takes results; named only by storage types.
+#[derive(Debug)]
+pub struct Subscriber {
+    token: u32,
+    queue: List<InQueue>,
+    subscriptions: List<OfSubscriber>,
+    last_taken: Instant,
+    /// The last publication that it was given.
+    publication: u64,
+    wake_link: Link,
+}
+
+/// What a subscriber wants: every topic that begins so; named only by storage types.
+#[derive(Debug)]
+pub struct Subscription<B> {
+    prefix: Span<B>,
+    subscriber: u32,
+    /// How often it was subscribed less how often it was cancelled.
+    count: u32,
+    link: Link,
+}
+
+/// A topic for which results wait and nobody has subscribed; named only by storage types.
+#[derive(Debug)]
+pub struct Topic<B> {
+    key: Span<B>,
+    waiting: List<InQueue>,
+}
+
+#[derive(Debug)]
+struct InQueue;
+#[derive(Debug)]
+struct InAge;
+#[derive(Debug)]
+struct OfSubscriber;
+#[derive(Debug)]
+struct InWake;
+
+impl<B> Linked<InQueue> for Delivery<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.queue_link
+    }
+    fn peek_link(&self) -> Link {
+        self.queue_link
+    }
+}
+
+impl<B> Linked<InAge> for Delivery<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.age_link
+    }
+    fn peek_link(&self) -> Link {
+        self.age_link
+    }
+}
+
+impl<B> Linked<OfSubscriber> for Subscription<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}
+
+impl Linked<InWake> for Subscriber {
+    fn link(&mut self) -> &mut Link {
+        &mut self.wake_link
+    }
+    fn peek_link(&self) -> Link {
+        self.wake_link
+    }
+}
+
+/// Longest topic or prefix, in bytes.
+pub(super) const TOPIC_MAX: usize = 255;
+
+/// A subscription was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// There is no room for another one.
+    Full,
+    /// The prefix is longer than 255 bytes.
+    TooLong,
+}
+
+impl core::fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full => f.write_str("no room for another subscription"),
+            Self::TooLong => write!(f, "a topic has at most {TOPIC_MAX} bytes"),
+        }
+    }
+}
+
+impl core::error::Error for SubscribeError {}
+
+/// A result that goes into the book.
+pub(super) struct Publication<B> {
+    pub(super) message: Span<B>,
+    pub(super) topic: Range<u32>,
+    pub(super) sender: u32,
+}
+
+/// What went out of the book, for the accounts.
+pub(super) struct Removed {
+    pub(super) sender: u32,
+    pub(super) footprint: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Results<S: MasterStorage> {
+    deliveries: Slab<Delivery<S::Buffer>, S::Deliveries>,
+    subscribers: Slab<Subscriber, S::Subscribers>,
+    subscriptions: Slab<Subscription<S::Buffer>, S::Subscriptions>,
+    by_prefix: Index<S::SubscriptionPlaces>,
+    topics: Slab<Topic<S::Buffer>, S::Topics>,
+    by_topic: Index<S::TopicPlaces>,
+    /// How many subscriptions there are of each length.
+    lengths: [u32; TOPIC_MAX + 1],
+    /// Lengths that occur, shortest first.
+    distinct: heapless::Vec<u8, { TOPIC_MAX + 1 }>,
+    /// All deliveries, roughly by age.
+    ages: List<InAge>,
+    wakes: List<InWake>,
+    hash: KeyedHash,
+    keep: Duration,
+    /// Number of the current publication.
+    publication: u64,
+    /// The master's name, where results go to the next stage.
+    pub(super) own_topic: Option<Span<S::Buffer>>,
+}
+
+impl<S: MasterStorage> Results<S> {
+    #[expect(clippy::too_many_arguments, reason = "one table each")]
+    pub(super) fn new(
+        deliveries: S::Deliveries,
+        subscribers: S::Subscribers,
+        subscriptions: S::Subscriptions,
+        subscription_places: S::SubscriptionPlaces,
+        topics: S::Topics,
+        topic_places: S::TopicPlaces,
+        hash: KeyedHash,
+        keep: Duration,
+    ) -> Self {
+        Self {
+            deliveries: Slab::new(deliveries, 0),
+            subscribers: Slab::new(subscribers, 0),
+            subscriptions: Slab::new(subscriptions, 0),
+            by_prefix: Index::new(subscription_places),
+            topics: Slab::new(topics, 0),
+            by_topic: Index::new(topic_places),
+            lengths: [0; TOPIC_MAX + 1],
+            distinct: heapless::Vec::new(),
+            ages: List::new(),
+            wakes: List::new(),
+            hash,
+            keep,
+            publication: 0,
+            own_topic: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.deliveries.capacity()
+    }
+
+    pub(super) fn subscribers(&self) -> usize {
+        self.subscribers.len()
+    }
+
+    /// Whether results wait for anybody who is connected.
+    pub(super) fn has_takers(&self) -> bool {
+        self.subscribers.indices().any(|index| !self.subscribers[index].queue.is_empty())
+    }
+
+    pub(super) fn add_subscriber(&mut self, now: Instant, token: u32) -> Option<SubscriberId> {
+        let subscriber = Subscriber {
+            token,
+            queue: List::new(),
+            subscriptions: List::new(),
+            last_taken: now,
+            publication: 0,
+            wake_link: Link::UNLINKED,
+        };
+        self.subscribers.insert(subscriber).ok().map(SubscriberId)
+    }
+
+    /// Takes a subscriber out. What it had not taken waits for another one, unless others were given it, too.
+    /// O(results and subscriptions that it had).
+    pub(super) fn remove_subscriber(&mut self, SubscriberId(id): SubscriberId, mut drop: impl FnMut(Removed)) {
+        if self.subscribers.get(id).is_none() {
+            return;
+        }
+        while let Some(subscription) = self.subscribers[id].subscriptions.front() {
+            self.remove_subscription(subscription);
+        }
+        while let Some(index) = self.subscribers[id].queue.pop_front(&mut self.deliveries) {
+            if self.deliveries[index].copy || !self.rehome(index) {
+                drop(self.discard(index));
+            }
+        }
+        if self.subscribers[id].wake_link.is_linked() {
+            self.wakes.remove(&mut self.subscribers, id);
+        }
+        self.subscribers.remove(id);
+    }
+
+    /// Subscribes to every topic that begins with `prefix`, and hands over what waits under those.
+    /// O(topics under which results wait, and those results).
+    pub(super) fn subscribe(
+        &mut self,
+        now: Instant,
+        SubscriberId(id): SubscriberId,
+        prefix: &[u8],
+    ) -> Result<(), SubscribeError> {
+        if prefix.len() > TOPIC_MAX {
+            return Err(SubscribeError::TooLong);
+        }
+        let hash = self.hash.hash(prefix);
+        let known = self.subscription(hash, prefix, id);
+        if let Some(known) = known {
+            self.subscriptions[known].count = self.subscriptions[known].count.saturating_add(1);
+            return Ok(());
+        }
+        let owned = Span::copy_from(prefix).ok_or(SubscribeError::TooLong)?;
+        let entry = Subscription { prefix: owned, subscriber: id, count: 1, link: Link::UNLINKED };
+        let index = self.subscriptions.insert(entry).map_err(|_| SubscribeError::Full)?;
+        if !self.by_prefix.insert(hash, index) {
+            self.subscriptions.remove(index);
+            return Err(SubscribeError::Full);
+        }
+        self.subscribers[id].subscriptions.push_back(&mut self.subscriptions, index);
+        self.lengths[prefix.len()] += 1;
+        self.note_lengths();
+        self.claim(now, id, prefix);
+        Ok(())
+    }
+
+    /// Takes one subscription back; what is in the subscriber's queue by then still goes to it.
+    pub(super) fn cancel(&mut self, SubscriberId(id): SubscriberId, prefix: &[u8]) {
+        let Some(index) = self.subscription(self.hash.hash(prefix), prefix, id) else { return };
+        self.subscriptions[index].count -= 1;
+        if self.subscriptions[index].count == 0 {
+            self.remove_subscription(index);
+        }
+    }
+
+    /// Puts a result into the queue of each of its subscribers, or under its topic if there are none. `charge` is told the
+    /// account and the footprint of each that is kept; `spare` is how many copies there may be for further subscribers. Gives
+    /// the number of copies that found no room.
+    ///
+    /// The caller has seen to it that the table has room for one.
+    pub(super) fn publish(
+        &mut self,
+        now: Instant,
+        publication: Publication<S::Buffer>,
+        mut charge: impl FnMut(u32, usize),
+        spare: usize,
+    ) -> Result<u64, Publication<S::Buffer>> {
+        let Publication { message, topic, sender } = publication;
+        let mut first = None;
+        let mut copies_dropped = 0;
+        let mut room = spare;
+        self.publication += 1;
+        loop {
+            let found = self.targets(topic_of(&message, &topic, self.own_topic.as_ref()));
+            for &target in &found {
+                self.subscribers[target].publication = self.publication;
+                if first.is_none() {
+                    first = Some(target);
+                } else if room == 0 {
+                    copies_dropped += 1;
+                } else {
+                    room -= 1;
+                    charge(sender, message.footprint());
+                    let copy = Publication { message: message.clone(), topic: topic.clone(), sender };
+                    self.hand(now, copy, target, true);
+                }
+            }
+            if !found.is_full() {
+                break;
+            }
+        }
+        charge(sender, message.footprint());
+        let publication = Publication { message, topic, sender };
+        match first {
+            Some(target) => self.hand(now, publication, target, false),
+            None => {
+                let entry = Self::delivery(now, publication, Holder::Topic(0), false);
+                let index = match self.deliveries.insert(entry) {
+                    Ok(index) => index,
+                    Err(entry) => {
+                        return Err(Publication { message: entry.message, topic: entry.topic, sender });
+                    }
+                };
+                self.ages.push_back(&mut self.deliveries, index);
+                if !self.rehome(index) {
+                    let entry = self.forget(index);
+                    return Err(Publication { message: entry.message, topic: entry.topic, sender });
+                }
+            }
+        }
+        Ok(copies_dropped)
+    }
+
+    /// The next subscriber that has something to take since it was last asked.
+    pub(super) fn pop_wake(&mut self) -> Option<u32> {
+        let index = self.wakes.pop_front(&mut self.subscribers)?;
+        Some(self.subscribers[index].token)
+    }
+
+    pub(super) fn has_next(&self, SubscriberId(id): SubscriberId) -> bool {
+        self.subscribers.get(id).is_some_and(|subscriber| !subscriber.queue.is_empty())
+    }
+
+    /// The next result for a subscriber.
+    pub(super) fn take_next(&mut self, now: Instant, SubscriberId(id): SubscriberId) -> Option<Delivery<S::Buffer>> {
+        let subscriber = self.subscribers.get_mut(id)?;
+        subscriber.last_taken = now;
+        let index = subscriber.queue.pop_front(&mut self.deliveries)?;
+        Some(self.forget(index))
+    }
+
+    /// When the oldest result's time to keep has passed, if nobody takes anything until then.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.ages.front().map(|oldest| self.deliveries[oldest].since + self.keep)
+    }
+
+    /// Drops the oldest result if its time has passed. `Kept` if its holder has taken something since, and it stays.
+    pub(super) fn expire(&mut self, now: Instant) -> Expiry<S::Buffer> {
+        let Some(oldest) = self.ages.front() else { return Expiry::None };
+        let entry = &self.deliveries[oldest];
+        if entry.since + self.keep > now {
+            return Expiry::None;
+        }
+        if let Holder::Subscriber(id) = entry.holder {
+            let last_taken = self.subscribers[id].last_taken;
+            if last_taken > entry.since && last_taken + self.keep > now {
+                self.ages.remove(&mut self.deliveries, oldest);
+                self.deliveries[oldest].since = last_taken;
+                self.ages.push_back(&mut self.deliveries, oldest);
+                return Expiry::Kept;
+            }
+        }
+        match self.deliveries[oldest].holder {
+            Holder::Subscriber(id) => self.subscribers[id].queue.remove(&mut self.deliveries, oldest),
+            Holder::Topic(topic) => {
+                self.topics[topic].waiting.remove(&mut self.deliveries, oldest);
+                self.reap_topic(topic);
+            }
+        }
+        Expiry::Dropped(self.forget(oldest))
+    }
+
+    fn discard(&mut self, index: u32) -> Removed {
+        let entry = self.forget(index);
+        Removed { sender: entry.sender, footprint: entry.message.footprint() }
+    }
+
+    /// Takes a delivery out that is in no queue.
+    fn forget(&mut self, index: u32) -> Delivery<S::Buffer> {
+        self.ages.remove(&mut self.deliveries, index);
+        self.deliveries.remove(index).expect("queues hold indices of live deliveries only")
+    }
+
+    fn delivery(now: Instant, publication: Publication<S::Buffer>, holder: Holder, copy: bool) -> Delivery<S::Buffer> {
+        Delivery {
+            message: publication.message,
+            topic: publication.topic,
+            sender: publication.sender,
+            since: now,
+            holder,
+            copy,
+            queue_link: Link::UNLINKED,
+            age_link: Link::UNLINKED,
+        }
+    }
+
+    fn hand(&mut self, now: Instant, publication: Publication<S::Buffer>, subscriber: u32, copy: bool) {
+        let entry = Self::delivery(now, publication, Holder::Subscriber(subscriber), copy);
+        let Ok(index) = self.deliveries.insert(entry) else { return };
+        self.ages.push_back(&mut self.deliveries, index);
+        self.enqueue(now, index, subscriber);
+    }
+
+    fn enqueue(&mut self, now: Instant, index: u32, id: u32) {
+        let subscriber = &mut self.subscribers[id];
+        if subscriber.queue.is_empty() {
+            // It took all there was, and is measured from now on.
+            subscriber.last_taken = now;
+        }
+        subscriber.queue.push_back(&mut self.deliveries, index);
+        if !subscriber.wake_link.is_linked() {
+            self.wakes.push_back(&mut self.subscribers, id);
+        }
+    }
+
+    /// Puts a delivery that is in no queue under its topic, or hands it to who has subscribed; `false` if there is no room
+    /// for the topic.
+    fn rehome(&mut self, index: u32) -> bool {
+        let entry = &self.deliveries[index];
+        let since = entry.since;
+        let key = topic_of(&entry.message, &entry.topic, self.own_topic.as_ref());
+        self.publication += 1;
+        if let Some(&target) = self.targets(key).first() {
+            self.deliveries[index].holder = Holder::Subscriber(target);
+            self.enqueue(since, index, target);
+            return true;
+        }
+        let hash = self.hash.hash(key);
+        let known = self.by_topic.candidates(hash).find(|&topic| self.topics[topic].key.as_slice() == key);
+        let topic = match known {
+            Some(topic) => topic,
+            None => {
+                let Some(key) = Span::copy_from(key) else { return false };
+                let Ok(topic) = self.topics.insert(Topic { key, waiting: List::new() }) else { return false };
+                if !self.by_topic.insert(hash, topic) {
+                    self.topics.remove(topic);
+                    return false;
+                }
+                topic
+            }
+        };
+        self.deliveries[index].holder = Holder::Topic(topic);
+        self.topics[topic].waiting.push_back(&mut self.deliveries, index);
+        true
+    }
+
+    /// Hands what waits under topics that begin with `prefix` to a subscriber.
+    fn claim(&mut self, now: Instant, id: u32, prefix: &[u8]) {
+        if self.topics.is_empty() {
+            return;
+        }
+        let mut from = 0;
+        loop {
+            let begins = |&topic: &u32| topic >= from && self.topics[topic].key.as_slice().starts_with(prefix);
+            let Some(topic) = self.topics.indices().find(begins) else { return };
+            while let Some(index) = self.topics[topic].waiting.pop_front(&mut self.deliveries) {
+                self.deliveries[index].holder = Holder::Subscriber(id);
+                self.enqueue(now, index, id);
+            }
+            self.reap_topic(topic);
+            from = topic + 1;
+        }
+    }
+
+    fn reap_topic(&mut self, topic: u32) {
+        if self.topics[topic].waiting.is_empty() {
+            let hash = self.hash.hash(self.topics[topic].key.as_slice());
+            self.by_topic.remove(hash, topic);
+            self.topics.remove(topic);
+        }
+    }
+
+    /// Some subscribers whose prefix begins `topic` and that were not given this publication yet. If the answer is full, there
+    /// may be more.
+    fn targets(&self, topic: &[u8]) -> heapless::Vec<u32, 8> {
+        let mut found = heapless::Vec::new();
+        for &length in &self.distinct {
+            let Some(prefix) = topic.get(..usize::from(length)) else { break };
+            for index in self.by_prefix.candidates(self.hash.hash(prefix)) {
+                let subscription = &self.subscriptions[index];
+                let target = subscription.subscriber;
+                let due = subscription.prefix.as_slice() == prefix
+                    && self.subscribers[target].publication != self.publication
+                    && !found.contains(&target);
+                if due && found.push(target).is_err() {
+                    return found;
+                }
+            }
+        }
+        found
+    }
+
+    fn subscription(&self, hash: u64, prefix: &[u8], subscriber: u32) -> Option<u32> {
+        self.by_prefix.candidates(hash).find(|&index| {
+            let entry = &self.subscriptions[index];
+            entry.subscriber == subscriber && entry.prefix.as_slice() == prefix
+        })
+    }
+
+    fn remove_subscription(&mut self, index: u32) {
+        let subscriber = self.subscriptions[index].subscriber;
+        self.subscribers[subscriber].subscriptions.remove(&mut self.subscriptions, index);
+        let Some(entry) = self.subscriptions.remove(index) else { return };
+        self.by_prefix.remove(self.hash.hash(entry.prefix.as_slice()), index);
+        self.lengths[entry.prefix.len()] -= 1;
+        self.note_lengths();
+    }
+
+    fn note_lengths(&mut self) {
+        let occurring = self.lengths.iter().enumerate().filter(|(_, count)| **count > 0);
+        self.distinct = occurring.map(|(length, _)| length as u8).collect();
+    }
+}
+
+/// What became of the oldest result.
+pub(super) enum Expiry<B> {
+    /// There is none whose time has passed.
+    None,
+    /// It stays, as its holder is taking results.
+    Kept,
+    /// It is dropped.
+    Dropped(Delivery<B>),
+}
+
+/// The topic of a result: `own` where results go to the next stage, else its client's id.
+pub(super) fn topic_of<'a, B: Buffer>(message: &'a Span<B>, topic: &Range<u32>, own: Option<&'a Span<B>>) -> &'a [u8] {
+    match own {
+        Some(name) => name.as_slice(),
+        None => message.as_slice().get(topic.start as usize..topic.end as usize).unwrap_or(&[]),
+    }
+}

@@ -1,0 +1,149 @@
+//! Where a master's tables lie: inline, or on the heap.
+
+use core::fmt::Debug;
+
+use crate::buffer::Buffer;
+use crate::collections::{Place, Slot, Table};
+
+use super::accounts::Sender;
+use super::dispatch::{Task, Worker};
+use super::finished::Finished;
+use super::results::{Delivery, Subscriber, Subscription, Topic};
+
+/// The types of a master's tables. Use [`FixedStorage`], or `HeapStorage` with the `alloc` feature.
+#[expect(missing_docs, reason = "one table each, named for what it holds")]
+pub trait MasterStorage: Debug {
+    type Buffer: Buffer + Clone + Debug;
+    type Tasks: Table<Slot<Task<Self::Buffer>>> + Debug;
+    type Workers: Table<Slot<Worker>> + Debug;
+    type Senders: Table<Slot<Sender>> + Debug;
+    type Deliveries: Table<Slot<Delivery<Self::Buffer>>> + Debug;
+    type Subscribers: Table<Slot<Subscriber>> + Debug;
+    type Subscriptions: Table<Slot<Subscription<Self::Buffer>>> + Debug;
+    type SubscriptionPlaces: Table<Place> + Debug;
+    type Topics: Table<Slot<Topic<Self::Buffer>>> + Debug;
+    type TopicPlaces: Table<Place> + Debug;
+    type Finished: Table<Finished> + Debug;
+    type FinishedPlaces: Table<Place> + Debug;
+}
+
+/// A master's tables, all empty.
+#[derive(Debug)]
+pub struct Tables<S: MasterStorage> {
+    pub(super) tasks: S::Tasks,
+    pub(super) workers: S::Workers,
+    pub(super) senders: S::Senders,
+    pub(super) deliveries: S::Deliveries,
+    pub(super) subscribers: S::Subscribers,
+    pub(super) subscriptions: S::Subscriptions,
+    pub(super) subscription_places: S::SubscriptionPlaces,
+    pub(super) topics: S::Topics,
+    pub(super) topic_places: S::TopicPlaces,
+    pub(super) finished: S::Finished,
+    pub(super) finished_places: S::FinishedPlaces,
+}
+
+/// Tables inline: `TASKS` messages and as many results, `PEERS` connections of each role and as many subscriptions.
+#[derive(Debug)]
+pub struct FixedStorage<B, const TASKS: usize, const PEERS: usize> {
+    buffer: core::marker::PhantomData<B>,
+}
+
+impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> MasterStorage
+    for FixedStorage<B, TASKS, PEERS>
+{
+    type Buffer = B;
+    type Tasks = heapless::Vec<Slot<Task<B>>, TASKS>;
+    type Workers = heapless::Vec<Slot<Worker>, PEERS>;
+    type Senders = heapless::Vec<Slot<Sender>, PEERS>;
+    type Deliveries = heapless::Vec<Slot<Delivery<B>>, TASKS>;
+    type Subscribers = heapless::Vec<Slot<Subscriber>, PEERS>;
+    type Subscriptions = heapless::Vec<Slot<Subscription<B>>, PEERS>;
+    type SubscriptionPlaces = heapless::Vec<Place, PEERS>;
+    type Topics = heapless::Vec<Slot<Topic<B>>, TASKS>;
+    type TopicPlaces = heapless::Vec<Place, TASKS>;
+    type Finished = heapless::Vec<Finished, TASKS>;
+    type FinishedPlaces = heapless::Vec<Place, TASKS>;
+}
+
+impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Tables<FixedStorage<B, TASKS, PEERS>> {
+    /// Empty tables.
+    pub const fn fixed() -> Self {
+        Self {
+            tasks: heapless::Vec::new(),
+            workers: heapless::Vec::new(),
+            senders: heapless::Vec::new(),
+            deliveries: heapless::Vec::new(),
+            subscribers: heapless::Vec::new(),
+            subscriptions: heapless::Vec::new(),
+            subscription_places: heapless::Vec::new(),
+            topics: heapless::Vec::new(),
+            topic_places: heapless::Vec::new(),
+            finished: heapless::Vec::new(),
+            finished_places: heapless::Vec::new(),
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+pub use heap::{HeapStorage, TableSizes};
+
+#[cfg(feature = "alloc")]
+mod heap {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::collections::HeapTable;
+
+    /// Tables on the heap, sized when the master is made; messages in [`Bytes`].
+    #[derive(Debug)]
+    pub struct HeapStorage;
+
+    impl MasterStorage for HeapStorage {
+        type Buffer = Bytes;
+        type Tasks = HeapTable<Slot<Task<Bytes>>>;
+        type Workers = HeapTable<Slot<Worker>>;
+        type Senders = HeapTable<Slot<Sender>>;
+        type Deliveries = HeapTable<Slot<Delivery<Bytes>>>;
+        type Subscribers = HeapTable<Slot<Subscriber>>;
+        type Subscriptions = HeapTable<Slot<Subscription<Bytes>>>;
+        type SubscriptionPlaces = HeapTable<Place>;
+        type Topics = HeapTable<Slot<Topic<Bytes>>>;
+        type TopicPlaces = HeapTable<Place>;
+        type Finished = HeapTable<Finished>;
+        type FinishedPlaces = HeapTable<Place>;
+    }
+
+    /// How many entries the tables have.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct TableSizes {
+        /// Messages, queued and with workers.
+        pub tasks: usize,
+        /// Connections of each role.
+        pub peers: usize,
+        /// Subscriptions, of all subscribers.
+        pub subscriptions: usize,
+    }
+
+    impl Tables<HeapStorage> {
+        /// Empty tables.
+        pub fn sized(sizes: &TableSizes) -> Self {
+            let TableSizes { tasks, peers, subscriptions } = *sizes;
+            Self {
+                tasks: HeapTable::new(tasks),
+                workers: HeapTable::new(peers),
+                // Accounts outlive their connections until what came over them is done.
+                senders: HeapTable::new(peers.saturating_add(tasks)),
+                // A message that is done becomes a result, and a MuxWorker's become several.
+                deliveries: HeapTable::new(tasks.saturating_mul(2)),
+                subscribers: HeapTable::new(peers),
+                subscriptions: HeapTable::new(subscriptions),
+                subscription_places: HeapTable::new(subscriptions.saturating_mul(2)),
+                topics: HeapTable::new(tasks.saturating_mul(2)),
+                topic_places: HeapTable::new(tasks.saturating_mul(4)),
+                finished: HeapTable::new(tasks),
+                finished_places: HeapTable::new(tasks.saturating_mul(2)),
+            }
+        }
+    }
+}

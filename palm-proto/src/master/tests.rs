@@ -1,0 +1,295 @@
+//! The master with its peers played by the test, in virtual time.
+
+use core::time::Duration;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use bytes::{Bytes, BytesMut};
+
+use super::*;
+use crate::message::{MessageRef, MessageWriter, Status};
+use crate::random::Seed;
+use crate::{Instant, Span};
+
+type HostMaster = Master<HeapStorage>;
+
+fn master(config: MasterConfig) -> HostMaster {
+    let sizes = TableSizes { tasks: 64, peers: 8, subscriptions: 8 };
+    Master::new("server", config, Tables::sized(&sizes), Seed::from_u64(7)).unwrap()
+}
+
+fn message(client: &str, payload: &str) -> Span<Bytes> {
+    let mut out = BytesMut::new();
+    MessageWriter::new(&mut out).client(client).function("server.f").payload(payload.as_bytes()).finish().unwrap();
+    Span::whole(out.freeze())
+}
+
+/// What a worker is sent, as bytes.
+fn take(master: &mut HostMaster, now: Instant, worker: WorkerId) -> Option<Bytes> {
+    let assignment = master.poll_task(worker)?;
+    let mut wire = BytesMut::from(assignment.message.as_slice());
+    wire.extend_from_slice(&assignment.tags(now));
+    Some(wire.freeze())
+}
+
+fn payload(bytes: &[u8]) -> String {
+    String::from_utf8(MessageRef::parse(bytes).unwrap().payload.to_vec()).unwrap()
+}
+
+fn answer(master: &mut HostMaster, now: Instant, wire: &Bytes) {
+    master.handle_result(now, Span::whole(wire.clone())).unwrap();
+}
+
+fn results(master: &mut HostMaster, now: Instant, subscriber: SubscriberId) -> Vec<(String, Status)> {
+    core::iter::from_fn(|| master.poll_result(now, subscriber))
+        .map(|outcome| {
+            let view = MessageRef::parse(outcome.message.as_slice()).unwrap();
+            (String::from_utf8_lossy(view.payload).to_string(), view.extension.status)
+        })
+        .collect()
+}
+
+fn done(payloads: &[&str]) -> Vec<(String, Status)> {
+    payloads.iter().map(|payload| (payload.to_string(), Status::Done)).collect()
+}
+
+const NOW: Instant = Instant::from_millis(1);
+
+#[test]
+fn what_a_lost_worker_held_goes_to_others_in_order() {
+    let mut master = master(MasterConfig { window: Some(3), ..MasterConfig::default() });
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    let lost = master.add_worker(NOW, 1, 1).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+    }
+    let first = take(&mut master, NOW, lost).unwrap();
+    let second = take(&mut master, NOW, lost).unwrap();
+    master.remove_worker(NOW, lost);
+    assert_eq!(master.poll_event(), Some(Event::WorkerLost { worker: 1, held: 3 }));
+    let other = master.add_worker(NOW, 2, 1).unwrap();
+    let again: Vec<Bytes> = core::iter::from_fn(|| take(&mut master, NOW, other)).collect();
+    assert_eq!(again.iter().map(|wire| payload(wire)).collect::<Vec<_>>(), ["a", "b", "c"]);
+    // The answer of the lost attempt comes first and counts; that of the later attempt does not.
+    answer(&mut master, NOW, &first);
+    answer(&mut master, NOW, &again[0]);
+    answer(&mut master, NOW, &again[1]);
+    answer(&mut master, NOW, &second);
+    answer(&mut master, NOW, &again[1]);
+    assert_eq!(results(&mut master, NOW, home), done(&["a", "b", "b"]), "several of the accepted attempt all pass");
+    assert_eq!((master.counters().duplicates, master.counters().additional), (2, 1));
+}
+
+#[test]
+fn a_message_that_kills_its_workers_is_a_dead_letter_and_its_neighbours_are_not() {
+    let mut master = master(MasterConfig { window: Some(4), ..MasterConfig::default() });
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    for name in ["poison", "b", "c"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+    }
+    for round in 0..3 {
+        let worker = master.add_worker(NOW, round, 1).unwrap();
+        let held = core::iter::from_fn(|| take(&mut master, NOW, worker)).count();
+        assert_eq!(held, 3, "round {round}");
+        master.remove_worker(NOW, worker);
+    }
+    let worker = master.add_worker(NOW, 4, 1).unwrap();
+    while let Some(wire) = take(&mut master, NOW, worker) {
+        answer(&mut master, NOW, &wire);
+    }
+    let mut expected = done(&["b", "c"]);
+    expected.insert(0, ("0".to_string(), Status::DeadLetter));
+    assert_eq!(results(&mut master, NOW, home), expected);
+    assert!(
+        core::iter::from_fn(|| master.poll_event()).any(|event| matches!(event, Event::DeadLetter { attempts: 3, .. }))
+    );
+}
+
+#[test]
+fn results_wait_for_a_late_subscriber_and_return_from_one_that_left() {
+    let mut master = master(MasterConfig::default());
+    let client = master.add_sender().unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    for name in ["a", "b"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+        let wire = take(&mut master, NOW, worker).unwrap();
+        answer(&mut master, NOW, &wire);
+    }
+    let first = master.add_subscriber(NOW, 2).unwrap();
+    master.handle_subscribe(NOW, first, b"other").unwrap();
+    assert!(!master.has_result(first));
+    master.handle_subscribe(NOW, first, b"m").unwrap();
+    assert!(master.has_result(first), "a prefix subscribes");
+    assert!(master.poll_result(NOW, first).is_some());
+    master.remove_subscriber(first);
+    let second = master.add_subscriber(NOW, 3).unwrap();
+    master.handle_subscribe(NOW, second, b"me").unwrap();
+    assert_eq!(results(&mut master, NOW, second), done(&["b"]));
+    assert_eq!(master.gauges().memory, 0);
+}
+
+#[test]
+fn results_that_nobody_takes_are_dropped_and_counted_when_the_time_has_passed() {
+    let mut master = master(MasterConfig { keep: Duration::from_secs(2), ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let wire = take(&mut master, NOW, worker).unwrap();
+    answer(&mut master, NOW, &wire);
+    let due = master.poll_timeout().unwrap();
+    assert_eq!(due, NOW + Duration::from_secs(2));
+    master.handle_timeout(Instant::from_millis(2_000));
+    assert_eq!(master.gauges().results, 1, "early calls are harmless");
+    master.handle_timeout(due);
+    assert_eq!((master.gauges().results, master.counters().expired, master.gauges().memory), (0, 1, 0));
+    assert_eq!(master.poll_timeout(), None);
+}
+
+#[test]
+fn a_worker_that_hangs_loses_its_lease_and_returns_when_it_answers() {
+    let lease = Some(Duration::from_secs(5));
+    let mut master = master(MasterConfig { lease, window: Some(1), ..MasterConfig::default() });
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    let hung = master.add_worker(NOW, 1, 1).unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let late = take(&mut master, NOW, hung).unwrap();
+    let due = master.poll_timeout().unwrap();
+    master.handle_timeout(due);
+    assert_eq!(master.poll_event(), Some(Event::LeaseExpired { worker: 1, held: 1 }));
+    assert!(!master.has_task(hung), "it gets nothing more");
+    let other = master.add_worker(due, 2, 1).unwrap();
+    let wire = take(&mut master, due, other).unwrap();
+    answer(&mut master, due, &wire);
+    answer(&mut master, due, &late);
+    assert_eq!(master.poll_event(), Some(Event::WorkerBack { worker: 1 }));
+    assert_eq!(results(&mut master, due, home), done(&["a"]));
+    for name in ["b", "c"] {
+        master.handle_submit(due, client, message("me", name)).unwrap();
+    }
+    assert!(master.has_task(hung) && master.has_task(other));
+}
+
+#[test]
+fn the_least_loaded_worker_is_next() {
+    let mut master = master(MasterConfig { window: Some(3), ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let workers = [1, 2, 3].map(|token| master.add_worker(NOW, token, 1).unwrap());
+    for round in 1..=3 {
+        for _ in 0..3 {
+            master.handle_submit(NOW, client, message("me", "x")).unwrap();
+        }
+        assert_eq!(workers.map(|worker| master.load(worker).unwrap().0), [round; 3]);
+    }
+    master.handle_submit(NOW, client, message("me", "x")).unwrap();
+    assert_eq!(master.gauges().queued, 1, "no worker has more than its window");
+}
+
+#[test]
+fn full_is_said_and_nothing_is_dropped() {
+    let mut master = master(MasterConfig { memory: 20_000, ..MasterConfig::default() });
+    let [greedy, modest] = [(); 2].map(|()| master.add_sender().unwrap());
+    let mut taken = 0;
+    while master.may_submit(greedy, 500) {
+        let body = "x".repeat(480);
+        master.handle_submit(NOW, greedy, message("greedy", &body)).unwrap();
+        taken += 1;
+    }
+    assert!(master.gauges().memory <= 10_000, "half is left to others");
+    assert!(master.may_submit(modest, 500));
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    let mut answered = 0;
+    while let Some(wire) = take(&mut master, NOW, worker) {
+        answer(&mut master, NOW, &wire);
+        answered += 1;
+    }
+    assert_eq!(answered, taken);
+    assert!(!master.may_submit(greedy, 500), "its results still wait");
+    let home = master.add_subscriber(NOW, 2).unwrap();
+    master.handle_subscribe(NOW, home, b"greedy").unwrap();
+    assert_eq!(results(&mut master, NOW, home).len(), taken);
+    assert!(master.may_submit(greedy, 500));
+}
+
+#[test]
+fn a_stopping_master_gives_back_what_is_left() {
+    let mut master = master(MasterConfig { window: Some(1), ..MasterConfig::default() });
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    for name in ["a", "b", "c"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+    }
+    let late = take(&mut master, NOW, worker).unwrap();
+    assert_eq!(master.abandon(NOW, 2), 2);
+    assert_eq!(master.abandon(NOW, 2), 1);
+    answer(&mut master, NOW, &late);
+    let left = results(&mut master, NOW, home);
+    assert_eq!(left, std::vec![("0".to_string(), Status::Unavailable); 3]);
+    assert!(master.is_idle() && master.is_flushed());
+}
+
+#[test]
+fn what_is_handed_back_goes_to_others_without_blame() {
+    let mut master = master(MasterConfig { window: Some(2), attempts: 1, ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let stopping = master.add_worker(NOW, 1, 1).unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let wire = take(&mut master, NOW, stopping).unwrap();
+    let mut back = BytesMut::from(&wire[..]);
+    MessageWriter::new(&mut back).status(Status::HandedBack).finish().unwrap();
+    answer(&mut master, NOW, &back.freeze());
+    assert!(!master.has_task(stopping), "it gets nothing more");
+    let other = master.add_worker(NOW, 2, 1).unwrap();
+    assert_eq!(payload(&take(&mut master, NOW, other).unwrap()), "a");
+    assert_eq!(master.counters().handed_back, 1);
+}
+
+#[test]
+fn where_results_go_on_the_topic_is_the_name_and_the_stage_the_next() {
+    let mut master = master(MasterConfig { pipelined: true, ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let (worker, next) = (master.add_worker(NOW, 1, 1).unwrap(), master.add_subscriber(NOW, 2).unwrap());
+    master.handle_subscribe(NOW, next, b"server").unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let wire = take(&mut master, NOW, worker).unwrap();
+    answer(&mut master, NOW, &wire);
+    let outcome = master.poll_result(NOW, next).unwrap();
+    assert_eq!((outcome.topic.clone(), master.own_topic()), (None, Some(&b"server"[..])));
+    let mut onward = outcome.message.as_slice().to_vec();
+    onward.extend_from_slice(&outcome.tags());
+    assert_eq!(MessageRef::parse(&onward).unwrap().stage, 1);
+}
+
+#[test]
+fn several_subscribers_get_a_copy_each() {
+    let mut master = master(MasterConfig::default());
+    let client = master.add_sender().unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    let all = [(); 7].map(|()| master.add_subscriber(NOW, 2).unwrap());
+    for (index, &subscriber) in all.iter().enumerate() {
+        master.handle_subscribe(NOW, subscriber, &b"me"[..index % 3]).unwrap();
+    }
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let wire = take(&mut master, NOW, worker).unwrap();
+    answer(&mut master, NOW, &wire);
+    for subscriber in all {
+        assert_eq!(results(&mut master, NOW, subscriber), done(&["a"]));
+    }
+    assert_eq!(master.gauges().memory, 0);
+}
+
+#[test]
+fn a_deadline_that_passed_is_a_failure_instead_of_a_dispatch() {
+    let mut master = master(MasterConfig::default());
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    let mut out = BytesMut::new();
+    MessageWriter::new(&mut out).client("me").sequence(5).deadline(100).finish().unwrap();
+    master.handle_submit(NOW, client, Span::whole(out.freeze())).unwrap();
+    let worker = master.add_worker(NOW + Duration::from_millis(100), 1, 1).unwrap();
+    assert!(!master.has_task(worker));
+    assert_eq!(results(&mut master, NOW, home), [("0".to_string(), Status::DeadlineExceeded)]);
+}

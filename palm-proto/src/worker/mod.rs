@@ -1,0 +1,10 @@
+//! A worker: takes messages, has their functions called, and makes the results (`docs/spec.md`, section 7).
+//!
+//! [`Worker`] calls nothing itself: its driver runs what [`Worker::poll_call`] names, as many at a time as the worker allows,
+//! and gives the answers back.
+
+mod answer;
+mod machine;
+
+pub use answer::{Answer, FAILURE_PAYLOAD, write_answer};
+pub use machine::{Call, CallId, Config, Counters, Event, Full, Stop, Task, UnknownCall, Worker};

@@ -1,0 +1,311 @@
+//! A client on ZeroMQ: sends messages to a server and gives their results back, each to its message.
+
+mod connection;
+mod inputs;
+mod job;
+mod state;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+use zeromq::ZmqError;
+
+use crate::cache_client::{CacheClient, CacheError};
+use crate::discovery::DiscoveryError;
+pub use inputs::{FromChannel, FromIter, from_channel, from_iter};
+pub use job::{Failure, Job, JobOptions, Outcome};
+use state::Shared;
+
+/// A client of one server. Clones share the connection; any number of jobs can be under way on it.
+///
+/// # Examples
+/// ```no_run
+/// use palm_transport_zmq::{Client, JobOptions, from_iter};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder("master", "tcp://127.0.0.1:5559").connect().await?;
+/// let one = client.eval("shout", "hello").await?;
+/// assert_eq!(one, "HELLO");
+///
+/// let options = JobOptions { ordered: true, ..JobOptions::default() };
+/// let mut job = client.job("shout", from_iter(["a", "b", "c"]), &options);
+/// while let Some(outcome) = job.next().await {
+///     println!("{}: {:?}", outcome.sequence, outcome.result);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+/// Keeps the tasks going that a client and its jobs need.
+#[derive(Debug)]
+struct Handle {
+    config: Arc<Config>,
+    cache: CacheClient,
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Config {
+    server: String,
+    /// Id of the client, and topic of its results.
+    id: String,
+    pipeline: String,
+    session: bool,
+    push_address: Option<String>,
+    sub_address: Option<String>,
+    /// Whether the cache is asked for the server's name.
+    ask: bool,
+    timeout: Duration,
+    patience: Option<Duration>,
+    settle: Duration,
+}
+
+impl Config {
+    /// A function's name, with the server's in front if it has none.
+    fn qualified<'a>(&self, function: &'a str) -> Cow<'a, str> {
+        if function.contains('.') { Cow::Borrowed(function) } else { Cow::Owned(format!("{}.{function}", self.server)) }
+    }
+}
+
+impl Client {
+    /// Starts to describe a client of the server of this name, whose cache is at this address.
+    pub fn builder(server: impl Into<String>, cache_address: impl Into<String>) -> ClientBuilder {
+        ClientBuilder {
+            cache_address: cache_address.into(),
+            config: Config {
+                server: server.into(),
+                id: Uuid::new_v4().to_string(),
+                pipeline: Uuid::new_v4().to_string(),
+                session: false,
+                push_address: None,
+                sub_address: None,
+                ask: true,
+                timeout: Duration::from_secs(5),
+                patience: None,
+                settle: Duration::from_millis(100),
+            },
+        }
+    }
+
+    /// Sends one message and waits for its result, for as long as it takes and without a retry. `function` is `server.method`,
+    /// or `method` for one of the client's server, or several with spaces between them for a pipeline.
+    ///
+    /// # Errors
+    /// If the function failed, or there was none to call.
+    pub async fn eval(&self, function: &str, payload: impl Into<Bytes>) -> Result<Bytes, Failure> {
+        self.eval_with(function, payload, &JobOptions::default()).await
+    }
+
+    /// Sends one message and waits for its result, with a time limit, retries or a cache field; how many results and in
+    /// which order makes no difference here.
+    ///
+    /// # Errors
+    /// If the function failed, there was none to call, or the time was up.
+    pub async fn eval_with(
+        &self,
+        function: &str,
+        payload: impl Into<Bytes>,
+        options: &JobOptions,
+    ) -> Result<Bytes, Failure> {
+        let options = JobOptions { window: 1, results: 1, ordered: false, ..options.clone() };
+        let mut job = self.job(function, from_iter([payload.into()]), &options);
+        // A job of one input has one outcome.
+        job.next().await.map_or_else(|| Ok(Bytes::new()), |outcome| outcome.result)
+    }
+
+    /// Sends a stream of messages and gives the stream of their results. See [`eval`](Self::eval) for `function`, and
+    /// [`from_iter`] and [`from_channel`] for inputs that are no stream.
+    pub fn job<I: Stream<Item = Bytes>>(&self, function: &str, inputs: I, options: &JobOptions) -> Job<I> {
+        Job::new(self.handle.clone(), function, inputs, options)
+    }
+
+    /// The value of `key` in the server's cache; empty if there is none. In a named session, a key that was set in it
+    /// begins with the session's name.
+    ///
+    /// # Errors
+    /// If the cache does not answer.
+    pub async fn get(&self, key: &str) -> Result<Bytes, CacheError> {
+        self.handle.cache.get(key).await
+    }
+
+    /// Sets `key` in the server's cache; with an empty key the cache makes one. In a named session the session's name is put
+    /// before a key. Returns the key that the value is kept under.
+    ///
+    /// # Errors
+    /// If the cache does not answer.
+    pub async fn set(&self, key: &str, value: &[u8]) -> Result<String, CacheError> {
+        let config = &self.handle.config;
+        if config.session && !key.is_empty() {
+            self.handle.cache.set(&format!("{}{key}", config.pipeline), value).await
+        } else {
+            self.handle.cache.set(key, value).await
+        }
+    }
+
+    /// Deletes `key` from the server's cache. Returns the key.
+    ///
+    /// # Errors
+    /// If the cache does not answer.
+    pub async fn delete(&self, key: &str) -> Result<String, CacheError> {
+        self.handle.cache.delete(key).await
+    }
+
+    /// Id of the client: the topic on which its results are published.
+    pub fn id(&self) -> &str {
+        &self.handle.config.id
+    }
+
+    /// Id of the stream that its messages belong to: the session's name, or a UUID.
+    pub fn pipeline(&self) -> &str {
+        &self.handle.config.pipeline
+    }
+
+    /// Name of the server.
+    pub fn server(&self) -> &str {
+        &self.handle.config.server
+    }
+}
+
+/// Describes a client.
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    cache_address: String,
+    config: Config,
+}
+
+impl ClientBuilder {
+    /// Names the session: the id of the stream, and the prefix of the keys that the client sets. A UUID unless given, and no
+    /// prefix then.
+    pub fn session(mut self, name: impl Into<String>) -> Self {
+        self.config.pipeline = name.into();
+        self.config.session = true;
+        self
+    }
+
+    /// Where to send messages, if not to the address that the cache has.
+    pub fn push_address(mut self, address: impl Into<String>) -> Self {
+        self.config.push_address = Some(address.into());
+        self
+    }
+
+    /// Where to take results, if not at the address that the cache has: at the last component of a pipeline, say.
+    pub fn sub_address(mut self, address: impl Into<String>) -> Self {
+        self.config.sub_address = Some(address.into());
+        self
+    }
+
+    /// Whether to ask the cache for the server's name and compare it; without, and with both addresses given, the cache is not
+    /// needed to connect. On unless given.
+    pub fn check_name(mut self, check: bool) -> Self {
+        self.config.ask = check;
+        self
+    }
+
+    /// How long a try to connect, and a request to the cache, may take; 5 s unless given.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.config.timeout = timeout;
+        self
+    }
+
+    /// How long to try to connect at first; for ever unless given. Once it has been connected, a client never gives up.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.config.patience = Some(patience);
+        self
+    }
+
+    /// How long to wait for a subscription to take effect at a publisher that drops what nobody has subscribed to, as all but
+    /// ours do; 100 ms unless given.
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.config.settle = settle;
+        self
+    }
+
+    /// Connects, trying for as long as it has patience.
+    ///
+    /// # Errors
+    /// If a server of another name is there, or patience runs out: the error is then that of the last try.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        let Self { cache_address, config } = self;
+        let cache = CacheClient::with_server(cache_address, config.server.clone(), config.timeout);
+        let attempts = connection::open_patiently(&config, &cache, false);
+        let link = match config.patience {
+            None => attempts.await?,
+            Some(patience) => match tokio::time::timeout(patience, attempts).await {
+                Ok(link) => link?,
+                Err(_) => return Err(ConnectError::TimedOut { server: config.server.clone(), after: patience }),
+            },
+        };
+        let (config, shared) = (Arc::new(config), Arc::new(Shared::new()));
+        let tasks = connection::start(config.clone(), cache.clone(), shared.clone(), link);
+        Ok(Client { handle: Arc::new(Handle { config, cache, shared, _tasks: tasks }) })
+    }
+}
+
+/// Why a client has no connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The server was not found.
+    Discovery(DiscoveryError),
+    /// No connection to one of its sockets.
+    Socket {
+        /// Its address.
+        address: String,
+        /// What the socket said.
+        source: ZmqError,
+    },
+    /// No connection for as long as the client was to try.
+    TimedOut {
+        /// Name of the server.
+        server: String,
+        /// The limit.
+        after: Duration,
+    },
+}
+
+impl ConnectError {
+    /// Whether trying again is of no use.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Discovery(DiscoveryError::WrongServer { .. }))
+            || matches!(self, Self::Socket { source: ZmqError::Endpoint(_), .. })
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discovery(error) => error.fmt(f),
+            Self::Socket { address, source } => write!(f, "no connection to {address}: {source}"),
+            Self::TimedOut { server, after } => {
+                write!(f, "no connection to {server} within {} s", after.as_secs_f64())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Discovery(error) => std::error::Error::source(error),
+            Self::Socket { source, .. } => Some(source),
+            Self::TimedOut { .. } => None,
+        }
+    }
+}
+
+impl From<DiscoveryError> for ConnectError {
+    fn from(error: DiscoveryError) -> Self {
+        Self::Discovery(error)
+    }
+}

@@ -1,0 +1,64 @@
+//! What a function is called with.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use palm_proto::MessageRef;
+
+use crate::cache_client::CacheClient;
+
+/// One message, as the function that it is for sees it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub(super) message: Bytes,
+    pub(super) payload: Bytes,
+    pub(super) deadline: Option<Instant>,
+    pub(super) cache: CacheClient,
+}
+
+impl Call {
+    /// The data.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The data, without copying it.
+    pub fn into_payload(self) -> Bytes {
+        self.payload
+    }
+
+    /// Name of the function.
+    pub fn method(&self) -> &str {
+        self.view().and_then(|view| view.address()).map_or("", |address| address.method)
+    }
+
+    /// The message's cache field: what the client put there, or a name that the master gave the message.
+    pub fn user_data(&self) -> &str {
+        self.view().map_or("", |view| view.cache)
+    }
+
+    /// Id of the stream that the message belongs to, or the client's session.
+    pub fn pipeline(&self) -> &str {
+        self.view().map_or("", |view| view.pipeline)
+    }
+
+    /// Id of the client that sent the message.
+    pub fn client(&self) -> &str {
+        self.view().map_or("", |view| view.client)
+    }
+
+    /// When the client stops waiting for the result, if it said.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The master's cache.
+    pub fn cache(&self) -> &CacheClient {
+        &self.cache
+    }
+
+    /// The message was checked when it was received; the fields that few functions ask for are looked up again.
+    fn view(&self) -> Option<MessageRef<'_>> {
+        MessageRef::parse(&self.message).ok()
+    }
+}

@@ -1,0 +1,346 @@
+//! Drives the worker's machine: sockets in, calls out, answers back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use palm_proto::Status;
+use palm_proto::slots::{Slot, slots};
+use palm_proto::worker::{self as machine, Answer, CallId, Counters, Event, Stop, Task};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout_at;
+use tracing::{debug, info, warn};
+use zeromq::{PullSocket, PushSocket, SocketRecv, ZmqError};
+
+use super::call::Call;
+use super::function::Function;
+use super::outbox::{Outbox, send_all};
+use super::{Config, Functions, Worker};
+use crate::backoff::Backoff;
+use crate::cache_client::CacheClient;
+use crate::discovery::{self, DiscoveryError, WorkerAddresses};
+use crate::socket::{self, Monitor};
+
+type Machine = machine::Worker<Bytes, Vec<Slot<Task<Bytes>>>>;
+
+/// What a worker has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Messages, results and failures.
+    pub counters: Counters,
+    /// Messages that had no result when the time of grace was over.
+    pub left: usize,
+    /// Whether every result has left the process.
+    pub flushed: bool,
+}
+
+struct Runner {
+    config: Config,
+    functions: Functions,
+    cache: CacheClient,
+    machine: Machine,
+    calls: JoinSet<(CallId, Answer<Bytes>)>,
+    outbox: Arc<Outbox>,
+    origin: Instant,
+    stop: watch::Receiver<bool>,
+    /// When the time of grace is over, once the worker is told to stop.
+    end: Option<tokio::time::Instant>,
+}
+
+/// The connections to one master.
+struct Link {
+    pull: PullSocket,
+    monitor: Monitor,
+    sender: JoinHandle<Option<PushSocket>>,
+    extensions: bool,
+}
+
+/// Why a link is not used any longer.
+enum End {
+    Lost,
+    Stopped,
+}
+
+pub(super) async fn run(worker: Worker) -> Report {
+    let Worker { config, functions, cache, stop } = worker;
+    let capacity = config.concurrency + config.queue;
+    let concurrency = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
+    let mut runner = Runner {
+        functions: Arc::new(functions),
+        cache,
+        machine: Machine::new(machine::Config { concurrency }, slots(capacity)),
+        calls: JoinSet::new(),
+        outbox: Arc::default(),
+        origin: Instant::now(),
+        stop: stop.subscribe(),
+        end: None,
+        config,
+    };
+    runner.run().await
+}
+
+impl Runner {
+    async fn run(&mut self) -> Report {
+        let mut lost = false;
+        loop {
+            let Some(mut link) = self.connect(lost).await else { return self.report(false) };
+            if lost {
+                info!(worker = self.config.name, "the master is back");
+            }
+            match self.serve(&mut link).await {
+                End::Lost => {
+                    warn!(worker = self.config.name, "the master is gone; looking for it");
+                    link.sender.abort();
+                    let _ = socket::close(link.pull, Duration::ZERO).await;
+                    lost = true;
+                }
+                End::Stopped => {
+                    let flushed = self.flush(link).await;
+                    return self.report(flushed);
+                }
+            }
+        }
+    }
+
+    /// Tries until there is a connection; `None` if the worker is told to stop, and gets none in the time of grace that its
+    /// results have left.
+    async fn connect(&mut self, lost: bool) -> Option<Link> {
+        let mut backoff = Backoff::new();
+        let mut told = lost;
+        let config = self.config.clone();
+        let (cache, outbox) = (self.cache.clone(), self.outbox.clone());
+        let attempts = async {
+            loop {
+                match open(&config, &cache, &outbox).await {
+                    Ok(link) => return link,
+                    Err(error) if told => debug!(worker = config.name, %error, "no connection to the master yet"),
+                    Err(error) => {
+                        told = true;
+                        warn!(worker = config.name, %error, "no connection to the master; trying until there is one");
+                    }
+                }
+                tokio::time::sleep(backoff.next()).await;
+            }
+        };
+        tokio::pin!(attempts);
+        loop {
+            let idle = self.machine.held() == 0 && self.outbox.len() == 0;
+            match self.end {
+                Some(_) if idle => return None,
+                Some(end) => return timeout_at(end, attempts).await.ok(),
+                None => tokio::select! {
+                    link = &mut attempts => return Some(link),
+                    () = stopped(&mut self.stop) => self.on_stop(false),
+                },
+            }
+        }
+    }
+
+    /// Works on one link until it is lost or the worker is done.
+    async fn serve(&mut self, link: &mut Link) -> End {
+        if self.end.is_some() {
+            self.on_stop(link.extensions);
+        }
+        loop {
+            self.step();
+            let stopping = self.end.is_some();
+            if stopping && self.machine.held() == 0 {
+                match self.take_what_is_here(link).await {
+                    Ok(true) => continue,
+                    Ok(false) => return End::Stopped,
+                    Err(_) => return End::Lost,
+                }
+            }
+            tokio::select! {
+                Some(done) = self.calls.join_next(), if !self.calls.is_empty() => self.on_done(done),
+                received = link.pull.recv(), if self.machine.has_room() => match received {
+                    Ok(message) => self.on_message(message),
+                    Err(error) => {
+                        debug!(worker = self.config.name, %error, "the connection broke");
+                        return End::Lost;
+                    }
+                },
+                () = self.outbox.room(), if self.machine.has_transmit() => {}
+                () = link.monitor.gone() => return End::Lost,
+                _ = &mut link.sender => return End::Lost,
+                () = stopped(&mut self.stop), if !stopping => self.on_stop(link.extensions),
+                () = at(self.end), if stopping => return End::Stopped,
+            }
+        }
+    }
+
+    /// Hands results on and begins calls, as many as there may be.
+    fn step(&mut self) {
+        loop {
+            while self.outbox.has_room() && self.machine.has_transmit() {
+                let mut result = BytesMut::new();
+                if let Some(Ok(_)) = self.machine.poll_transmit(&mut result) {
+                    self.outbox.put(result.freeze());
+                }
+            }
+            let now = palm_proto::Instant::from_micros(self.origin.elapsed().as_micros() as u64);
+            let Some(id) = self.machine.poll_call(now) else { break };
+            self.begin(id);
+        }
+        while let Some(Event::Malformed(error)) = self.machine.poll_event() {
+            warn!(worker = self.config.name, %error, "dropped what is no message");
+        }
+    }
+
+    fn begin(&mut self, id: CallId) {
+        let Some(message) = self.machine.message(id).cloned() else { return };
+        let Some(call) = self.machine.call(id) else { return };
+        let function = self.functions.get(call.method).cloned();
+        let deadline = call.expires.map(|at| self.origin + Duration::from_micros(at.as_micros()));
+        let payload = message.slice_ref(call.message.payload);
+        let text = function.is_none().then(|| format!("the worker has no function {:?}", call.method));
+        let call = Call { payload, message, deadline, cache: self.cache.clone() };
+        match function {
+            Some(Function::Async(function)) => {
+                let answer = function(call);
+                self.calls.spawn(async move { (id, answer.await) });
+            }
+            Some(Function::Blocking(function)) => {
+                self.calls.spawn_blocking(move || (id, function(call)));
+            }
+            Some(Function::Inline(function)) => self.on_answer(id, function(call)),
+            None => {
+                let text = text.unwrap_or_default();
+                warn!(worker = self.config.name, "{text}");
+                self.on_answer(id, Answer::Failure(Status::NoSuchFunction, text.into()));
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: zeromq::ZmqMessage) {
+        // A message is one frame; of several the last is it.
+        let Some(message) = message.into_vecdeque().pop_back() else { return };
+        let now = palm_proto::Instant::from_micros(self.origin.elapsed().as_micros() as u64);
+        let taken = self.machine.handle_message(now, message);
+        debug_assert!(taken.is_ok(), "nothing is received without room for it");
+    }
+
+    fn on_done(&mut self, done: Result<(CallId, Answer<Bytes>), tokio::task::JoinError>) {
+        // Panics are caught inside the task, so an error is an abort, after which nobody asks any more.
+        if let Ok((id, answer)) = done {
+            self.on_answer(id, answer);
+        }
+    }
+
+    fn on_answer(&mut self, id: CallId, answer: Answer<Bytes>) {
+        if let Answer::Failure(Status::Failed, text) = &answer {
+            warn!(worker = self.config.name, error = %String::from_utf8_lossy(text), "a function failed");
+        }
+        let known = self.machine.handle_answer(id, answer);
+        debug_assert!(known.is_ok(), "each call is answered once");
+    }
+
+    fn on_stop(&mut self, extensions: bool) {
+        self.end.get_or_insert_with(|| tokio::time::Instant::now() + self.config.grace);
+        self.machine.handle_shutdown(if extensions { Stop::HandBack } else { Stop::Finish });
+    }
+
+    /// Takes one more message if one has been received already.
+    async fn take_what_is_here(&mut self, link: &mut Link) -> Result<bool, ZmqError> {
+        tokio::select! {
+            biased;
+            received = link.pull.recv() => {
+                self.on_message(received?);
+                Ok(true)
+            }
+            () = std::future::ready(()) => Ok(false),
+        }
+    }
+
+    /// Has everything leave the process before the messages' connection ends, which is when a master gives up on what is out.
+    async fn flush(&mut self, link: Link) -> bool {
+        let end = self.end.unwrap_or_else(tokio::time::Instant::now);
+        self.calls.abort_all();
+        self.outbox.close();
+        let mut sender = link.sender;
+        let flushed = match timeout_at(end, &mut sender).await {
+            Ok(Ok(Some(push))) => {
+                let left = end.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_millis(100));
+                socket::close(push, left).await
+            }
+            Ok(_) => false,
+            Err(_) => {
+                sender.abort();
+                false
+            }
+        };
+        let _ = socket::close(link.pull, Duration::from_millis(100)).await;
+        flushed
+    }
+
+    fn report(&self, flushed: bool) -> Report {
+        let left = self.machine.held() + self.outbox.len();
+        Report {
+            counters: *self.machine.counters(),
+            left,
+            flushed: flushed || left == 0 && self.machine.counters().results == 0,
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Every handle is gone, and nobody can stop the worker.
+        std::future::pending().await
+    }
+}
+
+async fn at(end: Option<tokio::time::Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Why there is no connection to a master.
+#[derive(Debug)]
+enum OpenError {
+    Discovery(DiscoveryError),
+    Socket(String, ZmqError),
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Discovery(error) => error.fmt(f),
+            Self::Socket(address, error) => write!(f, "no connection to {address}: {error}"),
+        }
+    }
+}
+
+async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Result<Link, OpenError> {
+    let addresses = discover(config, cache).await.map_err(OpenError::Discovery)?;
+    let failed = |address: &str| {
+        let address = address.to_owned();
+        |error| OpenError::Socket(address, error)
+    };
+    // The way out is open before the first message comes in.
+    let (push, push_monitor) =
+        socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
+    let (pull, monitor) =
+        socket::connect::<PullSocket>(&addresses.pull, config.timeout).await.map_err(failed(&addresses.pull))?;
+    info!(worker = config.name, pull = addresses.pull, push = addresses.push, "connected to the master");
+    let outbox = outbox.clone();
+    let sender = tokio::spawn(async move { send_all(&outbox, push, push_monitor).await });
+    Ok(Link { pull, monitor, sender, extensions: addresses.extensions })
+}
+
+async fn discover(config: &Config, cache: &CacheClient) -> Result<WorkerAddresses, DiscoveryError> {
+    let pull = match &config.pull_address {
+        Some(address) => address.clone(),
+        None => discovery::address(cache, "worker_push_address").await?,
+    };
+    let push = match &config.push_address {
+        Some(address) => address.clone(),
+        None => discovery::address(cache, "worker_pull_address").await?,
+    };
+    let extensions = config.cache_address.is_some() && discovery::extensions(cache).await?;
+    Ok(WorkerAddresses { pull, push, extensions })
+}
