@@ -36,7 +36,8 @@ pub fn executable() -> &'static Path {
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", "palm-cli", "--bin", "palm"]);
+    // Of the whole workspace, as in `cargo test --workspace`, so that dependencies have the same features.
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--workspace", "--bin", "palm"]);
     command.args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"]).arg(target_directory());
     match profile_directory().file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => {}

@@ -5,11 +5,17 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::{palm, python};
+
 /// Runs `body` in a thread of its own and fails the test if it takes longer than `seconds`.
+///
+/// What all tests need, the stock peer and the program `palm`, is set up before, in no time of the test's.
 ///
 /// # Panics
 /// If the time is over, or as `body` does.
 pub fn within(seconds: u64, body: impl FnOnce() + Send + 'static) {
+    python::interpreter();
+    palm::executable();
     let (done, finished) = mpsc::channel::<()>();
     let test = thread::Builder::new()
         .name(thread::current().name().unwrap_or("test").to_owned())
