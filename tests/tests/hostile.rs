@@ -42,12 +42,13 @@ fn frames_gone_wrong_harm_nobody() {
         let (mut master, _worker) = victim(&[]);
         let mut held = Vec::new();
         for (socket, address) in master.addresses.named() {
-            // Empty parts, say, are taken out of the worker's hands: whoever connects there gets work.
             for (what, bytes) in frames() {
                 let mut peer = peer(socket, address);
                 let _closed = peer.raw(&bytes);
-                // A puller that stays would be handed messages, and keep them.
-                if counterpart(socket) != "PULL" {
+                // A puller that stays would be handed messages, as a worker is, and keep them.
+                if counterpart(socket) == "PULL" {
+                    drop(peer);
+                } else {
                     held.push(peer);
                 }
                 assert_served(&master, &format!("{what} at {socket}"));
