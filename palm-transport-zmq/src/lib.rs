@@ -14,4 +14,4 @@ pub use client::{
 };
 pub use discovery::DiscoveryError;
 pub use palm_proto::Status;
-pub use worker::{BuildError, Call, Report as WorkerReport, Worker, WorkerBuilder, WorkerHandle};
+pub use worker::{BuildError, Call, Report as WorkerReport, Results, Worker, WorkerBuilder, WorkerHandle};
