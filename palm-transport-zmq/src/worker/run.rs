@@ -22,6 +22,9 @@ use crate::cache_client::CacheClient;
 use crate::discovery::{self, DiscoveryError, WorkerAddresses};
 use crate::socket::{self, Monitor};
 
+/// How long no message comes before a worker that stops takes it that none is on the way.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// Results of calls that go on which may wait for the worker.
 const PARTS: usize = 64;
 
@@ -153,8 +156,11 @@ impl Runner {
         loop {
             self.step();
             let stopping = self.end.is_some();
+            if self.end.is_some_and(|end| end <= tokio::time::Instant::now()) {
+                return Over::Stopped;
+            }
             if stopping && self.machine.held() == 0 {
-                match self.take_what_is_here(link).await {
+                match self.take_last(link).await {
                     Ok(true) => continue,
                     Ok(false) => return Over::Stopped,
                     Err(_) => return Over::Lost,
@@ -270,15 +276,17 @@ impl Runner {
         self.machine.handle_shutdown(if extensions { Stop::HandBack } else { Stop::Finish });
     }
 
-    /// Takes one more message if one has been received already.
-    async fn take_what_is_here(&mut self, link: &mut Link) -> Result<bool, ZmqError> {
-        tokio::select! {
-            biased;
-            received = link.pull.recv() => {
+    /// Takes one more message that was on its way here when the worker was told to stop. A master that knows our extensions
+    /// dispatches again what it does not get back; what any other has sent here is lost if it is not done, and all that can be
+    /// known is whether more comes.
+    async fn take_last(&mut self, link: &mut Link) -> Result<bool, ZmqError> {
+        let patience = if link.extensions { Duration::ZERO } else { QUIET };
+        match tokio::time::timeout(patience, link.pull.recv()).await {
+            Ok(received) => {
                 self.on_message(received?);
                 Ok(true)
             }
-            () = std::future::ready(()) => Ok(false),
+            Err(_) => Ok(false),
         }
     }
 
