@@ -1,4 +1,5 @@
 //! Whole jobs: a master, workers and launchers as a person would start them.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 
