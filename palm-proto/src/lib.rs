@@ -29,7 +29,7 @@ pub use cache::HeapCache;
 pub use cache::{Cache, CacheLimits, CacheOutcome, CacheRefused, CacheReply, FixedCache};
 pub use hash::KeyedHash;
 pub use master::{Master, MasterConfig};
-pub use message::{MessageRef, MessageWriter, Status, TaskId};
+pub use message::{MessageRef, MessageWriter, RawMessage, Status, TaskId};
 pub use random::{Random, Seed};
 pub use storage::Slots;
 pub use time::Instant;

@@ -4,6 +4,7 @@ mod backoff;
 mod cache_client;
 mod client;
 mod discovery;
+mod master;
 mod socket;
 mod worker;
 
@@ -13,5 +14,7 @@ pub use client::{
     from_iter,
 };
 pub use discovery::DiscoveryError;
+pub use master::{Addresses, BindError, Counters, Master, MasterConfig, MasterHandle, Report};
+pub use palm_proto::CacheLimits;
 pub use palm_proto::Status;
 pub use worker::{BuildError, Call, Report as WorkerReport, Worker, WorkerBuilder, WorkerHandle};

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Cache, CacheRefused, Entry};
 use crate::buffer::Buffer;
-use crate::message::MessageRef;
+use crate::message::RawMessage;
 use crate::storage::Slots;
 use crate::uuid::Uuid;
 
@@ -12,17 +12,17 @@ impl<B: Buffer, S: Slots<Entry<B>>> Cache<B, S> {
     /// Carries one request out: the serialised message of a REQ peer. There is a reply to anything at all, since a REQ peer
     /// waits for one.
     pub fn handle_request<'a>(&'a mut self, message: &'a [u8]) -> CacheReply<'a, B> {
-        let Ok(message) = MessageRef::parse(message) else {
+        let Ok(message) = RawMessage::parse(message) else {
             return CacheReply::empty(CacheOutcome::NotAMessage);
         };
         // The whole field, whatever the stage is: no words here.
-        let Some(command) = message.function.split('.').nth(1) else {
+        let Some(command) = message.function().split(|&byte| byte == b'.').nth(1) else {
             return CacheReply::empty(CacheOutcome::NoDot);
         };
         match command {
-            "get" => self.handle_get(message.payload),
-            "set" => self.handle_set(message.cache.as_bytes(), message.payload),
-            "delete" => self.handle_delete(message.payload),
+            b"get" => self.handle_get(message.payload()),
+            b"set" => self.handle_set(message.cache(), message.payload()),
+            b"delete" => self.handle_delete(message.payload()),
             _ => CacheReply::empty(CacheOutcome::UnknownCommand),
         }
     }

@@ -10,7 +10,7 @@ pub(crate) struct Index<S> {
     places: S,
 }
 
-/// One place of an [`Index`]: an entry and what its hash was.
+/// One place of an index: an entry and what its hash was.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     entry: u32,

@@ -5,7 +5,7 @@ use core::ops;
 
 use super::{NONE, Table};
 
-/// Room for one entry of a [`Slab`]; public only because storage types name it.
+/// Room for one entry of a slab; public only because storage types name it.
 #[derive(Debug)]
 pub struct Slot<T> {
     generation: u32,

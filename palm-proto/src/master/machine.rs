@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::hash::KeyedHash;
-use crate::message::{MessageRef, Status, TaskId};
+use crate::message::{MessageRef, RawMessage, Status, TaskId};
 use crate::random::{Random, Seed};
 use crate::time::Instant;
 
@@ -129,7 +129,7 @@ impl<S: MasterStorage> Master<S> {
         sender: SenderId,
         message: Span<S::Buffer>,
     ) -> Result<(), NotTaken<S::Buffer>> {
-        let view = match MessageRef::parse(message.as_slice()) {
+        let view = match RawMessage::parse(message.as_slice()) {
             Ok(view) => view,
             Err(error) => {
                 self.counters.malformed += 1;
@@ -140,8 +140,8 @@ impl<S: MasterStorage> Master<S> {
         if self.room() == 0 || self.dispatcher.tasks.is_full() {
             return Err(NotTaken { reason: Refusal::Full, message });
         }
-        let deadline = view.extension.deadline.map(|millis| now + Duration::from_millis(millis));
-        let wants_cache = view.cache.is_empty();
+        let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
+        let wants_cache = view.cache().is_empty();
         let footprint = message.footprint();
         if let Err(message) = self.dispatcher.enqueue(message, sender.0, deadline, wants_cache) {
             return Err(NotTaken { reason: Refusal::Full, message });
@@ -223,7 +223,7 @@ impl<S: MasterStorage> Master<S> {
     /// # Errors
     /// If there is no room for it, or it is no message.
     pub fn handle_result(&mut self, now: Instant, mut message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
-        let view = match MessageRef::parse(message.as_slice()) {
+        let view = match RawMessage::parse(message.as_slice()) {
             Ok(view) => view,
             Err(error) => {
                 self.counters.malformed_results += 1;
@@ -231,11 +231,11 @@ impl<S: MasterStorage> Master<S> {
                 return Err(NotTaken { reason: Refusal::Malformed, message });
             }
         };
-        let attempt = view.extension.attempt.max(1);
-        let handed_back = view.extension.status == Status::HandedBack;
+        let attempt = view.attempt().max(1);
+        let handed_back = view.status() == Status::HandedBack;
         let untagged = view.untagged_len();
-        let topic = span_of(view.client, message.as_slice());
-        let (sender, live) = match view.extension.task.map(|task| (task, self.dispatcher.locate(task))) {
+        let topic = span_of(view.client(), message.as_slice());
+        let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
             Some((_, Whereabouts::Live(index))) if handed_back => {
                 self.counters.handed_back += 1;
                 self.dispatcher.hand_back(now, index);
@@ -265,7 +265,7 @@ impl<S: MasterStorage> Master<S> {
             if self.room() == 0 {
                 return Err(NotTaken { reason: Refusal::Full, message });
             }
-            match view.extension.task {
+            match view.task() {
                 Some(_) => self.counters.additional += 1,
                 None => self.counters.unmatched += 1,
             }
@@ -321,7 +321,7 @@ impl<S: MasterStorage> Master<S> {
         let (topic, stage) = match self.results.own_topic {
             None => (Some(delivery.topic.start as usize..delivery.topic.end as usize), None),
             Some(_) => {
-                let stage = MessageRef::parse(delivery.message.as_slice()).map_or(0, |view| view.stage);
+                let stage = RawMessage::parse(delivery.message.as_slice()).map_or(0, |view| view.stage);
                 (None, Some(stage.wrapping_add(1)))
             }
         };
@@ -495,7 +495,7 @@ impl<S: MasterStorage> Master<S> {
             self.accounts.remove_task(sender, entry.message.footprint());
             return;
         };
-        let client = MessageRef::parse(message.as_slice()).map_or("", |view| view.client);
+        let client = RawMessage::parse(message.as_slice()).map_or(&[][..], |view| view.client());
         let topic = span_of(client, message.as_slice());
         self.complete(now, task, 0, message, topic, sender);
     }
@@ -545,7 +545,7 @@ impl<S: MasterStorage> Master<S> {
 }
 
 /// Where in `whole` its part `part` is.
-fn span_of(part: &str, whole: &[u8]) -> core::ops::Range<u32> {
+fn span_of(part: &[u8], whole: &[u8]) -> core::ops::Range<u32> {
     let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
     if part.is_empty() || start > whole.len() { 0..0 } else { start as u32..(start + part.len()) as u32 }
 }

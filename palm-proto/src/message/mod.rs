@@ -6,6 +6,7 @@
 mod extension;
 mod fields;
 mod function;
+mod raw;
 mod view;
 pub(crate) mod wire;
 mod writer;
@@ -13,5 +14,6 @@ mod writer;
 pub use extension::{Extension, Status, TaskId, field};
 pub use fields::{RawField, RawFields};
 pub use function::{FunctionAddress, resolve};
+pub use raw::RawMessage;
 pub use view::{MessageRef, ParseError, ParseErrorKind};
 pub use writer::{MessageWriter, NoRoom, Sink, SliceSink};

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use super::extension::{Extension, Status, TaskId, field};
+use super::extension::Extension;
 use super::function::{FunctionAddress, resolve};
-use super::wire::{Fields, Value};
+use super::raw::RawMessage;
 
 /// A serialised message whose every field has been checked. Nothing is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,58 +33,8 @@ impl<'a> MessageRef<'a> {
     ///
     /// # Errors
     /// If the bytes are not a protobuf message, or a string is not UTF-8 (which a Python component would die of).
-    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let mut message = Self {
-            bytes,
-            untagged: 0,
-            pipeline: "",
-            client: "",
-            stage: 0,
-            function: "",
-            cache: "",
-            payload: &[],
-            extension: Extension::default(),
-        };
-        let mut fields = Fields::new(bytes);
-        while let Some(read) =
-            fields.next().map_err(|at| ParseError { offset: at.0, kind: ParseErrorKind::Malformed })?
-        {
-            let text = |value: &'a [u8]| {
-                core::str::from_utf8(value).map_err(|_| ParseError {
-                    offset: read.start,
-                    kind: ParseErrorKind::NotUtf8 { field: read.number },
-                })
-            };
-            let mut ours_to_strip = false;
-            match (read.number, read.value) {
-                (field::PIPELINE, Value::Bytes(value)) => message.pipeline = text(value)?,
-                (field::CLIENT, Value::Bytes(value)) => message.client = text(value)?,
-                (field::STAGE, Value::Varint(value)) => message.stage = value.cast_signed(),
-                (field::FUNCTION, Value::Bytes(value)) => message.function = text(value)?,
-                (field::CACHE, Value::Bytes(value)) => message.cache = text(value)?,
-                (field::PAYLOAD, Value::Bytes(value)) => message.payload = value,
-                (field::TASK, Value::Fixed64(value)) => {
-                    message.extension.task = Some(TaskId(value));
-                    ours_to_strip = true;
-                }
-                (field::ATTEMPT, Value::Varint(value)) => {
-                    message.extension.attempt = u32::try_from(value).unwrap_or(u32::MAX);
-                    ours_to_strip = true;
-                }
-                (field::SEQUENCE, Value::Varint(value)) => message.extension.sequence = Some(value),
-                (field::STATUS, Value::Varint(value)) => {
-                    message.extension.status = Status::from_code(u32::try_from(value).unwrap_or(u32::MAX));
-                }
-                (field::ERROR, Value::Bytes(value)) => message.extension.error = text(value)?,
-                (field::DEADLINE, Value::Varint(value)) => message.extension.deadline = Some(value),
-                _ => {}
-            }
-            if !ours_to_strip {
-                message.untagged = read.end;
-            }
-        }
-        Ok(message)
+        RawMessage::parse(bytes).map(Self::from)
     }
 
     /// The serialised message.
@@ -101,6 +51,24 @@ impl<'a> MessageRef<'a> {
     /// The function's address at the message's stage; `None` if there is none.
     pub fn address(&self) -> Option<FunctionAddress<'a>> {
         resolve(self.function, self.stage)
+    }
+}
+
+impl<'a> From<RawMessage<'a>> for MessageRef<'a> {
+    fn from(raw: RawMessage<'a>) -> Self {
+        // Checked to be UTF-8 when the message was read.
+        let text = |bytes| core::str::from_utf8(bytes).unwrap_or_default();
+        Self {
+            bytes: raw.as_bytes(),
+            untagged: raw.untagged_len(),
+            pipeline: text(raw.pipeline()),
+            client: text(raw.client()),
+            stage: raw.stage,
+            function: text(raw.function()),
+            cache: text(raw.cache()),
+            payload: raw.payload(),
+            extension: raw.extension(),
+        }
     }
 }
 
@@ -141,7 +109,7 @@ impl core::error::Error for ParseError {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MessageWriter, SliceSink};
+    use super::super::{MessageWriter, SliceSink, TaskId};
     use super::*;
 
     fn written(write: impl FnOnce(&mut MessageWriter<SliceSink<'_>>)) -> heapless::Vec<u8, 512> {
@@ -190,6 +158,18 @@ mod tests {
 
     #[test]
     fn a_known_number_with_another_wire_type_is_passed_over() {
-        assert_eq!(MessageRef::parse(b"\x08\x05\x1a\x01a").unwrap().pipeline, "");
+        assert_eq!(MessageRef::parse(b"\x08\x05\x1a\x01\xff").unwrap().pipeline, "");
+    }
+
+    #[test]
+    fn errors_are_found_where_they_are() {
+        let malformed = |offset| Err(ParseError { offset, kind: ParseErrorKind::Malformed });
+        let not_text = |offset, field| Err(ParseError { offset, kind: ParseErrorKind::NotUtf8 { field } });
+        assert_eq!(MessageRef::parse(b"\x02\x01a"), malformed(0), "there is no field 0");
+        assert_eq!(MessageRef::parse(b"\x12\x01a\x0a\x02a"), malformed(5));
+        assert_eq!(MessageRef::parse(b"\x12\x01a\x2a\x02a\xff"), not_text(3, 5));
+        assert_eq!(MessageRef::parse(b"\x12\x01\xff\x12\x01a"), not_text(0, 2), "each occurrence is checked");
+        let long = [b"\x12\xc8\x01".as_slice(), &[b'a'; 199], b"\xff"].concat();
+        assert_eq!(MessageRef::parse(&long), not_text(0, 2));
     }
 }

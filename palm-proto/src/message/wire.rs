@@ -28,70 +28,127 @@ pub(crate) struct Field<'a> {
 pub(crate) struct Malformed(pub(crate) usize);
 
 /// Reads fields one after the other; never past the end, never panics.
+///
+/// A master reads each message twice, so the common cases (a varint of one or two bytes) are laid out first.
 pub(crate) struct Fields<'a> {
-    bytes: &'a [u8],
-    position: usize,
+    rest: &'a [u8],
+    len: usize,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self { rest: bytes, len: bytes.len() }
+    }
+
+    /// The next field if it is of the commonest kind: up to 127 bytes under a number up to 15. The number, the bytes and
+    /// where the next field begins. `None` if it is of another kind, or malformed, or there is none.
+    #[inline(always)]
+    pub(crate) fn next_short(&mut self) -> Option<(u8, &'a [u8], usize)> {
+        let [key, len, rest @ ..] = self.rest else { return None };
+        if key & 0x87 != 2 || *key < 8 || *len >= 0x80 {
+            return None;
+        }
+        let (value, rest) = rest.split_at_checked(usize::from(*len))?;
+        self.rest = rest;
+        Some((key >> 3, value, self.position()))
     }
 
     /// The next field, `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
-        if self.position == self.bytes.len() {
+        if self.rest.is_empty() {
             return Ok(None);
         }
-        let start = self.position;
+        let start = self.position();
         let key = self.varint()?;
         let number = u32::try_from(key >> 3).map_err(|_| Malformed(start))?;
         if number == 0 || number > (1 << 29) - 1 {
             return Err(Malformed(start));
         }
         let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
             2 => {
-                let at = self.position;
+                let at = self.position();
                 let len = usize::try_from(self.varint()?).map_err(|_| Malformed(at))?;
                 Value::Bytes(self.take(len)?)
             }
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
             5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
             _ => return Err(Malformed(start)),
         };
-        Ok(Some(Field { number, value, start, end: self.position }))
+        Ok(Some(Field { number, value, start, end: self.position() }))
     }
 
-    #[inline]
+    #[inline(always)]
+    fn position(&self) -> usize {
+        self.len - self.rest.len()
+    }
+
+    #[inline(always)]
     fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let rest = self.bytes.get(self.position..).unwrap_or(&[]);
-        let taken = rest.get(..len).ok_or(Malformed(self.position))?;
-        self.position += len;
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed(self.position()))?;
+        self.rest = rest;
         Ok(taken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let at = self.position;
-        self.take(N)?.try_into().map_err(|_| Malformed(at))
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(Malformed(self.position()))?;
+        self.rest = rest;
+        Ok(*taken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Malformed> {
-        let start = self.position;
-        let rest = self.bytes.get(start..).unwrap_or(&[]);
-        let mut value = 0_u64;
-        for (index, &byte) in rest.iter().take(VARINT_MAX).enumerate() {
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte & 0x80 == 0 {
-                self.position = start + index + 1;
-                return Ok(value);
+        match self.rest {
+            [only, rest @ ..] if *only < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*only))
+            }
+            [first, last, rest @ ..] if *last < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(*last) << 7)
+            }
+            _ => {
+                let (value, rest) = long_varint(self.rest).ok_or(Malformed(self.position()))?;
+                self.rest = rest;
+                Ok(value)
             }
         }
-        Err(Malformed(start))
     }
+}
+
+/// A varint of any length, and what follows it.
+#[cold]
+#[inline(never)]
+fn long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0_u64;
+    for (index, &byte) in bytes.iter().take(VARINT_MAX).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
+/// Whether `bytes` are UTF-8; quicker about short ASCII than `core` is.
+#[cold]
+#[inline(never)]
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    let ascii = ascii_prefix(bytes);
+    bytes.get(ascii..).is_some_and(|rest| rest.is_ascii() || core::str::from_utf8(rest).is_ok())
+}
+
+/// Length of a run of ASCII that `bytes` begin with; looks no further than 256 bytes, and stops up to 7 bytes early.
+///
+/// In a message the strings come first, and are ids and names: one quick look settles for most messages that all their
+/// strings are UTF-8.
+#[inline(always)]
+pub(crate) fn ascii_prefix(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = words.iter().take(32);
+    8 * words.take_while(|word| u64::from_le_bytes(**word) & 0x8080_8080_8080_8080 == 0).count()
 }
 
 /// Number of bytes of `value` as a varint.
@@ -127,6 +184,19 @@ mod tests {
             let mut fields = Fields::new(&out[..len]);
             assert_eq!(fields.varint(), Ok(value));
             assert!(put_varint(&mut out[..len - 1], value).is_none());
+        }
+    }
+
+    #[test]
+    fn an_ascii_prefix_ends_before_what_is_not_ascii() {
+        for len in 0..300 {
+            let mut bytes = std::vec![b'a'; len];
+            assert!((len.saturating_sub(7).min(256)..=len).contains(&ascii_prefix(&bytes)), "{len}");
+            for at in 0..len {
+                bytes[at] = 0xe9;
+                assert!((at.saturating_sub(7).min(256)..=at).contains(&ascii_prefix(&bytes)), "{len}, {at}");
+                bytes[at] = b'a';
+            }
         }
     }
 

@@ -70,7 +70,7 @@ pub enum Decoded {
     /// Something that is not whole yet; more input is needed.
     Incomplete {
         /// Its whole length with its header, in bytes; a lower bound that exceeds the input's length as long as the
-        /// header itself is not whole. Never more than what the limits allow and 9 bytes.
+        /// header itself is not whole. Never more than what the limits allow and 9 bytes, nor than 64 in the greeting.
         total: usize,
         /// Whether it is a message frame of which `total` is known, and within the limits. So a driver may set room for
         /// it aside, and account for it.
@@ -242,10 +242,11 @@ impl Connection {
     }
 
     /// Ends the connection: nothing is taken from the peer any more. In the handshake it is sent an ERROR command with
-    /// the front of `reason`, [`ShortText::MAX`] bytes; before and after that ZMTP has no word for it, and what is
-    /// pending is dropped.
+    /// the front of `reason`, [`ShortText::MAX`] bytes; before and after that ZMTP has no word for it. What else is
+    /// pending is dropped. The connection is to be closed once [`poll_transmit`](Self::poll_transmit) has been served.
     ///
-    /// libzmq does not connect again after an ERROR, but does after a connection that was just closed.
+    /// libzmq never connects again after an ERROR, but does after a connection that was just closed: so this is for peers
+    /// that are not wanted, not for those that may try again later.
     pub fn fail(&mut self, reason: &str) {
         let in_handshake = self.phase == Phase::Handshake;
         self.close();

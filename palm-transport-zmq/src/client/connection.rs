@@ -126,6 +126,10 @@ async fn keep_time(shared: Arc<Shared>) {
 async fn keep_connected(config: Arc<Config>, cache: CacheClient, shared: Arc<Shared>, mut link: Link) {
     loop {
         serve(&config, &shared, link).await;
+        if shared.is_closed() {
+            // The runtime stops its tasks in any order; this is no loss.
+            return;
+        }
         warn!("{} is gone; looking for it", config.server);
         let mut backoff = Backoff::new();
         link = loop {

@@ -55,6 +55,12 @@ struct Handle {
     _tasks: JoinSet<()>,
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Config {
     server: String,
@@ -93,7 +99,7 @@ impl Client {
                 ask: true,
                 timeout: Duration::from_secs(5),
                 patience: None,
-                settle: Duration::from_millis(100),
+                settle: Duration::from_millis(50),
             },
         }
     }
@@ -225,7 +231,7 @@ impl ClientBuilder {
     }
 
     /// How long to wait for a subscription to take effect at a publisher that drops what nobody has subscribed to, as all but
-    /// ours do; 100 ms unless given.
+    /// ours do; 50 ms unless given.
     pub fn settle(mut self, settle: Duration) -> Self {
         self.config.settle = settle;
         self

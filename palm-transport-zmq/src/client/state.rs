@@ -1,6 +1,7 @@
 //! What a client's handles and tasks share: the jobs, and which of them a result belongs to.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -25,6 +26,8 @@ pub(super) struct JobId(u64);
 pub(super) struct Shared {
     origin: Instant,
     state: Mutex<State>,
+    /// No handle is left.
+    closed: AtomicBool,
     /// Some job has something to send.
     pub(super) transmit: Notify,
     /// Something is due earlier than it was.
@@ -64,7 +67,15 @@ pub(super) struct Look {
 impl Shared {
     pub(super) fn new() -> Self {
         let (transmit, timer) = (Notify::new(), Notify::new());
-        Self { origin: Instant::now(), state: Mutex::default(), transmit, timer }
+        Self { origin: Instant::now(), state: Mutex::default(), closed: AtomicBool::new(false), transmit, timer }
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     pub(super) fn now(&self) -> palm_proto::Instant {

@@ -326,7 +326,9 @@ async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Res
         socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
     let (pull, monitor) =
         socket::connect::<PullSocket>(&addresses.pull, config.timeout).await.map_err(failed(&addresses.pull))?;
-    info!(worker = config.name, pull = addresses.pull, push = addresses.push, "connected to the master");
+    // The names are from the master's side, as in the Python worker's log.
+    info!(worker = config.name, "Got worker push address: {}", addresses.pull);
+    info!(worker = config.name, "Got worker pull address: {}", addresses.push);
     let outbox = outbox.clone();
     let sender = tokio::spawn(async move { send_all(&outbox, push, push_monitor).await });
     Ok(Link { pull, monitor, sender, extensions: addresses.extensions })

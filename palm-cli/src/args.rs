@@ -1,0 +1,141 @@
+//! The command line: parse, then resolve.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::commands::{bench, cache, completions, demo, launch, lifeline, man, master, worker};
+use crate::config::{self, ConfigError};
+use crate::logging::{Filter, Format};
+
+/// Flags whose variable has no command in its name: the same for every command.
+const SHARED: [&str; 4] = ["db", "config", "log-format", "log-level"];
+
+const EXAMPLES: &str = "\
+Start here:
+  palm demo                                      a whole job inside one process, in a few seconds
+
+A cluster by hand (each in its own terminal):
+  palm master --name test
+  palm worker --exec 'upper=tr a-z A-Z'
+  palm launch --server test --function upper --lines words.txt
+
+Every flag can also be set by a variable, PALM_<COMMAND>_<FLAG> (PALM_MASTER_MEMORY=256MiB; without a command: PALM_DB,
+PALM_CONFIG, PALM_LOG_LEVEL, PALM_LOG_FORMAT), or in a TOML file (--config) with a table for each command:
+  log-level = \"debug\"
+  [master]
+  name = \"test\"
+  memory = \"256MiB\"
+  [worker.exec]
+  upper = \"tr a-z A-Z\"
+A flag beats a variable, a variable beats the file.
+
+Exit status: 0 all done; 1 work failed or is missing; 2 wrong use.";
+
+/// PALM: clusters of message-processing components over ZeroMQ.
+#[derive(Debug, Parser)]
+#[command(name = "palm", version, after_help = EXAMPLES, disable_help_subcommand = true, disable_help_flag = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "General options")]
+pub(crate) struct Global {
+    /// TOML file with settings, a table for each command (see `palm --help`)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// How log lines are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text, global = true)]
+    pub(crate) log_format: Format,
+    /// Least level that is logged: off, error, warn, info, debug, trace; or for each module: `info,palm_proto=trace`
+    /// [default: info for master and worker, else warn]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub(crate) log_level: Option<Filter>,
+    /// Print help
+    #[arg(long, short, global = true, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a master: takes clients' messages, spreads them over workers, sends the results home
+    Master(master::Args),
+    /// Run a worker: takes messages from a master and runs programs, or built-in functions, on them
+    Worker(worker::Args),
+    /// Send messages to a server and print the results
+    Launch(launch::Args),
+    /// Read and write the key-value store of a server
+    Cache(cache::Args),
+    /// Show a whole job: a master, two workers and a launcher inside this process
+    Demo(demo::Args),
+    /// Measure rate and latency: load generator, echo worker, or everything in one run
+    Bench(bench::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Print a manual page, or write them all into a folder
+    Man(man::Args),
+    /// Ends the process groups that a worker leaves behind (started by `palm worker`)
+    #[command(hide = true)]
+    Lifeline(lifeline::Args),
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub(crate) enum ArgsError {
+    /// clap's own: wrong use, but also a request for help or version.
+    Clap(clap::Error),
+    /// The file of settings.
+    Config(ConfigError),
+}
+
+/// The whole definition, with the environment variables.
+pub(crate) fn definition() -> clap::Command {
+    config::with_environment(Cli::command(), &SHARED)
+}
+
+/// Reads a command line, with the environment and the file of settings under it.
+///
+/// # Errors
+/// What clap says to print, or what is wrong with the file.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, ArgsError> {
+    let command = config::with_file(definition(), arguments).map_err(ArgsError::Config)?;
+    let matches = command.try_get_matches_from(arguments).map_err(ArgsError::Clap)?;
+    Cli::from_arg_matches(&matches).map_err(ArgsError::Clap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_own() {
+        fn walk(command: &clap::Command, path: &str, seen: &mut std::collections::BTreeMap<String, String>) {
+            for arg in command.get_arguments().filter(|arg| arg.get_env().is_some() && !arg.is_global_set()) {
+                let variable = arg.get_env().unwrap().to_string_lossy().into_owned();
+                let flag = format!("{path} --{}", arg.get_long().unwrap());
+                if !SHARED.contains(&arg.get_long().unwrap()) {
+                    assert_eq!(seen.insert(variable.clone(), flag), None, "{variable}");
+                }
+            }
+            for child in command.get_subcommands() {
+                walk(child, &format!("{path} {}", child.get_name()), seen);
+            }
+        }
+        let mut seen = std::collections::BTreeMap::new();
+        walk(&definition(), "palm", &mut seen);
+        assert_eq!(seen["PALM_MASTER_MAX_MESSAGE"], "palm master --max-message");
+    }
+}

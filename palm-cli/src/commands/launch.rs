@@ -1,0 +1,334 @@
+//! `palm launch`: sends messages to a server, and prints the results.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream};
+use palm_transport_zmq::{Client, Job, JobOptions, Status};
+use tokio::sync::mpsc;
+
+use super::{DEFAULT_DB, StopSignals, block_on, unreachable};
+use crate::args::Global;
+use crate::launch::input::{Bounds, InputError, Item, Source};
+use crate::launch::ledger::Ledger;
+use crate::output::progress::Progress;
+use crate::output::results::{Folder, Sink, Style};
+use crate::{Outcome, output, values, wrong_use};
+
+const EXAMPLES: &str = "\
+Examples:
+  palm launch --server test --function foo
+      sends ten times ' a message', as the Python example does, and prints the ten results
+
+  palm launch --server test --function upper --lines words.txt --ordered
+  producer | palm launch --server test --function upper --lines - | consumer
+      a message for each line, a line for each result; --ordered keeps the order of the lines
+
+  palm launch --server test --function thumbnail --files photos/*.jpg --output-dir thumbnails --retries 2 --timeout 5m
+      a message for each file, a file of the same name for each result; what is not there after five minutes is sent
+      again, up to twice
+
+  palm launch --server test --function foo --repeat 3 --output json | jq -r .latency_ms
+      an object for each result, and for each failure
+
+  palm launch --server stage1 --function 'stage1.parse stage2.score' --sub tcp://node-2:5556
+      a pipeline: a function for each stage, results taken from the last one's address
+
+Results go to standard output, everything else to standard error. Ctrl-C ends the job and says what is missing. Exit
+status: 0 every message has its results; 1 some failed or are missing, and it says which; 2 wrong use.";
+
+/// Flags of `palm launch`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Name of the server
+    #[arg(long, value_name = "NAME", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) server: Option<String>,
+    /// Function: `foo` means `SERVER.foo`; several words, one for each stage of a pipeline, each with its server
+    #[arg(long, value_name = "FUNCTION", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) function: Option<String>,
+    /// Where the server's cache answers [default: tcp://127.0.0.1:5559]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
+    pub(crate) db: Option<String>,
+    /// Where to push messages to [default: what the cache says]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
+    pub(crate) push: Option<String>,
+    /// Where to take results from [default: what the cache says]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
+    pub(crate) sub: Option<String>,
+    /// Name of the session: the messages' pipeline, and prefix of the keys it sets [default: a UUID, and no prefix]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: Option<String>,
+    /// What the messages carry in their cache field
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) cache: String,
+
+    /// The message to send
+    #[arg(long, value_name = "TEXT", default_value = " a message", help_heading = "Messages")]
+    pub(crate) message: String,
+    /// How often to send it
+    #[arg(long, value_name = "TIMES", default_value = "10", help_heading = "Messages")]
+    pub(crate) repeat: u64,
+    /// Send each line of this file, or of standard input (-)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["message", "repeat", "files"], help_heading = "Messages")]
+    pub(crate) lines: Option<PathBuf>,
+    /// Send each of these files
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["message", "repeat"], help_heading = "Messages")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Longest message that is sent
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = values::size_above_zero, help_heading = "Messages")]
+    pub(crate) max_message: usize,
+
+    /// Results of each message
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
+    pub(crate) results: u32,
+    /// Give the results in the order of the messages
+    #[arg(long, help_heading = "Delivery")]
+    pub(crate) ordered: bool,
+    /// Messages without a result at a time at most
+    #[arg(long, value_name = "MESSAGES", default_value = "256", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
+    pub(crate) window: u32,
+    /// Bytes of messages without a result at a time at most
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = values::size_above_zero, help_heading = "Delivery")]
+    pub(crate) in_flight: usize,
+    /// How long to wait for a message's results, at each try
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::duration_above_zero, help_heading = "Delivery")]
+    pub(crate) timeout: Duration,
+    /// How often a message is sent again that has no result in time, or was lost with its workers or its master
+    #[arg(long, value_name = "TIMES", default_value = "0", help_heading = "Delivery")]
+    pub(crate) retries: u32,
+
+    /// How long to try to reach the server at first
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
+    pub(crate) connect_timeout: Duration,
+
+    /// What results look like on standard output
+    #[arg(long, value_enum, value_name = "STYLE", default_value_t = Style::Lines, help_heading = "Output")]
+    pub(crate) output: Style,
+    /// Write each result into a file of its own in this folder, named after its input file or its number
+    #[arg(long, value_name = "DIR", conflicts_with = "output", help_heading = "Output")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// Say nothing but errors: no progress bar, no closing line
+    #[arg(long, short, help_heading = "Output")]
+    pub(crate) quiet: bool,
+}
+
+/// Runs the job.
+///
+/// # Errors
+/// If the server cannot be reached, or output cannot be written.
+pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
+    global.log_aside("launch");
+    let server = args.server.clone().ok_or_else(|| wrong_use("the name of the server is missing; use --server"))?;
+    let function = args.function.as_deref().ok_or_else(|| wrong_use("the function is missing; use --function"))?;
+    let function = qualified(function, &server);
+    block_on(async {
+        // Before anything is sent, whatever is wrong with the input or the output.
+        let sink = sink(&args)?;
+        let source = source(&args);
+        let total = source.total();
+        let bounds = Bounds { in_flight: args.in_flight, message: args.max_message };
+        let items = source.open(bounds).map_err(|error| match &args.lines {
+            Some(path) => wrong_use(format!("cannot read {}: {error}", path.display())),
+            None => error.into(),
+        })?;
+        let client = connect(&args, &server).await?;
+        let progress = Progress::start(total, args.quiet);
+        let options = JobOptions {
+            window: args.window,
+            ordered: args.ordered,
+            timeout: Some(args.timeout),
+            retries: args.retries,
+            retry_dead_letters: args.retries > 0,
+            results: args.results,
+            cache: args.cache.clone(),
+        };
+        let ledger = Rc::new(RefCell::new(Ledger::new(args.results)));
+        let job = client.job(&function, Inputs { items, ledger: Rc::clone(&ledger) }, &options);
+        let mut follower = Follower { job, sink, ledger, progress };
+        let ended = follower.follow().await;
+        follower.progress.finish();
+        let ledger = follower.ledger.borrow();
+        let ended = ended?;
+        let troubles = ledger.troubles();
+        if !troubles.is_empty() {
+            output::say(&troubles.trim_end());
+        }
+        if !args.quiet || !ledger.is_complete() {
+            output::say(&*ledger);
+        }
+        Ok(if ended == Ended::Complete && ledger.is_complete() { Outcome::Done } else { Outcome::Failed })
+    })
+}
+
+/// Each word with a server: the one that is addressed, unless the word names its own.
+fn qualified(function: &str, server: &str) -> String {
+    let words = function.split_ascii_whitespace();
+    let words = words.map(|word| if word.contains('.') { word.to_owned() } else { format!("{server}.{word}") });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn source(args: &Args) -> Source {
+    match &args.lines {
+        Some(path) if path.as_os_str() == "-" => Source::Lines(None),
+        Some(path) => Source::Lines(Some(path.clone())),
+        None if !args.files.is_empty() => Source::Files(args.files.clone()),
+        None => Source::Repeat { message: Bytes::from(args.message.clone()), count: args.repeat },
+    }
+}
+
+fn sink(args: &Args) -> anyhow::Result<Sink> {
+    Ok(match &args.output_dir {
+        Some(path) => Sink::folder(Folder::create(path, &args.files, args.results > 1)?),
+        None => Sink::stdout(args.output),
+    })
+}
+
+async fn connect(args: &Args, server: &str) -> anyhow::Result<Client> {
+    let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
+    let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
+    // With both addresses given, a cache that nobody named need not be there.
+    builder = builder.check_name(args.db.is_some() || args.push.is_none() || args.sub.is_none());
+    if let Some(session) = &args.session {
+        builder = builder.session(session);
+    }
+    if let Some(address) = &args.push {
+        builder = builder.push_address(address);
+    }
+    if let Some(address) = &args.sub {
+        builder = builder.sub_address(address);
+    }
+    tokio::select! {
+        client = builder.connect() => client.map_err(|error| unreachable(error, server, db, args.connect_timeout)),
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before there was a connection; nothing was sent"),
+    }
+}
+
+/// The messages of a job as its client takes them: each is entered in the ledger when it is.
+struct Inputs {
+    items: mpsc::Receiver<Result<Item, InputError>>,
+    ledger: Rc<RefCell<Ledger>>,
+}
+
+impl Stream for Inputs {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            match std::task::ready!(self.items.poll_recv(context)) {
+                None => return Poll::Ready(None),
+                Some(Ok(Item { label, payload, budget })) => {
+                    self.ledger.borrow_mut().sent(label, budget);
+                    return Poll::Ready(Some(payload));
+                }
+                Some(Err(InputError { label, reason, fatal })) => {
+                    self.ledger.borrow_mut().not_sent(&label, &reason);
+                    if fatal {
+                        self.items.close();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How following a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Everything has come to its end.
+    Complete,
+    /// A signal stopped it.
+    Stopped,
+}
+
+/// A job, and what is made of its outcomes.
+struct Follower {
+    job: Job<Inputs>,
+    sink: Sink,
+    ledger: Rc<RefCell<Ledger>>,
+    progress: Progress,
+}
+
+impl Follower {
+    async fn follow(&mut self) -> anyhow::Result<Ended> {
+        let mut signals = StopSignals::listen()?;
+        loop {
+            // What is there already is collected; what is collected is written when there is no more, or enough.
+            let outcome = match self.job.next().now_or_never() {
+                Some(outcome) if !self.sink.is_full() => outcome,
+                Some(outcome) => {
+                    if self.flush(&mut signals).await? == Ended::Stopped {
+                        return Ok(Ended::Stopped);
+                    }
+                    outcome
+                }
+                None => {
+                    if self.flush(&mut signals).await? == Ended::Stopped {
+                        return Ok(Ended::Stopped);
+                    }
+                    let ledger = self.ledger.borrow();
+                    self.progress.at(ledger.through(), || ledger.note());
+                    drop(ledger);
+                    tokio::select! {
+                        outcome = self.job.next() => outcome,
+                        _ = signals.next() => return Ok(Ended::Stopped),
+                    }
+                }
+            };
+            match outcome {
+                Some(outcome) => self.take(outcome),
+                None => return self.flush(&mut signals).await,
+            }
+        }
+    }
+
+    fn take(&mut self, outcome: palm_transport_zmq::Outcome) {
+        let mut ledger = self.ledger.borrow_mut();
+        match outcome.result {
+            Ok(payload) => {
+                if let Some(arrived) = ledger.arrived(outcome.sequence) {
+                    self.sink.put(&arrived, Ok(payload));
+                }
+            }
+            Err(failure) => {
+                let status = failure.status.to_string();
+                let why: &dyn std::fmt::Display = match failure.status {
+                    Status::Failed if !failure.text.is_empty() => &failure.text,
+                    _ => &failure,
+                };
+                let arrived = match failure.status {
+                    Status::DeadlineExceeded => ledger.late(outcome.sequence, why),
+                    _ => ledger.failed(outcome.sequence, why),
+                };
+                if let Some(arrived) = arrived {
+                    self.sink.put(&arrived, Err((&status, &failure.text)));
+                }
+            }
+        }
+    }
+
+    async fn flush(&mut self, signals: &mut StopSignals) -> anyhow::Result<Ended> {
+        tokio::select! {
+            biased;
+            written = self.sink.flush() => written.map(|()| Ended::Complete),
+            _ = signals.next() => Ok(Ended::Stopped),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_one_of_the_server() {
+        assert_eq!(qualified("foo", "s"), "s.foo");
+        assert_eq!(qualified("t.foo", "s"), "t.foo");
+        assert_eq!(qualified(" parse  t.score count", "s"), "s.parse t.score s.count");
+    }
+}

@@ -1,0 +1,342 @@
+//! `palm master`: a master on five sockets.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use palm_transport_zmq::{Addresses, BindError, CacheLimits, Counters, Master, MasterConfig, Report};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::{StopSignals, block_on};
+use crate::args::Global;
+use crate::output::counted;
+use crate::{Outcome, values, wrong_use};
+
+/// Longest message that is accepted unless something else is said, memory permitting.
+const LONGEST_MESSAGE: usize = 64 << 20;
+
+/// Files that a master has open besides its connections: sockets, streams, the runtime's own.
+const OTHER_FILES: u64 = 64;
+
+const EXAMPLES: &str = "\
+Examples:
+  palm master --name test
+      listens on 127.0.0.1, ports 5555 to 5559, as the Python example does
+
+  palm master --name test --pull 'tcp://*:5555' --pub 'tcp://*:5556' --wpush 'tcp://*:5557' \\
+      --wpull 'tcp://*:5558' --db 'tcp://*:5559' --advertise node-1.lan
+      for other machines: binds every interface, and tells clients and workers to connect to node-1.lan
+
+  palm master --name test --memory 256MiB --lease 5m --attempts 5
+      holds at most 256 MiB; a message that a worker does not answer within five minutes goes to another; it is given up
+      after five attempts
+
+Stop it with Ctrl-C or SIGTERM: it takes no more messages, waits up to --grace for those that are out, and says what was
+left. A second signal stops it at once. SIGUSR1 logs the counters. Exit status: 0 nothing was left, 1 something was left
+undone, 2 wrong use.";
+
+/// Flags of `palm master`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Name of the server, which clients address
+    #[arg(long, value_name = "NAME", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) name: Option<String>,
+    /// Where clients push their messages to
+    #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5555", value_parser = values::bind_address)]
+    pub(crate) pull: String,
+    /// Where results are published
+    #[arg(long = "pub", value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5556", value_parser = values::bind_address)]
+    pub(crate) publish: String,
+    /// Where workers get messages from
+    #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5557", value_parser = values::bind_address)]
+    pub(crate) wpush: String,
+    /// Where workers push their results to
+    #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5558", value_parser = values::bind_address)]
+    pub(crate) wpull: String,
+    /// Where the cache answers
+    #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5559", value_parser = values::bind_address)]
+    pub(crate) db: String,
+    /// Host that clients and workers are told to connect to [default: the one bound]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) advertise: Option<String>,
+    /// Results go to the next component of a pipeline, under this master's name, and not to clients
+    #[arg(long)]
+    pub(crate) pipelined: bool,
+
+    /// Bytes of messages and results held at most; then senders have to wait
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = values::size_above_zero, help_heading = "Bounds")]
+    pub(crate) memory: usize,
+    /// Messages held at most; then senders have to wait
+    #[arg(long, value_name = "MESSAGES", default_value = "100000", value_parser = above_zero, help_heading = "Bounds")]
+    pub(crate) queue: usize,
+    /// Longest message accepted [default: 64MiB, or a quarter of --memory]
+    #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Bounds")]
+    pub(crate) max_message: Option<usize>,
+    /// Connections accepted at most, of all sockets together
+    #[arg(long, value_name = "NUMBER", default_value = "4096", value_parser = above_zero, help_heading = "Bounds")]
+    pub(crate) connections: usize,
+    /// Entries of the cache at most
+    #[arg(long, value_name = "NUMBER", value_parser = above_zero, help_heading = "Bounds")]
+    pub(crate) cache_entries: Option<usize>,
+    /// Bytes of all keys and values of the cache at most
+    #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Bounds")]
+    pub(crate) cache_size: Option<usize>,
+    /// Longest value that the cache takes
+    #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Bounds")]
+    pub(crate) cache_value: Option<usize>,
+    /// Longest key that the cache takes
+    #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Bounds")]
+    pub(crate) cache_key: Option<usize>,
+
+    /// Messages that a worker has at a time at most [default: adapts to how fast the worker is]
+    #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
+    pub(crate) window: Option<u32>,
+    /// Time after which a message without an answer goes to another worker [default: only if its worker is lost]
+    #[arg(long, value_name = "TIME", value_parser = values::duration_above_zero, help_heading = "Delivery")]
+    pub(crate) lease: Option<Duration>,
+    /// Workers that a message is given to at most, before its client is told that it failed
+    #[arg(long, value_name = "NUMBER", default_value = "3", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
+    pub(crate) attempts: u32,
+    /// How long results wait for a client that is away
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration, help_heading = "Delivery")]
+    pub(crate) keep: Duration,
+    /// How often silent peers are asked for a sign of life
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
+    pub(crate) heartbeat: Duration,
+    /// Time that a new connection has to say what it is
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
+    pub(crate) handshake_timeout: Duration,
+    /// How long to wait for what is out when asked to stop
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration, help_heading = "Delivery")]
+    pub(crate) grace: Duration,
+
+    /// Log the counters this often
+    #[arg(long, value_name = "TIME", value_parser = values::duration_above_zero)]
+    pub(crate) stats: Option<Duration>,
+}
+
+fn above_zero(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be more than 0".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a whole number".to_owned()),
+    }
+}
+
+impl Args {
+    /// What the library is told.
+    fn config(&self) -> anyhow::Result<MasterConfig> {
+        let name = self.name.clone().ok_or_else(|| wrong_use("the master needs a name; use --name"))?;
+        let limits = CacheLimits::default();
+        Ok(MasterConfig {
+            pull: self.pull.clone(),
+            publish: self.publish.clone(),
+            worker_push: self.wpush.clone(),
+            worker_pull: self.wpull.clone(),
+            cache: self.db.clone(),
+            advertise: self.advertise.clone(),
+            memory: self.memory,
+            queue: self.queue,
+            window: self.window,
+            lease: self.lease,
+            attempts: self.attempts,
+            keep: self.keep,
+            max_message: self.max_message.unwrap_or_else(|| LONGEST_MESSAGE.min(self.memory / 4)),
+            connections: self.connections,
+            heartbeat: self.heartbeat,
+            handshake_timeout: self.handshake_timeout,
+            grace: self.grace,
+            pipelined: self.pipelined,
+            cache_limits: CacheLimits {
+                entries: self.cache_entries.unwrap_or(limits.entries),
+                bytes: self.cache_size.unwrap_or(limits.bytes),
+                key: self.cache_key.unwrap_or(limits.key),
+                value: self.cache_value.unwrap_or(limits.value),
+            },
+            ..MasterConfig::new(name)
+        })
+    }
+}
+
+/// Runs the master until a signal stops it.
+///
+/// # Errors
+/// If an address cannot be bound, or the bounds cannot work together.
+pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
+    let config = args.config()?;
+    // The Python master's log has this name, whatever the master's own is.
+    global.log_component("root");
+    let ended = block_on(serve(config, args.stats));
+    if let Err(error) = &ended
+        && !std::io::stdout().is_terminal()
+    {
+        // A runner sees nothing but the log.
+        tracing::error!("{error:#}");
+    }
+    ended
+}
+
+async fn serve(config: MasterConfig, stats: Option<Duration>) -> anyhow::Result<Outcome> {
+    let mut signals = StopSignals::listen()?;
+    let mut show = signal(SignalKind::user_defined1()).context("cannot listen for signals")?;
+    make_room_for_connections(config.connections);
+    let name = config.name.clone();
+    tracing::info!("Starting the router");
+    tracing::info!("Starting inbound part Pull");
+    tracing::info!("Starting inbound part WorkerPull");
+    tracing::info!("Starting outbound part WorkerPush");
+    tracing::info!("Starting outbound part Pub");
+    tracing::info!("Starting bypass part Cache");
+    let master = Master::bind(config).await.map_err(cannot_bind)?;
+    log_routes(&name, master.addresses());
+
+    let handle = master.handle();
+    let mut ticks = stats.map(tokio::time::interval);
+    if let Some(ticks) = &mut ticks {
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ticks.tick().await;
+    }
+    let run = master.run();
+    tokio::pin!(run);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            report = &mut run => return Ok(told(&report)),
+            () = next_tick(&mut ticks) => log_counters(&handle.counters()),
+            _ = show.recv() => log_counters(&handle.counters()),
+            signal = signals.next() => {
+                let now = handle.counters().now;
+                if stopping {
+                    tracing::warn!("{signal}: stopping at once; left: {now}");
+                    return Ok(Outcome::Failed);
+                }
+                stopping = true;
+                tracing::info!("{signal}: taking no more messages; {now}; a second signal stops at once");
+                handle.shutdown();
+            }
+        }
+    }
+}
+
+/// The lines that a Python master writes once its parts are up, and where they are.
+fn log_routes(name: &str, addresses: &Addresses) {
+    tracing::info!("Launch router");
+    tracing::info!("Inbound Pull connects to WorkerPush");
+    tracing::info!("b'Pull' successfully started");
+    tracing::info!("Inbound WorkerPull connects to Pub");
+    tracing::info!("b'WorkerPull' successfully started");
+    tracing::info!("b'WorkerPush' successfully started");
+    tracing::info!("Outbound WorkerPush connects to exterior");
+    tracing::info!("b'Pub' successfully started");
+    tracing::info!("Outbound Pub connects to exterior");
+    tracing::info!(
+        pull = addresses.pull,
+        r#pub = addresses.publish,
+        wpush = addresses.worker_push,
+        wpull = addresses.worker_pull,
+        db = addresses.cache,
+        "{name} successfully started"
+    );
+}
+
+/// Logs how the master ended, and says whether that is all it had to do.
+pub(super) fn told(report: &Report) -> Outcome {
+    log_counters(&report.counters);
+    if report.left == 0 && report.results_left == 0 {
+        tracing::info!("Stopped: nothing was left");
+        return Outcome::Done;
+    }
+    tracing::warn!(
+        "Stopped: {} left undone, of which their clients were told; {} left that nobody took",
+        counted(report.left as u64, "message"),
+        counted(report.results_left as u64, "result"),
+    );
+    Outcome::Failed
+}
+
+fn log_counters(counters: &Counters) {
+    let Counters { messages, peers, now, connections, .. } = counters;
+    tracing::info!(
+        taken = messages.submitted,
+        answered = messages.answered,
+        delivered = messages.delivered,
+        redispatched = messages.redispatched,
+        duplicates = messages.duplicates,
+        dead_letters = messages.dead_letters,
+        expired = messages.expired,
+        malformed = messages.malformed + messages.malformed_results,
+        workers_lost = messages.workers_lost,
+        connections,
+        refused = peers.refused,
+        protocol_errors = peers.protocol_errors + peers.handshake_timeouts,
+        "Counters: {now};"
+    );
+}
+
+/// Waits for the next time the counters are due, which may be never.
+async fn next_tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn cannot_bind(error: BindError) -> anyhow::Error {
+    match error {
+        BindError::Io { address, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!(
+                "{address} is in use: is another master running? Choose other addresses, or port 0 for a free one"
+            )
+        }
+        BindError::Io { .. } => anyhow::Error::new(error),
+        error => wrong_use(error.to_string()),
+    }
+}
+
+/// Raises the number of files that the process may have open, as far as it may, so that peers find the room they were
+/// promised.
+fn make_room_for_connections(connections: usize) {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = Rlimit { current: Some(limit.maximum.map_or(wanted, |most| most.min(wanted))), ..limit };
+    if setrlimit(Resource::Nofile, raised).is_err() || raised.current.is_some_and(|current| current < wanted) {
+        tracing::warn!(
+            "the system allows {} open files, too few for {connections} connections: raise it (ulimit -n), or lower --connections",
+            getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn config(arguments: &[&str]) -> MasterConfig {
+        let line = ["palm", "master", "--name", "m"].iter().chain(arguments);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Master(args) => args.config().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_flags_it_is_the_librarys_own_master() {
+        assert_eq!(config(&[]), MasterConfig::new("m"));
+    }
+
+    #[test]
+    fn a_message_takes_at_most_a_quarter_of_the_memory() {
+        assert_eq!(config(&["--memory", "256MiB"]).max_message, 64 << 20);
+        assert_eq!(config(&["--memory", "16MiB"]).max_message, 4 << 20);
+        assert_eq!(config(&["--memory", "16MiB", "--max-message", "1KiB"]).max_message, 1 << 10);
+    }
+}

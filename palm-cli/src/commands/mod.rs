@@ -1,0 +1,129 @@
+//! The commands, one a file: the flags, and what becomes of them.
+
+pub(crate) mod bench;
+pub(crate) mod cache;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod launch;
+pub(crate) mod lifeline;
+pub(crate) mod man;
+pub(crate) mod master;
+pub(crate) mod worker;
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use palm_transport_zmq::{CacheClient, CacheError, ConnectError, DiscoveryError};
+use tracing::level_filters::LevelFilter;
+
+use crate::args::{Cli, Command, Global};
+use crate::logging::{self, Filter, Target};
+use crate::{Outcome, wrong_use};
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// What kept it from being done.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    let global = cli.global;
+    match cli.command {
+        Command::Master(args) => master::run(&global, args),
+        Command::Worker(args) => worker::run(&global, args),
+        Command::Launch(args) => launch::run(&global, args),
+        Command::Cache(args) => cache::run(&global, args),
+        Command::Demo(args) => demo::run(&global, args),
+        Command::Bench(args) => bench::run(&global, args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Lifeline(args) => lifeline::run(args),
+    }
+}
+
+impl Global {
+    /// Starts the log of a component, which a runner reads from standard output.
+    fn log_component(&self, name: &str) {
+        let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(LevelFilter::INFO));
+        logging::start(self.log_format, &filter, name, Target::Stdout);
+    }
+
+    /// Starts the log of a command whose standard output is for data.
+    fn log_aside(&self, name: &str) {
+        self.log_aside_at(name, LevelFilter::WARN);
+    }
+
+    /// As [`Self::log_aside`], from `least` on unless something else is said.
+    fn log_aside_at(&self, name: &str, least: LevelFilter) {
+        let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(least));
+        logging::start(self.log_format, &filter, name, Target::Stderr);
+    }
+}
+
+/// Runs `work` on a runtime of one thread, which is the fastest for sockets (one loop, no hand-over between threads).
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")?;
+    let result = runtime.block_on(work);
+    // A thread that waits for standard input, or for a pipe nobody reads, is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+/// Where a master's cache answers unless something else is said.
+const DEFAULT_DB: &str = "tcp://127.0.0.1:5559";
+
+/// Says what a person can do about a server that was not reached.
+fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) -> anyhow::Error {
+    match error {
+        ConnectError::Discovery(DiscoveryError::WrongServer { found, .. }) => wrong_use(format!(
+            "the server at {db} is named {found}, not {server}: use --server {found}, or --db for the address of another"
+        )),
+        ConnectError::TimedOut { .. } => anyhow::anyhow!(
+            "the server {server} could not be reached within {patience:?} through its cache at {db}: is the master running? \
+             Use --db if its cache is elsewhere"
+        ),
+        error => anyhow::Error::new(error),
+    }
+}
+
+/// The name that the server itself keeps in its cache.
+async fn server_name(db: &str, patience: Duration) -> anyhow::Result<String> {
+    let name = CacheClient::new(db, patience).get("name").await.map_err(no_answer)?;
+    String::from_utf8(name.into()).context("the server's name is not UTF-8")
+}
+
+/// Says what a person can do about a cache that does not answer.
+fn no_answer(error: CacheError) -> anyhow::Error {
+    match error {
+        CacheError::TimedOut { address, after } => anyhow::anyhow!(
+            "the cache at {address} does not answer within {after:?}: is the master running? Use --db if its cache is elsewhere"
+        ),
+        CacheError::Connection { address, source } => anyhow::anyhow!(
+            "no connection to the cache at {address} ({source}): is the master running? Use --db if its cache is elsewhere"
+        ),
+        error => anyhow::Error::new(error),
+    }
+}
+
+/// The signals that ask a component to stop.
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    /// From now on, the signals no longer end the process by themselves.
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one and says which it was.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `palm worker`: runs programs on a master's messages.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use palm_transport_zmq::{Call, Worker, WorkerBuilder, WorkerReport};
+
+use super::{DEFAULT_DB, StopSignals, block_on};
+use crate::args::Global;
+use crate::output::counted;
+use crate::process::{self, Exec, Framing, Lifeline, Limits, MethodCommand, Program, Serve};
+use crate::{Outcome, values, wrong_use};
+
+const EXAMPLES: &str = "\
+Examples:
+  palm worker --exec 'upper=tr a-z A-Z'
+      a process for each message: payload on its standard input, result from its standard output; an exit status other
+      than 0 is a failure; what it says on standard error is logged. PALM_METHOD and PALM_CACHE tell it the method and
+      the message's cache field
+
+  palm worker --jobs 4 --serve 'score=python3 score.py'
+      four processes that live on, each fed one line for a message and asked for one line in return:
+          import sys
+          for line in sys.stdin:
+              print(len(line), flush=True)
+      --framing length puts four bytes (big-endian length) before each payload and each result instead; an answer whose
+      length has the highest bit set is a failure, and its text says why
+
+  palm worker --shell --exec 'count=sort | uniq | wc -l'
+      commands are split into words and run without a shell, unless --shell is given
+
+  palm worker --demo
+      the functions of the example application: foo (answers '<name> processed a message') and echo
+
+A process of --serve that dies is started again: at once if it had run for ten seconds, else after a rest of 0.1 s that
+doubles up to 30 s. The message it had in hand fails, since it may be what killed it; `palm launch --retries` tries
+again. Processes and what they started end with the worker, even if it is killed.
+
+Stop it with Ctrl-C or SIGTERM: it finishes, or hands back, what it has. A second signal stops it at once.";
+
+/// Flags of `palm worker`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Name of the worker [default: a UUID]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) name: Option<String>,
+    /// Where the master's cache answers [default: tcp://127.0.0.1:5559]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
+    pub(crate) db: Option<String>,
+    /// Where to push results to [default: what the cache says]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
+    pub(crate) push: Option<String>,
+    /// Where to get messages from [default: what the cache says]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
+    pub(crate) pull: Option<String>,
+
+    /// A program that is run for each message of a method
+    #[arg(long, value_name = "METHOD=COMMAND", help_heading = "Functions")]
+    pub(crate) exec: Vec<MethodCommand>,
+    /// A program that lives on and is fed the messages of a method
+    #[arg(long, value_name = "METHOD=COMMAND", help_heading = "Functions")]
+    pub(crate) serve: Vec<MethodCommand>,
+    /// How messages and results of --serve are told apart
+    #[arg(long, value_enum, value_name = "FRAMING", default_value_t = Framing::Lines, help_heading = "Functions")]
+    pub(crate) framing: Framing,
+    /// Hand commands to `sh -c`
+    #[arg(long, help_heading = "Functions")]
+    pub(crate) shell: bool,
+    /// Offer the functions `foo` and `echo` of the example application
+    #[arg(long, help_heading = "Functions")]
+    pub(crate) demo: bool,
+
+    /// Messages worked on at a time
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: u16,
+    /// Time that a program may take for a message; then it is killed, and the message fails [default: any]
+    #[arg(long, value_name = "TIME", value_parser = values::duration_above_zero)]
+    pub(crate) exec_timeout: Option<Duration>,
+    /// Longest result that is taken from a program
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = values::size_above_zero)]
+    pub(crate) max_result: usize,
+    /// How long to wait for what is in hand when asked to stop
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
+    pub(crate) grace: Duration,
+}
+
+/// Runs the worker until a signal stops it.
+///
+/// # Errors
+/// If there are no functions, or a program does not exist.
+pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
+    let name = args.name.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let plan = Plan::of(&args)?;
+    global.log_component(&name);
+    block_on(async {
+        let mut signals = StopSignals::listen()?;
+        let mut builder = Worker::builder().name(&name).concurrency(args.jobs.into()).grace(args.grace);
+        if let Some(address) = cache_address(&args) {
+            tracing::info!("Asking the cache at {address} for the master's addresses");
+            builder = builder.cache_address(address);
+        }
+        if let Some(address) = &args.push {
+            builder = builder.push_address(address);
+        }
+        if let Some(address) = &args.pull {
+            builder = builder.pull_address(address);
+        }
+        if args.demo {
+            builder = demo_functions(builder, &name);
+        }
+        let (builder, serving) = plan.offer(builder, &args)?;
+        let worker = builder.build()?;
+        let report = until_stopped(worker, &mut signals).await;
+        for serve in &serving {
+            serve.stop().await;
+        }
+        Ok(report.map_or(Outcome::Failed, |report| told(&report)))
+    })
+}
+
+/// The cache, unless both other addresses are given and nobody named a cache.
+fn cache_address(args: &Args) -> Option<&str> {
+    match &args.db {
+        Some(db) => Some(db),
+        None if args.push.is_some() && args.pull.is_some() => None,
+        None => Some(DEFAULT_DB),
+    }
+}
+
+/// The functions of the example application.
+pub(crate) fn demo_functions(builder: WorkerBuilder, name: &str) -> WorkerBuilder {
+    let answer = Bytes::from(format!("{name} processed a message"));
+    builder
+        .inline_function("foo", move |_: Call| Ok::<_, Infallible>(answer.clone()))
+        .inline_function("echo", |call: Call| Ok::<_, Infallible>(call.into_payload()))
+}
+
+/// Runs the worker until it has stopped, as a first signal asks; `None` if a second one cut that short.
+pub(super) async fn until_stopped(worker: Worker, signals: &mut StopSignals) -> Option<WorkerReport> {
+    let handle = worker.handle();
+    let run = worker.run();
+    tokio::pin!(run);
+    tokio::select! {
+        report = &mut run => return Some(report),
+        signal = signals.next() => tracing::info!("{signal}: finishing what is in hand; a second signal stops at once"),
+    }
+    handle.shutdown();
+    tokio::select! {
+        report = &mut run => Some(report),
+        signal = signals.next() => {
+            tracing::warn!("{signal}: stopping at once");
+            None
+        }
+    }
+}
+
+/// Logs what the worker has done, and says whether that is all it had to do.
+pub(super) fn told(report: &WorkerReport) -> Outcome {
+    let counters = report.counters;
+    tracing::info!(
+        "Stopped: {}, {} failed, {} handed back, {} left",
+        counted(counters.results, "result"),
+        counters.failures,
+        counters.handed_back,
+        report.left,
+    );
+    if report.left == 0 && report.flushed { Outcome::Done } else { Outcome::Failed }
+}
+
+/// The programs behind the methods, found before anything is connected.
+struct Plan {
+    exec: Vec<(String, Program)>,
+    serve: Vec<(String, Program)>,
+}
+
+impl Plan {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        let mut methods = BTreeSet::new();
+        if args.demo {
+            methods.extend(["foo", "echo"]);
+        }
+        let parse = |commands: &[MethodCommand], flag| -> anyhow::Result<Vec<_>> {
+            let mut programs = Vec::new();
+            for MethodCommand { method, command } in commands {
+                let program = Program::parse(command, args.shell)
+                    .map_err(|reason| wrong_use(format!("{flag} {method}: {reason}")))?;
+                programs.push((method.clone(), program));
+            }
+            Ok(programs)
+        };
+        let (exec, serve) = (parse(&args.exec, "--exec")?, parse(&args.serve, "--serve")?);
+        for MethodCommand { method, .. } in args.exec.iter().chain(&args.serve) {
+            if !methods.insert(method) {
+                return Err(wrong_use(format!("the method `{method}` is given more than once")));
+            }
+        }
+        if methods.is_empty() {
+            return Err(wrong_use(
+                "the worker has no functions: give it some with --exec METHOD=COMMAND, --serve METHOD=COMMAND or --demo",
+            ));
+        }
+        Ok(Self { exec, serve })
+    }
+
+    /// Adds the functions to the worker, and starts the processes of those that have some.
+    fn offer(self, mut builder: WorkerBuilder, args: &Args) -> anyhow::Result<(WorkerBuilder, Vec<Serve>)> {
+        let mut serving = Vec::new();
+        if self.exec.is_empty() && self.serve.is_empty() {
+            return Ok((builder, serving));
+        }
+        let limits = Limits { time: args.exec_timeout, result: args.max_result };
+        let lifeline = Lifeline::start().context("cannot start the process that watches over others")?;
+        for (method, program) in self.exec {
+            let exec = Exec::new(program, limits, lifeline.clone());
+            builder = builder.function(method, move |call: Call| {
+                let exec = exec.clone();
+                async move { exec.call(&context(&call), call.into_payload()).await }
+            });
+        }
+        for (method, program) in self.serve {
+            let serve =
+                Serve::start(method.clone(), program, args.framing, limits, lifeline.clone(), args.jobs.into())?;
+            serving.push(serve.clone());
+            builder = builder.function(method, move |call: Call| {
+                let serve = serve.clone();
+                async move { serve.call(call.into_payload()).await }
+            });
+        }
+        Ok((builder, serving))
+    }
+}
+
+fn context(call: &Call) -> process::Context {
+    process::Context { method: call.method().to_owned(), cache: call.user_data().to_owned() }
+}

@@ -1,0 +1,258 @@
+//! Results of a job: to standard output, or into a folder.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::launch::Label;
+use crate::launch::ledger::Arrived;
+
+/// Bytes of results that are worth a write of their own.
+const ENOUGH: usize = 1 << 16;
+
+/// What results look like on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Style {
+    /// The bytes, with nothing between one result and the next
+    Raw,
+    /// The bytes, and a line break after each result
+    Lines,
+    /// An object a line: sequence, input, status, latency in milliseconds, and payload (payload_base64 if it is no text)
+    Json,
+    /// Nothing
+    None,
+}
+
+/// One result, or the failure in its place.
+pub(crate) struct Record<'a> {
+    /// What the ledger knows.
+    pub(crate) arrived: &'a Arrived,
+    /// Payload, or status and text.
+    pub(crate) result: Result<&'a [u8], (&'a str, &'a str)>,
+}
+
+impl Style {
+    /// Appends the record to what is to be printed. Only JSON has a place for failures.
+    pub(crate) fn append(self, out: &mut Vec<u8>, record: &Record<'_>) {
+        match (self, record.result) {
+            (Self::Raw, Ok(payload)) => out.extend_from_slice(payload),
+            (Self::Lines, Ok(payload)) => {
+                out.extend_from_slice(payload);
+                out.push(b'\n');
+            }
+            (Self::Json, result) => {
+                out.extend_from_slice(json(record, result).to_string().as_bytes());
+                out.push(b'\n');
+            }
+            (Self::Raw | Self::Lines | Self::None, _) => {}
+        }
+    }
+}
+
+fn json(record: &Record<'_>, result: Result<&[u8], (&str, &str)>) -> Value {
+    let mut object = Map::new();
+    object.insert("sequence".to_owned(), record.arrived.number.into());
+    object.insert("input".to_owned(), record.arrived.label.to_string().into());
+    object.insert("result".to_owned(), record.arrived.index.into());
+    let (status, error) = result.err().unwrap_or(("done", ""));
+    object.insert("status".to_owned(), status.into());
+    let micros = record.arrived.latency.as_micros();
+    #[expect(clippy::cast_precision_loss, reason = "a time in milliseconds, to the microsecond")]
+    let millis = micros as f64 / 1e3;
+    object.insert("latency_ms".to_owned(), millis.into());
+    match result.map(|payload| (payload, std::str::from_utf8(payload))) {
+        Ok((_, Ok(text))) => object.insert("payload".to_owned(), text.into()),
+        Ok((bytes, Err(_))) => {
+            let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+            object.insert("payload_base64".to_owned(), text.into())
+        }
+        Err(_) => object.insert("error".to_owned(), error.into()),
+    };
+    Value::Object(object)
+}
+
+/// A folder with one file for each result.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Names that several inputs have.
+    ambiguous: BTreeSet<PathBuf>,
+    /// Whether a message has several results.
+    several: bool,
+}
+
+impl Folder {
+    /// Makes the folder, if it is not there. Results are named after the files in `inputs` they are results of.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn create(path: &Path, inputs: &[PathBuf], several: bool) -> anyhow::Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        let (mut seen, mut ambiguous) = (BTreeSet::new(), BTreeSet::new());
+        for name in inputs.iter().filter_map(|input| input.file_name()) {
+            if !seen.insert(name) {
+                ambiguous.insert(PathBuf::from(name));
+            }
+        }
+        Ok(Self { path: path.to_owned(), ambiguous, several })
+    }
+
+    /// Where the result of `arrived` goes.
+    fn place(&self, arrived: &Arrived) -> PathBuf {
+        let mut name = self.stem(arrived.number, &arrived.label);
+        if self.several {
+            name.push(format!(".{}", arrived.index + 1));
+        }
+        self.path.join(name)
+    }
+
+    fn stem(&self, sequence: u64, label: &Label) -> std::ffi::OsString {
+        let number = format!("{sequence:06}");
+        match label {
+            Label::File(input) => match input.file_name() {
+                Some(name) if self.ambiguous.contains(Path::new(name)) => {
+                    [OsStr::new(&number), OsStr::new("-"), name].into_iter().collect()
+                }
+                Some(name) => name.to_owned(),
+                None => number.into(),
+            },
+            Label::Line(_) | Label::Message(_) => number.into(),
+        }
+    }
+}
+
+/// Writes a file that a reader of its folder sees whole or not at all.
+fn write_file(path: &Path, payload: &[u8]) -> anyhow::Result<()> {
+    let mut partial = std::ffi::OsString::from(".");
+    partial.push(path.file_name().unwrap_or_default());
+    partial.push(".part");
+    let partial = path.with_file_name(partial);
+    fs::write(&partial, payload)
+        .and_then(|()| fs::rename(&partial, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Where results go: collects them, and writes them in one go when told to.
+pub(crate) enum Sink {
+    /// To standard output; failures only in JSON.
+    Stdout { style: Style, pending: Vec<u8> },
+    /// Into files; failures leave none.
+    Folder { folder: Folder, pending: Vec<(PathBuf, Bytes)>, bytes: usize },
+}
+
+impl Sink {
+    /// Results are printed like this.
+    pub(crate) const fn stdout(style: Style) -> Self {
+        Self::Stdout { style, pending: Vec::new() }
+    }
+
+    /// Results are written into this folder.
+    pub(crate) const fn folder(folder: Folder) -> Self {
+        Self::Folder { folder, pending: Vec::new(), bytes: 0 }
+    }
+
+    /// Takes a result, or the failure in its place.
+    pub(crate) fn put(&mut self, arrived: &Arrived, result: Result<Bytes, (&str, &str)>) {
+        match self {
+            Self::Stdout { style, pending } => {
+                style.append(pending, &Record { arrived, result: result.as_ref().map(Bytes::as_ref).map_err(|e| *e) });
+            }
+            Self::Folder { folder, pending, bytes } => {
+                if let Ok(payload) = result {
+                    *bytes += payload.len();
+                    pending.push((folder.place(arrived), payload));
+                }
+            }
+        }
+    }
+
+    /// Whether so much is collected that it should be written before more is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Stdout { pending, .. } => pending.len() >= ENOUGH,
+            Self::Folder { pending, bytes, .. } => *bytes >= ENOUGH || pending.len() >= 64,
+        }
+    }
+
+    /// Writes what is collected, on a thread where that may take its time: a reader may pause, and Ctrl-C must still work.
+    ///
+    /// # Errors
+    /// [`ClosedPipe`](super::ClosedPipe), or that something cannot be written.
+    pub(crate) async fn flush(&mut self) -> anyhow::Result<()> {
+        let write: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match self {
+            Self::Stdout { pending, .. } if !pending.is_empty() => {
+                let pending = std::mem::take(pending);
+                Box::new(move || super::progress::suspended(|| super::data(&pending)))
+            }
+            Self::Folder { pending, bytes, .. } if !pending.is_empty() => {
+                *bytes = 0;
+                let pending = std::mem::take(pending);
+                Box::new(move || pending.iter().try_for_each(|(path, payload)| write_file(path, payload)))
+            }
+            Self::Stdout { .. } | Self::Folder { .. } => return Ok(()),
+        };
+        tokio::task::spawn_blocking(write).await.context("the writing thread panicked")?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn arrived(label: Label, index: u32) -> Arrived {
+        Arrived { number: 3, label, latency: Duration::from_micros(1500), index }
+    }
+
+    fn printed(style: Style, result: Result<&[u8], (&str, &str)>) -> String {
+        let mut out = Vec::new();
+        style.append(&mut out, &Record { arrived: &arrived(Label::Line(4), 0), result });
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn styles() {
+        assert_eq!(printed(Style::Raw, Ok(b"ab")), "ab");
+        assert_eq!(printed(Style::Lines, Ok(b"ab")), "ab\n");
+        assert_eq!(printed(Style::Lines, Err(("failed", "x"))), "");
+        assert_eq!(printed(Style::None, Ok(b"ab")), "");
+        let read = |line: String| serde_json::from_str::<Value>(&line).unwrap();
+        let base = serde_json::json!({"sequence": 3, "input": "line 4", "result": 0, "latency_ms": 1.5});
+        let with = |pairs: &[(&str, &str)]| {
+            let mut object = base.clone();
+            pairs.iter().for_each(|(key, value)| object[*key] = (*value).into());
+            object
+        };
+        assert_eq!(read(printed(Style::Json, Ok(b"a\"b"))), with(&[("status", "done"), ("payload", "a\"b")]));
+        assert_eq!(read(printed(Style::Json, Ok(b"\xff"))), with(&[("status", "done"), ("payload_base64", "/w==")]));
+        assert_eq!(read(printed(Style::Json, Err(("failed", "x")))), with(&[("status", "failed"), ("error", "x")]));
+    }
+
+    #[tokio::test]
+    async fn files_are_named_after_their_inputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/out");
+        let inputs = ["a/x", "b/x", "c/y"].map(PathBuf::from);
+        let mut results = Sink::folder(Folder::create(&path, &inputs, false).unwrap());
+        for (number, input) in (0..).zip(&inputs) {
+            let arrived = Arrived { number, ..arrived(Label::File(input.clone()), 0) };
+            results.put(&arrived, Ok(Bytes::from_static(b"r")));
+        }
+        results.put(&arrived(Label::File("z".into()), 0), Err(("failed", "")));
+        results.flush().await.unwrap();
+        let mut several = Sink::folder(Folder::create(&path, &[], true).unwrap());
+        several.put(&arrived(Label::Line(4), 1), Ok(Bytes::from_static(b"r")));
+        several.flush().await.unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["000000-x", "000001-x", "000003.2", "y"]);
+    }
+}

@@ -1,0 +1,165 @@
+//! What the program says, and with which status it ends, when it is used wrongly, or asked about itself.
+
+mod support;
+
+use std::io::Write as _;
+
+use support::{Ended, palm, run, run_with};
+
+/// A port on which nobody listens.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("tcp://{}", listener.local_addr().unwrap())
+}
+
+fn config(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn wrong_use_ends_with_2_and_says_what_is_wrong() {
+    for (arguments, said) in [
+        (&["launch"][..], "--server"),
+        (&["launch", "--server", "s"], "--function"),
+        (&["launch", "--server", "s", "--function", "f", "--window", "0"], "--window"),
+        (&["launch", "--server", "s", "--function", "f", "--timeout", "soon"], "expected a time such as 30s"),
+        (&["launch", "--server", "s", "--function", "f", "--output", "xml"], "possible values: raw, lines, json, none"),
+        (&["launch", "--server", "s", "--function", "f", "--lines", "x", "--repeat", "3"], "cannot be used with"),
+        (&["launch", "--server", "s", "--function", "f", "--lines", "/no/such/file"], "cannot read /no/such/file"),
+        (&["launch", "--server", "s", "--function", "f", "--db", "tcp://*:5559"], "name the machine to connect to"),
+        (&["master"], "--name"),
+        (&["master", "--name", ""], "value is required"),
+        (&["master", "--name", "m", "--memory", "lots"], "expected a size such as 65536, 256MiB"),
+        (&["master", "--name", "m", "--pull", "5555"], "expected tcp://HOST:PORT or ipc://PATH"),
+        (&["master", "--name", "m", "--pull", "inproc://x"], "`inproc://` is not spoken here"),
+        (&["worker"], "no functions"),
+        (&["worker", "--exec", "upper"], "expected METHOD=COMMAND"),
+        (&["worker", "--exec", "a.b=cat"], "cannot be a method's name"),
+        (&["worker", "--exec", "f=no-such-program-here"], "there is no program no-such-program-here in PATH"),
+        (&["worker", "--exec", "f=cat 'open"], "a quote is left open"),
+        (&["worker", "--exec", "f=cat", "--serve", "f=cat"], "the method `f` is given more than once"),
+        (&["worker", "--demo", "--exec", "foo=cat"], "the method `foo` is given more than once"),
+        (&["cache", "get"], "<KEY>"),
+        (&["cache", "set", "name", "x"], "servers set themselves"),
+        (&["cache", "set", "k", "--file", "/no/such/file"], "cannot read /no/such/file"),
+        (&["man", "nothing"], "there is no command `nothing`"),
+        (&["completions", "tcsh"], "possible values: bash"),
+        (&["launch", "--log-level", "loud"], "`loud` is no level"),
+        (&["lunch"], "subcommands exist: 'bench', 'launch'"),
+        (&[], "Usage: palm"),
+    ] {
+        let Ended { code, out, err } = run(arguments);
+        assert_eq!((code, out.as_slice()), (2, &b""[..]), "{arguments:?}: {err}");
+        assert!(err.contains(said), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failure_with_advice() {
+    let db = nobody();
+    for arguments in [
+        &["launch", "--server", "s", "--function", "f", "--db", &db, "--connect-timeout", "300ms"][..],
+        &["cache", "get", "k", "--db", &db, "--timeout", "300ms"],
+    ] {
+        let Ended { code, out, err } = run(arguments);
+        assert_eq!((code, out.as_slice()), (1, &b""[..]), "{arguments:?}: {err}");
+        assert!(err.contains(&db) && err.contains("is the master running?") && err.contains("--db"), "{err}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_file_of_settings_names_file_and_key() {
+    for (text, said) in [
+        ("[worker]\njob = 3", "unknown key `worker.job`; did you mean `jobs`?"),
+        ("[woker]\njobs = 3", "unknown key `woker`; did you mean `worker`?"),
+        ("log_level = 'info'", "unknown key `log_level`; did you mean `log-level`?"),
+        ("[worker]\njobs = 'three'", "key `worker.jobs`: invalid value 'three'"),
+        ("[worker]\nshell = 1", "key `worker.shell`: expected true or false"),
+        ("[master]\nmemory = [1, 2]", "key `master.memory`: expected a text, a number"),
+        ("worker", "TOML parse error at line 1"),
+    ] {
+        let file = config(text);
+        let path = file.path().to_str().unwrap();
+        let Ended { code, err, .. } = run(&["worker", "--demo", "--config", path]);
+        assert_eq!(code, 2, "{text}: {err}");
+        assert!(err.contains(path) && err.contains(said), "{text}: {err}");
+    }
+    let Ended { code, err, .. } = run(&["worker", "--demo", "--config", "/no/such/file"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot read the configuration file /no/such/file"), "{err}");
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file() {
+    let (file, variable, flag) = (nobody(), nobody(), nobody());
+    let settings = config(&format!("[cache]\ntimeout = '100ms'\ndb = '{file}'"));
+    let asked = |environment: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = palm();
+        command.args(["cache", "get", "k"]).args(arguments).envs(environment.iter().copied());
+        command.env("PALM_CONFIG", settings.path());
+        run_with(command, b"").err
+    };
+    assert!(asked(&[], &[]).contains(&file));
+    assert!(asked(&[("PALM_DB", &variable)], &[]).contains(&variable));
+    assert!(asked(&[("PALM_DB", &variable)], &["--db", &flag]).contains(&flag));
+    assert!(asked(&[("PALM_CACHE_TIMEOUT", "never")], &[]).contains("expected a time"), "a variable is judged, too");
+}
+
+#[test]
+fn what_is_asked_for_goes_to_standard_output() {
+    for (arguments, said) in [
+        (&["--help"][..], "palm demo"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["master", "--help"], "--memory <SIZE>"),
+        (&["launch", "--help"], "Exit"),
+        (&["bench", "local", "--help"], "--window"),
+        (&["man"], ".TH"),
+        (&["man", "launch"], "palm\\-launch"),
+        (&["completions", "bash"], "_palm()"),
+        (&["completions", "zsh"], "#compdef palm"),
+        (&["completions", "fish"], "complete -c palm"),
+    ] {
+        let Ended { code, out, err } = run(arguments);
+        let out = String::from_utf8_lossy(&out);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        assert!(out.contains(said), "{arguments:?}: {out}");
+        assert!(!out.contains('\x1b'), "{arguments:?}: no colour where there is no terminal");
+    }
+}
+
+#[test]
+fn the_manual_is_a_folder_of_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["man", "--dir", folder.path().to_str().unwrap()]).code, 0);
+    for page in ["palm.1", "palm-master.1", "palm-cache-get.1"] {
+        assert!(folder.path().join(page).exists(), "{page}");
+    }
+    assert!(!folder.path().join("palm-lifeline.1").exists());
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_before_it_finds_a_master_stops() {
+    let mut command = palm();
+    command.args(["worker", "--name", "w", "--demo", "--exec", "f=cat", "--db", &nobody()]);
+    let mut worker = support::Running::start(command);
+    worker.wait_for_line("Asking the cache");
+    worker.signal("TERM");
+    let Ended { code, out, .. } = worker.end();
+    let log = String::from_utf8_lossy(&out);
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains(" - w - INFO - Stopped: 0 results"), "{log}");
+}
+
+#[test]
+fn json_logs_are_objects() {
+    let mut command = palm();
+    command.args(["worker", "--name", "w", "--demo", "--db", &nobody(), "--log-format", "json"]);
+    let mut worker = support::Running::start(command);
+    let line = worker.wait_for_line("Asking the cache");
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((object["logger"].as_str(), object["level"].as_str()), (Some("w"), Some("INFO")), "{line}");
+    worker.signal("INT");
+    assert_eq!(worker.end().code, 0);
+}

@@ -1,0 +1,123 @@
+//! What a master is told.
+
+use std::time::Duration;
+
+use palm_proto::CacheLimits;
+use palm_proto::endpoint::EndpointConfig;
+use palm_proto::master::{MasterConfig as CoreConfig, TableSizes};
+
+/// How a [`Master`](super::Master) behaves, and where its sockets are.
+///
+/// Addresses are `tcp://HOST:PORT`, where the host may be `*` for all interfaces and the port `0` or `*` for a free one, or
+/// `ipc://PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterConfig {
+    /// The name that clients ask for.
+    pub name: String,
+    /// Where clients push their messages.
+    pub pull: String,
+    /// Where clients subscribe to their results.
+    pub publish: String,
+    /// Where workers pull messages.
+    pub worker_push: String,
+    /// Where workers push results.
+    pub worker_pull: String,
+    /// Where clients and workers find the cache.
+    pub cache: String,
+    /// The host that discovery hands out for sockets bound to all interfaces.
+    pub advertise: Option<String>,
+    /// Most bytes of messages held at a time.
+    pub memory: usize,
+    /// Most messages held at a time, and half as many results again.
+    pub queue: usize,
+    /// Messages that a worker may have outstanding; `None`: as many as keep it busy.
+    pub window: Option<u32>,
+    /// Time after which a worker that has answered nothing is taken to hang; `None`: never.
+    pub lease: Option<Duration>,
+    /// How many workers may be lost with a message before it is given up.
+    pub attempts: u32,
+    /// How long a result waits for a client that is not subscribed, or takes nothing.
+    pub keep: Duration,
+    /// Longest message, in bytes; at most a quarter of `memory`.
+    pub max_message: usize,
+    /// Most connections, of all five sockets together.
+    pub connections: usize,
+    /// Silence after which a peer is asked whether it lives; after twice as much more it is gone.
+    pub heartbeat: Duration,
+    /// Time for a handshake.
+    pub handshake_timeout: Duration,
+    /// Time to finish what is out when the master stops.
+    pub grace: Duration,
+    /// Whether results go to the next stage (topic = the master's name) instead of home.
+    pub pipelined: bool,
+    /// Bounds of the cache, which are beside `memory`.
+    pub cache_limits: CacheLimits,
+}
+
+impl MasterConfig {
+    /// A master with this name at the default addresses of PALM, on loopback.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            pull: "tcp://127.0.0.1:5555".into(),
+            publish: "tcp://127.0.0.1:5556".into(),
+            worker_push: "tcp://127.0.0.1:5557".into(),
+            worker_pull: "tcp://127.0.0.1:5558".into(),
+            cache: "tcp://127.0.0.1:5559".into(),
+            advertise: None,
+            memory: 1 << 30,
+            queue: 100_000,
+            window: None,
+            lease: None,
+            attempts: 3,
+            keep: Duration::from_secs(60),
+            max_message: 64 << 20,
+            connections: 4_096,
+            heartbeat: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
+            pipelined: false,
+            cache_limits: CacheLimits::default(),
+        }
+    }
+
+    /// The same master on free ports of loopback: for tests and demonstrations.
+    pub fn on_free_ports(name: impl Into<String>) -> Self {
+        let free = || String::from("tcp://127.0.0.1:0");
+        Self {
+            pull: free(),
+            publish: free(),
+            worker_push: free(),
+            worker_pull: free(),
+            cache: free(),
+            ..Self::new(name)
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> EndpointConfig {
+        EndpointConfig {
+            master: CoreConfig {
+                memory: self.memory as u64,
+                window: self.window,
+                lease: self.lease,
+                attempts: self.attempts,
+                keep: self.keep,
+                pipelined: self.pipelined,
+                ..CoreConfig::default()
+            },
+            cache: self.cache_limits,
+            max_message: self.max_message,
+            handshake_timeout: self.handshake_timeout,
+            heartbeat: self.heartbeat,
+            ..EndpointConfig::default()
+        }
+    }
+
+    pub(super) fn sizes(&self) -> TableSizes {
+        TableSizes {
+            tasks: self.queue.max(1),
+            peers: self.connections.max(5),
+            subscriptions: self.connections.saturating_mul(4),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Binding a socket, and taking connections to it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::stream::Stream;
+
+/// A socket could not be bound.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address is none.
+    BadAddress {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The operating system refused it.
+    Io {
+        /// The address.
+        address: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The configuration cannot work.
+    Config {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadAddress { address, why } => write!(f, "cannot bind {address}: {why}"),
+            Self::Io { address, error } => write!(f, "cannot bind {address}: {error}"),
+            Self::Config { why } => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { error, .. } => Some(error),
+            Self::BadAddress { .. } | Self::Config { .. } => None,
+        }
+    }
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: Socket,
+    /// The address under which peers reach it.
+    pub(super) advertised: String,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _file: SocketFile },
+}
+
+/// A socket's file, removed when the socket is.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already, and nobody needs it any more.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// How long a peer may leave what it was sent unacknowledged before the operating system gives the connection up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Liveness {
+    pub(super) heartbeat: Duration,
+    pub(super) unacknowledged: Duration,
+}
+
+impl Listener {
+    /// Binds `address`. A wildcard host is advertised as `advertise`, or else as loopback.
+    pub(super) async fn bind(address: &str, advertise: Option<&str>) -> Result<Self, BindError> {
+        let bad = |why| BindError::BadAddress { address: address.into(), why };
+        let failed = |error| BindError::Io { address: address.into(), error };
+        if let Some(path) = address.strip_prefix("ipc://") {
+            if path.is_empty() {
+                return Err(bad("the path is missing: use ipc:///run/palm/pull.sock"));
+            }
+            let listener = bind_unix(path).await.map_err(failed)?;
+            return Ok(Self {
+                socket: Socket::Unix { listener, _file: SocketFile(path.into()) },
+                advertised: address.into(),
+            });
+        }
+        let Some(rest) = address.strip_prefix("tcp://") else {
+            return Err(bad("use tcp://HOST:PORT or ipc://PATH"));
+        };
+        let Some((host, port)) = rest.rsplit_once(':') else {
+            return Err(bad("the port is missing: use tcp://HOST:PORT"));
+        };
+        let port: u16 = match port {
+            "*" => 0,
+            digits => digits.parse().map_err(|_| bad("the port is not a number from 0 to 65535"))?,
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let wildcard = matches!(bare, "*" | "0.0.0.0" | "::");
+        let bound = if bare == "*" { "0.0.0.0" } else { bare };
+        let socket = TcpListener::bind((bound, port)).await.map_err(failed)?;
+        let port = socket.local_addr().map_err(failed)?.port();
+        let host = match (wildcard, advertise) {
+            (true, Some(advertised)) => advertised,
+            (true, None) => {
+                tracing::warn!(
+                    "{address} is bound to all interfaces and advertised as 127.0.0.1: say what other hosts should use \
+                     with --advertise"
+                );
+                "127.0.0.1"
+            }
+            (false, _) => host,
+        };
+        Ok(Self { socket: Socket::Tcp(socket), advertised: format!("tcp://{host}:{port}") })
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self, liveness: Liveness) -> io::Result<Stream> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, _) = socket.accept().await?;
+                stream.set_nodelay(true)?;
+                let keepalive = TcpKeepalive::new()
+                    .with_time(liveness.heartbeat.max(Duration::from_secs(1)))
+                    .with_interval(liveness.heartbeat.max(Duration::from_secs(1)))
+                    .with_retries(2);
+                let options = SockRef::from(&stream);
+                options.set_tcp_keepalive(&keepalive)?;
+                #[cfg(target_os = "linux")]
+                options.set_tcp_user_timeout(Some(liveness.unacknowledged))?;
+                Ok(Stream::Tcp(stream))
+            }
+            Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// Binds a Unix socket; takes the place of one that a process left behind which is no more.
+async fn bind_unix(path: &str) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if tokio::net::UnixStream::connect(path).await.is_ok() {
+                return Err(error);
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        other => other,
+    }
+}
