@@ -14,15 +14,17 @@ const SHARED: [&str; 4] = ["db", "config", "log-format", "log-level"];
 
 const EXAMPLES: &str = "\
 Start here:
-  palm demo                                      a whole job inside one process, in a few seconds
+  palm demo                  a whole job inside one process, in a few seconds
 
 A cluster by hand (each in its own terminal):
   palm master --name test
   palm worker --exec 'upper=tr a-z A-Z'
   palm launch --server test --function upper --lines words.txt
 
-Every flag can also be set by a variable, PALM_<COMMAND>_<FLAG> (PALM_MASTER_MEMORY=256MiB; without a command: PALM_DB,
-PALM_CONFIG, PALM_LOG_LEVEL, PALM_LOG_FORMAT), or in a TOML file (--config) with a table for each command:
+Every flag can also be set by a variable, PALM_<COMMAND>_<FLAG> (such as
+PALM_MASTER_MEMORY=256MiB; PALM_DB, PALM_CONFIG, PALM_LOG_LEVEL and
+PALM_LOG_FORMAT are for all commands), or in a TOML file (--config) with a
+table for each command:
   log-level = \"debug\"
   [master]
   name = \"test\"
@@ -35,7 +37,7 @@ Exit status: 0 all done; 1 work failed or is missing; 2 wrong use.";
 
 /// PALM: clusters of message-processing components over ZeroMQ.
 #[derive(Debug, Parser)]
-#[command(name = "palm", version, after_help = EXAMPLES, disable_help_subcommand = true, disable_help_flag = true)]
+#[command(name = "palm", version, after_help = EXAMPLES, disable_help_subcommand = true, disable_help_flag = true, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -1,4 +1,5 @@
 //! What the program says, and with which status it ends, when it is used wrongly, or asked about itself.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 

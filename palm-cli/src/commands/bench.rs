@@ -23,10 +23,11 @@ const CONNECT: Duration = Duration::from_secs(10);
 const EXAMPLES: &str = "\
 Examples:
   palm bench local
-      a master, an echo worker and a load generator in one process, each on a thread of its own
+      a master, an echo worker and a load generator in one process, each on a
+      thread of its own
 
   palm bench worker --db tcp://node-1:5559
-  palm bench client --db tcp://node-1:5559 --size 1KiB --window 1000 --messages 1000000
+  palm bench client --db tcp://node-1:5559 --size 1KiB --window 1000
       against a master that runs elsewhere
 
   palm bench local --window 1

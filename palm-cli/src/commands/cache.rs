@@ -20,7 +20,7 @@ Examples:
   train | palm cache set model -
   palm cache get model > model.bin
   palm cache delete model
-  palm cache get name                  the server's name, one of the keys that every server has
+  palm cache get name                  the server's own name
 
 Exit status: 0 done, 1 there is no such key, or no answer; 2 wrong use.";
 

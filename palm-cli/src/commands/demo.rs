@@ -56,10 +56,9 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     ))?;
     let at = master.addresses();
     say(&format!(
-        "master demo   takes messages at {}, publishes results at {}\n\
-         {:13} gives work out at {}, takes it back at {}\n\
-         {:13} answers for its cache at {}\n",
-        at.pull, at.publish, "", at.worker_push, at.worker_pull, "", at.cache
+        "master demo\n  takes messages at     {}\n  publishes results at  {}\n  gives work out at     {}\n  \
+         takes it back at      {}\n  cache answers at      {}\n",
+        at.pull, at.publish, at.worker_push, at.worker_pull, at.cache
     ))?;
     let mut workers = Vec::new();
     for number in 0..args.workers {
@@ -124,7 +123,7 @@ async fn show(
     }
 
     let victim = (workers.len() > 1).then(|| workers.remove(workers.len() - 1));
-    let fate = victim.as_ref().map_or(String::new(), |(name, _)| format!("; half way, worker {name} is killed"));
+    let fate = victim.as_ref().map_or(String::new(), |(name, _)| format!(";\n   half way, worker {name} is killed"));
     say(&format!("\n4. {} to demo.stamp, {WORK:?} of work each{fate}\n", counted(args.messages, "message")))?;
     big_job(args, &client, master, victim).await
 }
@@ -167,7 +166,7 @@ async fn big_job(
     let (master, job) = (master.counters().messages, job.counters());
     say(&format!(
         "   {right} right results of {} in {} ({})\n   {latencies}\n   by worker: {}\n   \
-         taken back from the killed worker and given to another: {}; results that came twice: {}\n",
+         taken back from a killed worker and given to another: {}\n   results that came twice: {}\n",
         args.messages,
         Short(time),
         rate(right, time),

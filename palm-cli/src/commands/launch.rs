@@ -23,24 +23,30 @@ use crate::{Outcome, output, values, wrong_use};
 const EXAMPLES: &str = "\
 Examples:
   palm launch --server test --function foo
-      sends ten times ' a message', as the Python example does, and prints the ten results
+      sends ten times ' a message', as the Python example does, and prints the
+      ten results
 
   palm launch --server test --function upper --lines words.txt --ordered
   producer | palm launch --server test --function upper --lines - | consumer
-      a message for each line, a line for each result; --ordered keeps the order of the lines
+      a message for each line, a line for each result; --ordered keeps the
+      order of the lines
 
-  palm launch --server test --function thumbnail --files photos/*.jpg --output-dir thumbnails --retries 2 --timeout 5m
-      a message for each file, a file of the same name for each result; what is not there after five minutes is sent
-      again, up to twice
+  palm launch --server test --function thumbnail --files photos/*.jpg \\
+      --output-dir thumbnails --timeout 5m --retries 2
+      a message for each file, a file of the same name for each result; what
+      is not there after five minutes is sent again, up to twice
 
-  palm launch --server test --function foo --repeat 3 --output json | jq -r .latency_ms
+  palm launch --server test --function foo --output json | jq .latency_ms
       an object for each result, and for each failure
 
-  palm launch --server stage1 --function 'stage1.parse stage2.score' --sub tcp://node-2:5556
-      a pipeline: a function for each stage, results taken from the last one's address
+  palm launch --server stage1 --function 'parse stage2.score' \\
+      --sub tcp://node-2:5556
+      a pipeline: a function for each stage, results taken from the last one's
+      address
 
-Results go to standard output, everything else to standard error. Ctrl-C ends the job and says what is missing. Exit
-status: 0 every message has its results; 1 some failed or are missing, and it says which; 2 wrong use.";
+Results go to standard output, everything else to standard error. Ctrl-C ends
+the job and says what is missing. Exit status: 0 every message has its
+results; 1 some failed or are missing, and it says which; 2 wrong use.";
 
 /// Flags of `palm launch`.
 #[derive(Debug, clap::Args)]

@@ -25,17 +25,20 @@ Examples:
   palm master --name test
       listens on 127.0.0.1, ports 5555 to 5559, as the Python example does
 
-  palm master --name test --pull 'tcp://*:5555' --pub 'tcp://*:5556' --wpush 'tcp://*:5557' \\
-      --wpull 'tcp://*:5558' --db 'tcp://*:5559' --advertise node-1.lan
-      for other machines: binds every interface, and tells clients and workers to connect to node-1.lan
+  palm master --name test --advertise node-1.lan --pull 'tcp://*:5555' \\
+      --pub 'tcp://*:5556' --wpush 'tcp://*:5557' --wpull 'tcp://*:5558' \\
+      --db 'tcp://*:5559'
+      for other machines: binds every interface, and tells clients and workers
+      to connect to node-1.lan
 
   palm master --name test --memory 256MiB --lease 5m --attempts 5
-      holds at most 256 MiB; a message that a worker does not answer within five minutes goes to another; it is given up
-      after five attempts
+      holds at most 256 MiB; a message that a worker does not answer within
+      five minutes goes to another; it is given up after five attempts
 
-Stop it with Ctrl-C or SIGTERM: it takes no more messages, waits up to --grace for those that are out, and says what was
-left. A second signal stops it at once. SIGUSR1 logs the counters. Exit status: 0 nothing was left, 1 something was left
-undone, 2 wrong use.";
+Stop it with Ctrl-C or SIGTERM: it takes no more messages, waits up to --grace
+for those that are out, and says what was left. A second signal stops it at
+once. SIGUSR1 logs the counters. Exit status: 0 nothing was left, 1 something
+was left undone, 2 wrong use.";
 
 /// Flags of `palm master`.
 #[derive(Debug, clap::Args)]

@@ -17,29 +17,36 @@ use crate::{Outcome, values, wrong_use};
 const EXAMPLES: &str = "\
 Examples:
   palm worker --exec 'upper=tr a-z A-Z'
-      a process for each message: payload on its standard input, result from its standard output; an exit status other
-      than 0 is a failure; what it says on standard error is logged. PALM_METHOD and PALM_CACHE tell it the method and
-      the message's cache field
+      a process for each message: payload on its standard input, result from
+      its standard output; an exit status other than 0 is a failure; what it
+      says on standard error is logged. PALM_METHOD and PALM_CACHE tell it the
+      method and the message's cache field
 
   palm worker --jobs 4 --serve 'score=python3 score.py'
-      four processes that live on, each fed one line for a message and asked for one line in return:
+      four processes that live on, each fed one line for a message and asked
+      for one line in return:
           import sys
           for line in sys.stdin:
               print(len(line), flush=True)
-      --framing length puts four bytes (big-endian length) before each payload and each result instead; an answer whose
-      length has the highest bit set is a failure, and its text says why
+      --framing length puts four bytes (big-endian length) before each payload
+      and each result instead; an answer whose length has the highest bit set
+      is a failure, and its text says why
 
   palm worker --shell --exec 'count=sort | uniq | wc -l'
-      commands are split into words and run without a shell, unless --shell is given
+      commands are split into words and run without a shell, unless --shell is
+      given
 
   palm worker --demo
-      the functions of the example application: foo (answers '<name> processed a message') and echo
+      the functions of the example application: foo (answers '<name> processed
+      a message') and echo
 
-A process of --serve that dies is started again: at once if it had run for ten seconds, else after a rest of 0.1 s that
-doubles up to 30 s. The message it had in hand fails, since it may be what killed it; `palm launch --retries` tries
-again. Processes and what they started end with the worker, even if it is killed.
+A process of --serve that dies is started again: at once if it had run for ten
+seconds, else after a rest of 0.1 s that doubles up to 30 s. The message it
+had in hand fails, since it may be what killed it; its client is told why.
+Processes and what they started end with the worker, even if it is killed.
 
-Stop it with Ctrl-C or SIGTERM: it finishes, or hands back, what it has. A second signal stops it at once.";
+Stop it with Ctrl-C or SIGTERM: it finishes, or hands back, what it has. A
+second signal stops it at once.";
 
 /// Flags of `palm worker`.
 #[derive(Debug, clap::Args)]

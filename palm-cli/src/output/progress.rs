@@ -1,9 +1,10 @@
 //! The progress bar: on standard error, and only if that is a terminal.
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// The one place on the screen where bars are drawn, so that lines can be written past them.
 static SCREEN: OnceLock<MultiProgress> = OnceLock::new();
@@ -31,11 +32,20 @@ impl Progress {
         let screen = SCREEN.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
         let bar = screen.add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
         let template = match total {
-            Some(_) => "[{elapsed_precise}] {bar:30} {human_pos}/{human_len} ({per_sec}, {eta} left) {msg}",
-            None => "[{elapsed_precise}] {spinner} {human_pos} done ({per_sec}) {msg}",
+            Some(_) => "[{elapsed_precise}] {wide_bar} {human_pos}/{human_len} ({rate}{left}) {msg}",
+            None => "[{elapsed_precise}] {spinner} {human_pos} done ({rate}) {wide_msg}",
         };
         let style = ProgressStyle::with_template(template).expect("invariant: the templates above are well-formed");
-        bar.set_style(style.progress_chars("=> "));
+        let style = style.progress_chars("=> ").with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        });
+        let style = style.with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // Before the first result there is nothing to tell it from.
+            if state.pos() > 0 {
+                let _ = write!(out, ", {:#} left", HumanDuration(state.eta()));
+            }
+        });
+        bar.set_style(style);
         bar.enable_steady_tick(Duration::from_millis(250));
         Self { bar }
     }

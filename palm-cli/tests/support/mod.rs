@@ -1,30 +1,33 @@
 //! Runs the built program, and never for longer than a bound.
-#![allow(dead_code, reason = "each file of tests uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "test code, of which each file of tests uses a part")]
+
+pub(crate) mod cluster;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Longest time that anything here may take.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub out: Vec<u8>,
-    pub err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
 }
 
 impl Ended {
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         String::from_utf8_lossy(&self.out).lines().map(str::to_owned).collect()
     }
 }
 
 /// The program, with none of its variables set.
-pub fn palm() -> Command {
+pub(crate) fn palm() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_palm"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PALM_")) {
         command.env_remove(name);
@@ -33,14 +36,14 @@ pub fn palm() -> Command {
 }
 
 /// Runs the program with these arguments and an empty standard input.
-pub fn run(arguments: &[&str]) -> Ended {
+pub(crate) fn run(arguments: &[&str]) -> Ended {
     let mut command = palm();
     command.args(arguments);
     run_with(command, b"")
 }
 
 /// Runs a command with this standard input.
-pub fn run_with(command: Command, input: &[u8]) -> Ended {
+pub(crate) fn run_with(command: Command, input: &[u8]) -> Ended {
     let mut running = Running::start(command);
     let mut stdin = running.child.stdin.take().unwrap();
     let input = input.to_owned();
@@ -49,26 +52,54 @@ pub fn run_with(command: Command, input: &[u8]) -> Ended {
     running.end()
 }
 
+/// Waits until something is so.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + BOUND;
+    while !is_so() {
+        assert!(Instant::now() < end, "no sign of {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A program that runs; killed when this is dropped.
-pub struct Running {
-    pub child: Child,
-    out: Receiver<Vec<u8>>,
-    seen: Vec<u8>,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    out: Arc<Mutex<Printed>>,
+    more: Receiver<()>,
     err: Option<std::thread::JoinHandle<String>>,
+    /// How many lines have been waited for.
+    seen: usize,
+}
+
+/// What came on standard output.
+#[derive(Default)]
+struct Printed {
+    bytes: Vec<u8>,
+    /// Where lines end.
+    ends: Vec<usize>,
+    /// Nobody reads any more.
+    closed: bool,
 }
 
 impl Running {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (sender, out) = mpsc::channel();
+        let out: Arc<Mutex<Printed>> = Arc::default();
+        let (sender, more) = mpsc::channel();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let printed = Arc::clone(&out);
         std::thread::spawn(move || {
             let mut line = Vec::new();
             while matches!(stdout.read_until(b'\n', &mut line), Ok(1..)) {
-                if sender.send(std::mem::take(&mut line)).is_err() {
+                let mut printed = printed.lock().unwrap();
+                if printed.closed {
                     return;
                 }
+                printed.bytes.append(&mut line);
+                let end = printed.bytes.len();
+                printed.ends.push(end);
+                let _ = sender.send(());
             }
         });
         let mut stderr = child.stderr.take().unwrap();
@@ -77,45 +108,61 @@ impl Running {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Self { child, out, seen: Vec::new(), err: Some(err) }
+        Self { child, out, more, err: Some(err), seen: 0 }
     }
 
-    /// Waits for a line on standard output that contains `text`.
-    pub fn wait_for_line(&mut self, text: &str) -> String {
+    /// Waits for a line on standard output, after those waited for before, that contains `text`.
+    pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
         let end = Instant::now() + BOUND;
         loop {
-            let line = self.out.recv_timeout(end.saturating_duration_since(Instant::now()));
-            let line = line.unwrap_or_else(|_| panic!("no {text:?} in {}", String::from_utf8_lossy(&self.seen)));
-            self.seen.extend_from_slice(&line);
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if line.contains(text) {
-                return line;
+            {
+                let out = self.out.lock().unwrap();
+                while self.seen < out.ends.len() {
+                    let start = self.seen.checked_sub(1).map_or(0, |before| out.ends[before]);
+                    let line = String::from_utf8_lossy(&out.bytes[start..out.ends[self.seen]]).trim_end().to_owned();
+                    self.seen += 1;
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
             }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(self.more.recv_timeout(left).is_ok(), "no {text:?} in {}", self.said());
         }
     }
 
+    /// What came on standard output so far.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.out.lock().unwrap().bytes).into_owned()
+    }
+
+    /// Closes the pipe that standard output is.
+    pub(crate) fn hang_up(&self) {
+        self.out.lock().unwrap().closed = true;
+    }
+
     /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for its end.
-    pub fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> Ended {
         drop(self.child.stdin.take());
         let end = Instant::now() + BOUND;
-        while let Ok(line) = self.out.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            self.seen.extend_from_slice(&line);
-        }
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < end, "still running; it said: {}", String::from_utf8_lossy(&self.seen));
+            assert!(Instant::now() < end, "still running; it said: {}", self.said());
             std::thread::sleep(Duration::from_millis(5));
         };
+        // The channel closes with the pipe.
+        while self.more.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok() {}
         let err = self.err.take().unwrap().join().unwrap();
-        Ended { code: status.code().unwrap_or(-1), out: std::mem::take(&mut self.seen), err }
+        let out = std::mem::take(&mut self.out.lock().unwrap().bytes);
+        Ended { code: status.code().unwrap_or(-1), out, err }
     }
 }
 

@@ -1,0 +1,333 @@
+//! Whole jobs: a master, workers and launchers as a person would start them.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+use support::cluster::Master;
+use support::{Ended, Running, palm, run, run_with, until};
+
+/// A line for each input line in capitals; `die` is the last thing it hears.
+const SHOUT: &str = "sh -c 'while read -r line; do \
+                     case $line in die) echo aargh >&2; exit 4;; *) echo \"<$line>\";; esac; done'";
+
+#[test]
+fn the_example_application() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--demo"]);
+    let Ended { code, err, .. } = &master.launch("foo", &[], b"");
+    assert_eq!(*code, 0, "{err}");
+    let ended = master.launch("foo", &[], b"");
+    assert_eq!(ended.lines(), ["w processed a message"; 10]);
+    assert!(ended.err.starts_with("10 messages sent, 10 results, 0 failed, 0 missing in "), "{}", ended.err);
+    assert!(ended.err.contains("latency p50"), "{}", ended.err);
+    assert_eq!(master.launch("foo", &["--quiet"], b"").err, "");
+}
+
+#[test]
+fn lines_go_through_a_program_and_keep_their_order() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--jobs", "4", "--exec", "upper=tr a-z A-Z"]);
+    let input: String = (0..200).map(|number| format!("line {number}\n")).collect();
+    let ended = master.launch("upper", &["--lines", "-", "--ordered"], input.as_bytes());
+    assert_eq!((ended.code, String::from_utf8(ended.out).unwrap()), (0, input.to_uppercase()));
+    let ended = master.launch("upper", &["--lines", "-", "--ordered", "--output", "raw"], b"a\nb\n\nc");
+    assert_eq!((ended.code, ended.out.as_slice()), (0, &b"ABC"[..]));
+    let ended = master.launch("upper", &["--lines", "-"], b"");
+    assert_eq!((ended.code, ended.out.as_slice()), (0, &b""[..]), "no lines, no results");
+}
+
+#[test]
+fn files_become_files_of_the_same_name() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--exec", "rev=rev", "--exec", "copy=cat"]);
+    let folder = tempfile::tempdir().unwrap();
+    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+    std::fs::write(folder.path().join("big"), &big).unwrap();
+    std::fs::write(folder.path().join("empty"), b"").unwrap();
+    let [input, results] = ["", "results"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let files = [format!("{input}/big"), format!("{input}/empty")];
+    let flags = ["--output-dir", &results, "--files", &files[0], &files[1]];
+    let ended = master.launch("copy", &flags, b"");
+    assert_eq!((ended.code, ended.out.as_slice()), (0, &b""[..]), "{}", ended.err);
+    assert!(std::fs::read(format!("{results}/big")).unwrap() == big, "every byte of it");
+    assert_eq!(std::fs::read(format!("{results}/empty")).unwrap(), b"");
+
+    let flags = ["--output-dir", &results, "--files", "/no/such/file", &files[1]];
+    let ended = master.launch("copy", &flags, b"");
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("failed: /no/such/file: not sent: No such file"), "{}", ended.err);
+    assert!(ended.err.contains("1 message sent, 1 result, 1 failed, 0 missing"), "{}", ended.err);
+}
+
+#[test]
+fn a_program_that_fails_is_a_failure_with_its_last_words() {
+    let master = Master::start("test", &[]);
+    let mut worker = master.worker("w", &["--shell", "--exec", "bad=echo some >&2; echo oh no >&2; exit 3"]);
+    let ended = master.launch("bad", &["--repeat", "2", "--output", "json", "--ordered"], b"");
+    assert_eq!(ended.code, 1);
+    for (sequence, line) in ended.lines().iter().enumerate() {
+        let object: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&object["sequence"], &object["status"]), (&Value::from(sequence), &"failed".into()));
+        assert_eq!(object["error"], "exit status: 3: oh no");
+    }
+    assert!(ended.err.contains("failed: message 2: exit status: 3: oh no\n"), "{}", ended.err);
+    assert!(ended.err.contains("2 messages sent, 0 results, 2 failed, 0 missing"), "{}", ended.err);
+    worker.wait_for_line(" - w - INFO - bad: oh no");
+
+    let ended = master.launch("nothing", &["--repeat", "1"], b"");
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("failed: message 1: no such function"), "{}", ended.err);
+}
+
+#[test]
+fn a_program_is_told_the_method_and_the_cache_field() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--shell", "--exec", "who=echo $PALM_METHOD $PALM_CACHE"]);
+    let ended = master.launch("who", &["--repeat", "1", "--cache", "some data", "--output", "raw"], b"");
+    assert_eq!(ended.out, b"who some data\n");
+}
+
+#[test]
+fn a_program_that_lives_on_is_fed_by_lines_and_started_again() {
+    let master = Master::start("test", &[]);
+    let mut worker = master.worker("w", &["--serve", &format!("shout={SHOUT}")]);
+    let ended = master.launch("shout", &["--lines", "-", "--ordered"], b"a\nb c\ndie\nd\n");
+    assert_eq!((ended.code, ended.lines()), (1, vec!["<a>".to_owned(), "<b c>".into(), "<d>".into()]));
+    let said = "failed: line 3: the program ended with the message in hand: exit status: 4: aargh";
+    assert!(ended.err.contains(said), "{}", ended.err);
+    worker.wait_for_line("starting the process again");
+    let ended = master.launch("shout", &["--message", "two\nlines", "--repeat", "1"], b"");
+    assert!(ended.err.contains("the payload contains a line break; use --framing length"), "{}", ended.err);
+    assert_eq!(master.launch("shout", &["--message", "x", "--repeat", "3"], b"").lines(), ["<x>"; 3]);
+}
+
+#[test]
+fn a_program_that_lives_on_is_fed_by_lengths() {
+    let master = Master::start("test", &[]);
+    // What comes back from `cat` is framed as what went in.
+    let _worker = master.worker("w", &["--jobs", "2", "--framing", "length", "--serve", "echo=cat"]);
+    let folder = tempfile::tempdir().unwrap();
+    let big: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 256) as u8).collect();
+    let path = folder.path().join("big");
+    std::fs::write(&path, &big).unwrap();
+    let files = ["--output", "raw", "--files", path.to_str().unwrap()];
+    assert!(master.launch("echo", &files, b"").out == big);
+    let ended = master.launch("echo", &["--message", "two\nlines", "--repeat", "50", "--output", "json"], b"");
+    assert_eq!((ended.code, ended.lines().len()), (0, 50), "{}", ended.err);
+}
+
+#[test]
+fn a_program_that_takes_too_long_is_ended_with_all_it_started() {
+    let master = Master::start("test", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let pids = folder.path().join("pids");
+    let command = format!("hang=sleep 1000 & echo $! >>{0}; echo $$ >>{0}; wait", pids.display());
+    let _worker = master.worker("w", &["--shell", "--exec", &command, "--exec-timeout", "300ms"]);
+    let ended = master.launch("hang", &["--repeat", "1"], b"");
+    assert!(ended.err.contains("killed after 300ms, the time it may take (--exec-timeout)"), "{}", ended.err);
+    all_end(&pids);
+}
+
+#[test]
+fn a_killed_worker_leaves_nothing_behind() {
+    let master = Master::start("test", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let pids = folder.path().join("pids");
+    let command = format!("hang=sleep 1000 & echo $! >>{0}; echo $$ >>{0}; wait", pids.display());
+    let mut worker = master.worker("w", &["--shell", "--exec", &command]);
+    let mut launcher = master.launcher("hang", &["--repeat", "1"]);
+    until("the program's start", || std::fs::read_to_string(&pids).is_ok_and(|text| text.lines().count() == 2));
+    worker.child.kill().unwrap();
+    worker.child.wait().unwrap();
+    all_end(&pids);
+    launcher.child.kill().unwrap();
+}
+
+/// Waits until none of the processes is left whose numbers are in this file.
+fn all_end(pids: &Path) {
+    let pids = std::fs::read_to_string(pids).unwrap();
+    for pid in pids.lines() {
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        // A zombie that nobody has waited for yet has ended, too.
+        until("a process's end", || state().map_or(true, |stat| stat.contains(") Z ")));
+    }
+    assert!(pids.lines().count() >= 2);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--demo"]);
+    let mut launcher = master.launcher("foo", &["--repeat", "1000000"]);
+    launcher.wait_for_line("w processed a message");
+    launcher.hang_up();
+    let Ended { code, err, .. } = launcher.end();
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn an_interrupted_job_says_what_is_missing() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--demo", "--exec", "slow=sleep 1000"]);
+    let launcher = master.launcher("slow", &["--repeat", "30", "--window", "25"]);
+    master.wait_until_taken(25);
+    launcher.signal("INT");
+    let Ended { code, err, .. } = launcher.end();
+    assert_eq!(code, 1);
+    assert!(err.starts_with("missing: message 1\nmissing: message 2\n"), "{err}");
+    assert!(err.contains("missing: and 5 more\n25 messages sent, 0 results, 0 failed, 25 missing"), "{err}");
+}
+
+#[test]
+fn a_message_without_a_result_in_time_is_missing() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--exec", "slow=sleep 1000"]);
+    let ended = master.launch("slow", &["--repeat", "1", "--timeout", "200ms"], b"");
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("missing: message 1: deadline exceeded"), "{}", ended.err);
+    assert!(ended.err.contains("1 message sent, 0 results, 0 failed, 1 missing"), "{}", ended.err);
+}
+
+#[test]
+fn a_server_of_another_name_is_wrong_use() {
+    let master = Master::start("test", &[]);
+    let Ended { code, err, .. } = run(&["launch", "--server", "other", "--function", "f", "--db", &master.db]);
+    assert_eq!(code, 2);
+    assert!(err.contains("is named test, not other: use --server test"), "{err}");
+}
+
+#[test]
+fn a_stopped_worker_hands_back_and_nothing_is_lost() {
+    let master = Master::start("test", &[]);
+    let flags = ["--shell", "--jobs", "2", "--exec", "slow=sleep 0.02; cat"];
+    let first = master.worker("first", &flags);
+    let launcher = master.launcher("slow", &["--repeat", "100", "--message", "x", "--timeout", "60s"]);
+    master.wait_until_taken(100);
+    let second = master.worker("second", &flags);
+    first.signal("TERM");
+    assert_eq!(first.end().code, 0);
+    let ended = launcher.end();
+    assert_eq!((ended.code, ended.lines()), (0, vec!["x".to_owned(); 100]), "{}", ended.err);
+    second.signal("TERM");
+    assert_eq!(second.end().code, 0);
+}
+
+#[test]
+fn the_cache_keeps_bytes_as_they_are() {
+    let master = Master::start("test", &[]);
+    let cache = |arguments: &[&str], input: &[u8]| {
+        let mut command = palm();
+        command.args(["cache", "--db", &master.db]).args(arguments);
+        run_with(command, input)
+    };
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(cache(&["set", "bytes", "-"], &bytes).code, 0);
+    assert_eq!(cache(&["get", "bytes"], b"").out, bytes);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), b"from a file").unwrap();
+    assert_eq!(cache(&["set", "bytes", "--file", file.path().to_str().unwrap()], b"").out, b"");
+    assert_eq!(cache(&["get", "bytes"], b"").out, b"from a file");
+    assert_eq!(cache(&["delete", "bytes"], b"").code, 0);
+    let absent = cache(&["get", "bytes"], b"");
+    assert_eq!((absent.code, absent.out.as_slice()), (1, &b""[..]));
+    assert!(absent.err.contains("has no value under the key \"bytes\""), "{}", absent.err);
+    assert_eq!(cache(&["delete", "bytes"], b"").code, 0, "nothing to delete is no error");
+    let made = cache(&["set", "", "value"], b"").lines().join("");
+    assert_eq!(cache(&["get", &made], b"").out, b"value");
+    assert_eq!(cache(&["get", "name"], b"").out, b"test");
+}
+
+#[test]
+fn a_master_says_what_a_python_master_says_and_stops_well() {
+    let mut master = Master::start("test", &["--stats", "10s"]);
+    master.process.signal("USR1");
+    master.process.wait_for_line("Counters: ");
+    let Ended { code, out, .. } = master.stop();
+    let log = String::from_utf8(out).unwrap();
+    assert_eq!(code, 0, "{log}");
+    let texts: Vec<_> =
+        log.lines().filter_map(|line| line.split_once(" - root - INFO - ")).map(|(_, text)| text).collect();
+    let expected = [
+        "Starting the router",
+        "Starting inbound part Pull",
+        "Starting inbound part WorkerPull",
+        "Starting outbound part WorkerPush",
+        "Starting outbound part Pub",
+        "Starting bypass part Cache",
+        "Launch router",
+        "Inbound Pull connects to WorkerPush",
+        "b'Pull' successfully started",
+        "Inbound WorkerPull connects to Pub",
+        "b'WorkerPull' successfully started",
+        "b'WorkerPush' successfully started",
+        "Outbound WorkerPush connects to exterior",
+        "b'Pub' successfully started",
+        "Outbound Pub connects to exterior",
+    ];
+    assert_eq!(texts[..expected.len()], expected);
+    assert_eq!(texts.last(), Some(&"Stopped: nothing was left"));
+}
+
+#[test]
+fn an_address_in_use_and_bounds_that_cannot_work_are_said() {
+    let master = Master::start("test", &[]);
+    let Ended { code, out, err } = run(&["master", "--name", "other", "--pull", &master.pull]);
+    assert_eq!(code, 1);
+    let text = format!("{} is in use: is another master running?", master.pull);
+    assert!(err.contains(&text), "{err}");
+    assert!(String::from_utf8_lossy(&out).contains(&text), "a runner reads standard output only");
+}
+
+#[test]
+fn settings_come_from_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let master = Master::start("test", &[]);
+    let settings = format!(
+        "[worker]\nname = 'filed'\ndb = '{0}'\nshell = true\n[worker.exec]\nupper = 'tr a-z A-Z | cat'\n\
+         [launch]\ndb = '{0}'\nserver = 'test'\nfunction = 'upper'\nmessage = 'abc'\nrepeat = 2\n",
+        master.db
+    );
+    std::fs::write(file.path(), settings).unwrap();
+    let palm = |arguments: &[&str]| {
+        let mut command = palm();
+        command.args(arguments).env("PALM_CONFIG", file.path());
+        command
+    };
+    let mut worker = Running::start(palm(&["worker"]));
+    worker.wait_for_line(" - filed - INFO - Got worker pull address");
+    assert_eq!(run_with(palm(&["launch"]), b"").lines(), ["ABC", "ABC"]);
+    assert_eq!(run_with(palm(&["launch", "--lines", "-"]), b"x\n").lines(), ["X"], "a flag beats a key it excludes");
+}
+
+#[test]
+fn the_demo_ends_by_itself() {
+    let Ended { code, out, err } = run(&["demo", "--messages", "500"]);
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("500 right results of 500"), "{out}");
+    assert!(out.ends_with("Stopped: 0 messages left undone.\n"), "{out}");
+}
+
+#[test]
+fn a_benchmark_loses_nothing() {
+    let Ended { code, out, err } = run(&["bench", "local", "--messages", "2000", "--size", "1KiB", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let figures: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&figures["lost"], &figures["messages"]), (&0.into(), &2000.into()));
+    let names: BTreeSet<_> = figures.as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(names.is_superset(&["rate", "p50_us", "p99_us", "max_us"].into()), "{names:?}");
+
+    let master = Master::start("test", &[]);
+    let mut command = palm();
+    command.args(["bench", "worker", "--db", &master.db]);
+    let worker = Running::start(command);
+    let Ended { code, out, err } = run(&["bench", "client", "--db", &master.db, "--messages", "300"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(String::from_utf8_lossy(&out).contains("lost     0\n"));
+    worker.signal("INT");
+    assert_eq!(worker.end().code, 0);
+}
