@@ -2,12 +2,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use palm_transport_zmq::{
     Call, Client, JobOptions, Master, MasterConfig, Status, Worker, WorkerHandle, WorkerReport, from_iter,
 };
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -68,4 +70,35 @@ async fn a_master_that_stops_says_so_to_the_clients_it_leaves() {
     handle.shutdown();
     assert_eq!(timeout(LIMIT, waiting).await.unwrap().unwrap().unwrap_err().status, Status::Unavailable);
     timeout(LIMIT, running).await.unwrap().unwrap();
+}
+
+/// The calls of a worker wait for each other: if its master gave it fewer at a time, none would ever end.
+#[tokio::test]
+async fn a_worker_gets_as_many_messages_as_it_works_on_at_a_time() {
+    const CONCURRENCY: usize = 12;
+    let master = Master::bind(MasterConfig::on_free_ports("server")).await.unwrap();
+    let cache = master.addresses().cache.clone();
+    tokio::spawn(master.run());
+    let barrier = Arc::new(Barrier::new(CONCURRENCY));
+    let worker = Worker::builder()
+        .cache_address(&cache)
+        .concurrency(CONCURRENCY)
+        .function("meet", move |call: Call| {
+            let barrier = barrier.clone();
+            async move {
+                barrier.wait().await;
+                Ok::<_, String>(call.into_payload())
+            }
+        })
+        .build()
+        .unwrap();
+    tokio::spawn(worker.run());
+    let client = timeout(LIMIT, Client::builder("server", &cache).connect()).await.unwrap().unwrap();
+    let mut job = client.job("meet", from_iter(vec!["x"; 5 * CONCURRENCY]), &JobOptions::default());
+    let mut count = 0;
+    while let Some(outcome) = timeout(LIMIT, job.next()).await.unwrap() {
+        assert_eq!(outcome.result.as_deref(), Ok(&b"x"[..]));
+        count += 1;
+    }
+    assert_eq!(count, 5 * CONCURRENCY);
 }

@@ -360,8 +360,9 @@ async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Res
     // The way out is open before the first message comes in.
     let (push, push_monitor) =
         socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
-    let (pull, monitor) =
-        socket::connect::<PullSocket>(&addresses.pull, config.timeout).await.map_err(failed(&addresses.pull))?;
+    let (pull, monitor) = socket::connect_worker::<PullSocket>(&addresses.pull, config.timeout, config.concurrency)
+        .await
+        .map_err(failed(&addresses.pull))?;
     // The names are from the master's side, as in the Python worker's log.
     info!(worker = config.name, "Got worker push address: {}", addresses.pull);
     info!(worker = config.name, "Got worker pull address: {}", addresses.push);
