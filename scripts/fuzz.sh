@@ -37,7 +37,14 @@ if [ $# -eq 0 ]; then
 fi
 for target in "$@"; do
     mkdir -p "target/corpus/$target" "artifacts/$target" "corpus/$target"
-    run "target/$host/release/$target" -max_total_time="$seconds" -timeout=10 -print_final_stats=0 -verbosity=0 \
-        -artifact_prefix="artifacts/$target/" "target/corpus/$target" "corpus/$target" </dev/null
+    printf '+ %s, %s seconds\n' "$target" "$seconds"
+    if ! "target/$host/release/$target" -max_total_time="$seconds" -timeout=10 -print_funcs=0 -print_final_stats=1 \
+        -artifact_prefix="artifacts/$target/" "target/corpus/$target" "corpus/$target" \
+        </dev/null >"target/$target.log" 2>&1; then
+        tail -n 60 "target/$target.log"
+        echo "fuzz: FAILED: $target"
+        exit 1
+    fi
+    grep -E '^stat::(number_of_executed_units|average_exec_per_sec):' "target/$target.log"
 done
 echo "fuzz: passed: $*"

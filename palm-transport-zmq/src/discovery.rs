@@ -12,6 +12,8 @@ const EXTENSIONS: &str = "palm_extensions";
 pub(crate) struct ClientAddresses {
     pub(crate) push: String,
     pub(crate) subscribe: String,
+    /// The server's own publisher, if results are taken elsewhere.
+    pub(crate) watch: Option<String>,
     pub(crate) extensions: bool,
 }
 

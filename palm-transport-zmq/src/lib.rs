@@ -17,4 +17,4 @@ pub use discovery::DiscoveryError;
 pub use master::{Addresses, BindError, Counters, Master, MasterConfig, MasterHandle, Report};
 pub use palm_proto::CacheLimits;
 pub use palm_proto::Status;
-pub use worker::{BuildError, Call, Report as WorkerReport, Worker, WorkerBuilder, WorkerHandle};
+pub use worker::{BuildError, Call, Report as WorkerReport, Results, Worker, WorkerBuilder, WorkerHandle};

@@ -28,7 +28,21 @@ impl Monitor {
 
 /// Connects a new socket within `patience`; `prepare` sees it before it is connected.
 pub(crate) async fn connect<S: Socket>(address: &str, patience: Duration) -> Result<(S, Monitor), ZmqError> {
-    let mut socket = unconnected::<S>(patience);
+    connect_socket(unconnected(patience), address).await
+}
+
+/// The same, with a name that the peer is told.
+pub(crate) async fn connect_as<S: Socket>(
+    identity: &str,
+    address: &str,
+    patience: Duration,
+) -> Result<(S, Monitor), ZmqError> {
+    let mut options = SocketOptions::default();
+    options.connect_timeout(patience).peer_identity(identity.parse()?);
+    connect_socket(S::with_options(options), address).await
+}
+
+async fn connect_socket<S: Socket>(mut socket: S, address: &str) -> Result<(S, Monitor), ZmqError> {
     let monitor = Monitor(Box::new(socket.monitor()));
     socket.connect(address).await?;
     Ok((socket, monitor))

@@ -1,6 +1,6 @@
 //! Our client and our worker with a server that only forwards, over real sockets.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use palm_proto::message::field;
 use palm_proto::{MessageRef, MessageWriter, Status};
 use palm_transport_zmq::{
-    Call, Client, ConnectError, DiscoveryError, Job, JobOptions, Outcome, Worker, WorkerBuilder, WorkerHandle,
+    Call, Client, ConnectError, DiscoveryError, Job, JobOptions, Outcome, Results, Worker, WorkerBuilder, WorkerHandle,
     WorkerReport, from_channel, from_iter,
 };
 use support::{Server, within};
@@ -32,6 +32,12 @@ fn functions(builder: WorkerBuilder) -> WorkerBuilder {
         .blocking_function("blocking_panic", |call: Call| {
             assert!(call.payload().is_empty(), "no payload, please");
             Ok::<_, String>("")
+        })
+        .yielding_function("count", async |call: Call, results: Results| {
+            for number in 0..call.payload().len() {
+                results.send(number.to_string()).await;
+            }
+            if call.payload().len() < 100 { Ok(()) } else { Err("too many") }
         })
         .function("cached", async |call: Call| call.cache().get(call.user_data()).await)
 }
@@ -286,6 +292,21 @@ async fn several_results_can_be_expected_of_each() {
     let seen: Vec<_> = outcomes.iter().map(|outcome| (outcome.sequence, outcome.last)).collect();
     let expected: Vec<_> = (0..100).flat_map(|input| [(input, false), (input, false), (input, true)]).collect();
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_function_may_yield_several_results() {
+    let server = Server::start().await;
+    start_worker(&server, 3);
+    let client = connect(&server).await;
+    let options = JobOptions { results: 5, ordered: true, ..JobOptions::default() };
+    let outcomes = all(client.job("count", from_iter(["xxxxx", "yyyyy"]), &options)).await;
+    let seen: Vec<_> = outcomes.iter().map(|outcome| outcome.result.as_deref().unwrap()).collect();
+    assert_eq!(seen, [&b"0"[..], b"1", b"2", b"3", b"4"].repeat(2));
+    let options = JobOptions { results: 1000, ..options };
+    let outcomes = all(client.job("count", from_iter([vec![0; 200]]), &options)).await;
+    assert_eq!(outcomes.len(), 201);
+    assert_eq!(outcomes[200].result.as_ref().unwrap_err().text, "too many");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Servers that are late, die and come back.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -68,4 +68,27 @@ async fn the_cache_is_found_again() {
     server.kill();
     let _server = Server::start_at(&server.addresses).await;
     assert_eq!(client.get("name").await.unwrap(), "server");
+}
+
+/// Results are taken at another component, whose connection says nothing about the server's.
+#[tokio::test]
+async fn a_server_that_publishes_elsewhere_is_missed_too() {
+    let mut server = Server::start().await;
+    let elsewhere = Server::start().await;
+    let worker = Worker::builder()
+        .cache_address(&server.addresses.cache)
+        .timeout(Duration::from_millis(500))
+        .push_address(&elsewhere.addresses.worker_pull)
+        .inline_function("echo", |call: Call| Ok::<_, String>(call.into_payload()))
+        .build()
+        .unwrap();
+    tokio::spawn(worker.run());
+    let builder = Client::builder("server", &server.addresses.cache).sub_address(&elsewhere.addresses.publish);
+    let client = within(builder.timeout(Duration::from_millis(500)).connect()).await.unwrap();
+    assert_eq!(within(client.eval("echo", "x")).await.unwrap(), "x");
+    server.kill();
+    let _server = Server::start_at(&server.addresses).await;
+    // The time limit is for the worker, which may take the message before it knows that its server is another.
+    let options = JobOptions { timeout: Some(Duration::from_secs(1)), retries: 20, ..JobOptions::default() };
+    assert_eq!(within(client.eval_with("echo", "y", &options)).await.unwrap(), "y");
 }

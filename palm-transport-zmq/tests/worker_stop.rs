@@ -1,6 +1,6 @@
 //! What a worker does when it is told to stop, seen from the sockets of its master.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 

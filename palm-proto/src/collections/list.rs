@@ -103,6 +103,15 @@ impl<K> List<K> {
         self.len -= 1;
     }
 
+    /// Puts an entry that is in this list last. Nothing is touched if it is last already.
+    #[inline]
+    pub(crate) fn move_to_back<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
+        if self.tail != index {
+            self.remove(slab, index);
+            self.push_back(slab, index);
+        }
+    }
+
     pub(crate) fn pop_front<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>) -> Option<u32> {
         let index = self.front()?;
         self.remove(slab, index);

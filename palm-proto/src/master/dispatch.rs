@@ -113,6 +113,7 @@ impl Linked<InWake> for Worker {
 
 /// Levels of load: exact up to 7 outstanding, then by powers of two.
 const LEVELS: usize = 20;
+const EXACT_LEVELS: u8 = 8;
 /// Level of a worker that is given nothing.
 const NO_LEVEL: u8 = u8::MAX;
 
@@ -139,6 +140,8 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     queue: List<InQueue>,
     /// Workers with credit, by load.
     levels: [List<InLevel>; LEVELS],
+    /// A bit for each level at which there is a worker.
+    levels_in_use: u32,
     /// Workers that hold something, by how long the first of it has been first.
     leases: List<InLease>,
     /// Workers with something to send.
@@ -155,6 +158,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             workers: Slab::new(workers, 0),
             queue: List::new(),
             levels: [const { List::new() }; LEVELS],
+            levels_in_use: 0,
             leases: List::new(),
             wakes: List::new(),
             fixed_window: config.window,
@@ -258,7 +262,8 @@ impl<S: MasterStorage> Dispatcher<S> {
     /// [`assign`]: Self::assign
     pub(super) fn next_assignment(&self) -> Option<(u32, u32)> {
         let task = self.queue.front()?;
-        let worker = self.levels.iter().find_map(List::front)?;
+        let level = self.levels_in_use.trailing_zeros() as usize;
+        let worker = self.levels.get(level)?.front()?;
         Some((task, worker))
     }
 
@@ -413,9 +418,10 @@ impl<S: MasterStorage> Dispatcher<S> {
             if idle {
                 holder.window.on_idle();
             }
-            self.leases.remove(&mut self.workers, worker);
-            if !idle {
-                self.leases.push_back(&mut self.workers, worker);
+            if idle {
+                self.leases.remove(&mut self.workers, worker);
+            } else {
+                self.leases.move_to_back(&mut self.workers, worker);
             }
         }
         self.settle_level(worker);
@@ -431,16 +437,23 @@ impl<S: MasterStorage> Dispatcher<S> {
             && (outstanding == 0 || worker.bytes < self.limits.bytes);
         let level = if has_credit { level_of(outstanding) } else { NO_LEVEL };
         let before = worker.level;
-        // A worker that stays at its level keeps its place unless it was just given something.
-        if before == level && level < 8 {
+        if before == level {
+            // At a level that stands for several loads, it lets the others have their turn.
+            if level != NO_LEVEL && level >= EXACT_LEVELS {
+                self.levels[level as usize].move_to_back(&mut self.workers, index);
+            }
             return;
         }
         if before != NO_LEVEL {
             self.levels[before as usize].remove(&mut self.workers, index);
+            if self.levels[before as usize].is_empty() {
+                self.levels_in_use &= !(1 << before);
+            }
         }
         self.workers[index].level = level;
         if level != NO_LEVEL {
             self.levels[level as usize].push_back(&mut self.workers, index);
+            self.levels_in_use |= 1 << level;
         }
     }
 }

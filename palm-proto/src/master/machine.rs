@@ -523,7 +523,8 @@ impl<S: MasterStorage> Master<S> {
     }
 
     fn publish(&mut self, now: Instant, message: Span<S::Buffer>, topic: core::ops::Range<u32>, sender: u32) {
-        let spare = self.room();
+        // The result itself is in none of the tables at this moment, and takes one place.
+        let spare = self.room().saturating_sub(1);
         let accounts = &mut self.accounts;
         let charge = |sender, footprint| accounts.add_result(sender, footprint);
         match self.results.publish(now, Publication { message, topic, sender }, charge, spare) {

@@ -1,7 +1,7 @@
 //! What a master gives out: messages to do, and results.
 
 use crate::buffer::Span;
-use crate::message::{MessageWriter, TaskId};
+use crate::message::{MessageWriter, TaskId, field};
 use crate::time::Instant;
 use crate::uuid::Uuid;
 
@@ -20,25 +20,69 @@ pub struct Assignment<'a, B> {
     pub message: &'a Span<B>,
 }
 
-/// Fields that follow a message on its way to a worker.
-pub type Tags = heapless::Vec<u8, 96>;
+/// Fields that follow a message on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Tags {
+    len: u8,
+    bytes: [u8; Self::MAX],
+}
+
+impl Tags {
+    /// A UUID, a deadline, an attempt and a task: 38 + 12 + 7 + 10 bytes.
+    const MAX: usize = 72;
+
+    pub(crate) const fn new() -> Self {
+        Self { len: 0, bytes: [0; Self::MAX] }
+    }
+
+    /// Appends `field`; there is room for all that there are.
+    #[inline]
+    fn push(&mut self, field: &[u8]) {
+        let start = usize::from(self.len);
+        if let Some(room) = self.bytes.get_mut(start..start + field.len()) {
+            room.copy_from_slice(field);
+            self.len += field.len() as u8;
+        }
+    }
+}
+
+impl core::ops::Deref for Tags {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+}
 
 impl<B> Assignment<'_, B> {
     /// The serialised fields that the master adds: `cache` if the client left it empty, the time left until the deadline, the
     /// attempt unless it is the first, and, last, the task.
+    #[inline]
     pub fn tags(&self, now: Instant) -> Tags {
         let mut tags = Tags::new();
-        let mut writer = MessageWriter::new(&mut tags);
         if let Some(uuid) = self.cache {
+            // A key and a length of one byte each.
+            const HEAD: [u8; 2] = [(field::CACHE << 3 | 2) as u8, Uuid::LEN as u8];
             let mut text = [0; Uuid::LEN];
             uuid.write(&mut text);
-            writer.cache(core::str::from_utf8(&text).unwrap_or_default());
+            tags.push(&HEAD);
+            tags.push(&text);
         }
-        if let Some(deadline) = self.deadline {
-            writer.deadline((deadline - now).as_millis() as u64);
+        if self.deadline.is_some() || self.attempt > 1 {
+            let mut rare: heapless::Vec<u8, 24> = heapless::Vec::new();
+            let mut writer = MessageWriter::new(&mut rare);
+            if let Some(deadline) = self.deadline {
+                writer.deadline((deadline - now).as_millis() as u64);
+            }
+            writer.attempt(self.attempt);
+            debug_assert!(writer.finish().is_ok(), "12 + 7 bytes fit");
+            tags.push(&rare);
         }
-        writer.attempt(self.attempt).task(self.task);
-        debug_assert!(writer.finish().is_ok(), "38 + 14 + 8 + 10 bytes fit");
+        // Always ten bytes, always last, so that they can be cut off again: a key of two, and the number.
+        const KEY: u32 = field::TASK << 3 | 1;
+        tags.push(&[KEY as u8 & 0x7f | 0x80, (KEY >> 7) as u8]);
+        tags.push(&self.task.0.to_le_bytes());
         tags
     }
 }
@@ -60,8 +104,10 @@ impl<B> Outcome<B> {
     pub fn tags(&self) -> Tags {
         let mut tags = Tags::new();
         if let Some(stage) = self.stage {
-            let mut writer = MessageWriter::appending(&mut tags);
-            debug_assert!(writer.stage(stage).finish().is_ok(), "11 bytes fit");
+            let mut field: heapless::Vec<u8, 16> = heapless::Vec::new();
+            let written = MessageWriter::appending(&mut field).stage(stage).finish();
+            debug_assert!(written.is_ok(), "11 bytes fit");
+            tags.push(&field);
         }
         tags
     }

@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::buffer::{Buffer, Span};
-use crate::collections::{Index, Link, Linked, List, Slab};
+use crate::collections::{Index, Link, Linked, List, NONE, Slab};
 use crate::hash::KeyedHash;
 use crate::time::Instant;
 
@@ -167,6 +167,7 @@ pub(super) struct Results<S: MasterStorage> {
     /// All deliveries, roughly by age.
     ages: List<InAge>,
     wakes: List<InWake>,
+    known: [Known; KNOWN],
     hash: KeyedHash,
     keep: Duration,
     /// Number of the current publication.
@@ -198,6 +199,7 @@ impl<S: MasterStorage> Results<S> {
             distinct: heapless::Vec::new(),
             ages: List::new(),
             wakes: List::new(),
+            known: [const { Known::NONE }; KNOWN],
             hash,
             keep,
             publication: 0,
@@ -307,9 +309,16 @@ impl<S: MasterStorage> Results<S> {
         spare: usize,
     ) -> Result<u64, Publication<S::Buffer>> {
         let Publication { message, topic, sender } = publication;
+        let key = topic_of(&message, &topic, self.own_topic.as_ref());
+        if let Some(target) = self.known_target(key) {
+            charge(sender, message.footprint());
+            self.hand(now, Publication { message, topic, sender }, target, false);
+            return Ok(0);
+        }
         let mut first = None;
         let mut copies_dropped = 0;
         let mut room = spare;
+        let mut only = true;
         self.publication += 1;
         loop {
             let found = self.targets(topic_of(&message, &topic, self.own_topic.as_ref()));
@@ -318,8 +327,10 @@ impl<S: MasterStorage> Results<S> {
                 if first.is_none() {
                     first = Some(target);
                 } else if room == 0 {
+                    only = false;
                     copies_dropped += 1;
                 } else {
+                    only = false;
                     room -= 1;
                     charge(sender, message.footprint());
                     let copy = Publication { message: message.clone(), topic: topic.clone(), sender };
@@ -331,6 +342,9 @@ impl<S: MasterStorage> Results<S> {
             }
         }
         charge(sender, message.footprint());
+        if let (Some(target), true) = (first, only) {
+            Known::learn(&mut self.known, topic_of(&message, &topic, self.own_topic.as_ref()), target);
+        }
         let publication = Publication { message, topic, sender };
         match first {
             Some(target) => self.hand(now, publication, target, false),
@@ -501,6 +515,13 @@ impl<S: MasterStorage> Results<S> {
         }
     }
 
+    /// The only subscriber of a topic, if that has been seen lately.
+    #[inline]
+    fn known_target(&self, topic: &[u8]) -> Option<u32> {
+        let known = self.known.get(known_place(topic))?;
+        (known.subscriber != NONE && known.topic.as_slice() == topic).then_some(known.subscriber)
+    }
+
     /// Some subscribers whose prefix begins `topic` and that were not given this publication yet. If the answer is full, there
     /// may be more.
     fn targets(&self, topic: &[u8]) -> heapless::Vec<u32, 8> {
@@ -537,10 +558,38 @@ impl<S: MasterStorage> Results<S> {
         self.note_lengths();
     }
 
+    /// The subscriptions have changed.
     fn note_lengths(&mut self) {
+        self.known.iter_mut().for_each(|known| known.subscriber = NONE);
         let occurring = self.lengths.iter().enumerate().filter(|(_, count)| **count > 0);
         self.distinct = occurring.map(|(length, _)| length as u8).collect();
     }
+}
+
+/// A topic with a single subscriber: most results need not be looked up by hash.
+#[derive(Debug)]
+struct Known {
+    topic: heapless::Vec<u8, 40>,
+    subscriber: u32,
+}
+
+impl Known {
+    const NONE: Self = Self { topic: heapless::Vec::new(), subscriber: NONE };
+
+    fn learn(all: &mut [Self; KNOWN], topic: &[u8], subscriber: u32) {
+        if let (Ok(topic), Some(known)) = (heapless::Vec::from_slice(topic), all.get_mut(known_place(topic))) {
+            *known = Self { topic, subscriber };
+        }
+    }
+}
+
+/// Topics that are remembered; a power of two.
+const KNOWN: usize = 8;
+
+/// Where a topic is remembered: topics differ at their end, as UUIDs and counted names do.
+fn known_place(topic: &[u8]) -> usize {
+    let last = topic.last_chunk::<2>().map_or(0, |&[a, b]| usize::from(a) ^ usize::from(b) << 1);
+    last % KNOWN
 }
 
 /// What became of the oldest result.

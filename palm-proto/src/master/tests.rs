@@ -108,6 +108,33 @@ fn a_message_that_kills_its_workers_is_a_dead_letter_and_its_neighbours_are_not(
 }
 
 #[test]
+fn a_copy_takes_no_place_that_is_set_aside_for_a_result() {
+    let sizes = TableSizes { tasks: 2, peers: 4, subscriptions: 4 };
+    let mut master: HostMaster =
+        Master::new("server", MasterConfig::default(), Tables::sized(&sizes), Seed::from_u64(7)).unwrap();
+    let client = master.add_sender().unwrap();
+    let homes = [1, 2].map(|token| master.add_subscriber(NOW, token).unwrap());
+    for home in homes {
+        master.handle_subscribe(NOW, home, b"me").unwrap();
+    }
+    let worker = master.add_worker(NOW, 3, 1).unwrap();
+    // Four results fit: the one of `a` and its copy, and those of `b` and `c`, for whose copies there is no room.
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    master.handle_submit(NOW, client, message("me", "b")).unwrap();
+    let wire = take(&mut master, NOW, worker).unwrap();
+    answer(&mut master, NOW, &wire);
+    master.handle_submit(NOW, client, message("me", "c")).unwrap();
+    while let Some(wire) = take(&mut master, NOW, worker) {
+        answer(&mut master, NOW, &wire);
+    }
+    let [first, second] = homes.map(|home| results(&mut master, NOW, home));
+    let longer = if first.len() > second.len() { &first } else { &second };
+    assert_eq!(longer, &done(&["a", "b", "c"]));
+    assert_eq!((first.len() + second.len(), master.counters().copies_dropped), (4, 2));
+    assert_eq!(master.gauges().memory, 0);
+}
+
+#[test]
 fn results_wait_for_a_late_subscriber_and_return_from_one_that_left() {
     let mut master = master(MasterConfig::default());
     let client = master.add_sender().unwrap();

@@ -140,15 +140,25 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
     bytes.get(ascii..).is_some_and(|rest| rest.is_ascii() || core::str::from_utf8(rest).is_ok())
 }
 
-/// Length of a run of ASCII that `bytes` begin with; looks no further than 256 bytes, and stops up to 7 bytes early.
+/// Length of a run of ASCII that `bytes` begin with: looks no further than 256 bytes, in steps of 32, and stops up to 31 bytes
+/// early.
 ///
 /// In a message the strings come first, and are ids and names: one quick look settles for most messages that all their
 /// strings are UTF-8.
 #[inline(always)]
 pub(crate) fn ascii_prefix(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
-    let words = words.iter().take(32);
-    8 * words.take_while(|word| u64::from_le_bytes(**word) & 0x8080_8080_8080_8080 == 0).count()
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (blocks, words) = words.as_chunks::<4>();
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
+    let is_ascii = |[a, b, c, d]: &[[u8; 8]; 4]| (word(a) | word(b) | word(c) | word(d)) & HIGH == 0;
+    let whole = blocks.iter().take(8).take_while(|block| is_ascii(block)).count();
+    let tail = whole == blocks.len() && words.iter().fold(0, |all, next| all | word(next)) & HIGH == 0;
+    match tail {
+        true if rest.iter().all(|&byte| byte < 0x80) => bytes.len(),
+        true => bytes.len() - rest.len(),
+        false => 32 * whole,
+    }
 }
 
 /// Number of bytes of `value` as a varint.
@@ -194,7 +204,7 @@ mod tests {
             assert!((len.saturating_sub(7).min(256)..=len).contains(&ascii_prefix(&bytes)), "{len}");
             for at in 0..len {
                 bytes[at] = 0xe9;
-                assert!((at.saturating_sub(7).min(256)..=at).contains(&ascii_prefix(&bytes)), "{len}, {at}");
+                assert!((at.saturating_sub(31).min(256)..=at).contains(&ascii_prefix(&bytes)), "{len}, {at}");
                 bytes[at] = b'a';
             }
         }

@@ -28,6 +28,9 @@ pub(super) struct Link {
     subscription_monitor: Monitor,
     push: PushSocket,
     push_monitor: Monitor,
+    /// A subscription to nothing at the server itself, if results are taken elsewhere: it shows when the server goes, which the
+    /// socket that only sends does not until too late.
+    watch: Option<(SubSocket, Monitor)>,
 }
 
 /// Connects once. The subscription is there before anything can be sent, and has taken effect when this returns, as far as
@@ -44,19 +47,26 @@ pub(super) async fn open(config: &Config, cache: &CacheClient) -> Result<Link, C
     subscription.connect(&addresses.subscribe).await.map_err(failed(&addresses.subscribe))?;
     let (push, push_monitor) =
         socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
+    let watch = match &addresses.watch {
+        Some(address) => Some(socket::connect::<SubSocket>(address, config.timeout).await.map_err(failed(address))?),
+        None => None,
+    };
     if !addresses.extensions {
         settle(config, cache).await?;
     }
     info!(push = addresses.push, subscription = addresses.subscribe, "connected to {}", config.server);
-    Ok(Link { subscription, subscription_monitor, push, push_monitor })
+    Ok(Link { subscription, subscription_monitor, push, push_monitor, watch })
 }
 
 async fn discover(config: &Config, cache: &CacheClient) -> Result<ClientAddresses, ConnectError> {
-    let mut extensions = false;
+    let (mut extensions, mut watch) = (false, None);
     if config.ask {
         discovery::check_name(cache, &config.server).await?;
         // What another component's publisher does is not for this server to say.
         extensions = config.sub_address.is_none() && discovery::extensions(cache).await?;
+    }
+    if config.ask && config.sub_address.is_some() && config.push_address.is_none() {
+        watch = Some(discovery::address(cache, "pub_address").await?);
     }
     let subscribe = match &config.sub_address {
         Some(address) => address.clone(),
@@ -66,7 +76,7 @@ async fn discover(config: &Config, cache: &CacheClient) -> Result<ClientAddresse
         Some(address) => address.clone(),
         None => discovery::address(cache, "pull_address").await?,
     };
-    Ok(ClientAddresses { push, subscribe, extensions })
+    Ok(ClientAddresses { push, subscribe, watch, extensions })
 }
 
 /// Waits until a publisher that drops what nobody has subscribed to knows of the subscription.
@@ -146,7 +156,7 @@ async fn keep_connected(config: Arc<Config>, cache: CacheClient, shared: Arc<Sha
 
 /// Works on one link until it is lost.
 async fn serve(config: &Config, shared: &Arc<Shared>, link: Link) {
-    let Link { mut subscription, mut subscription_monitor, push, push_monitor } = link;
+    let Link { mut subscription, mut subscription_monitor, push, push_monitor, mut watch } = link;
     // Dropped with this function, and the sender with it.
     let mut sender = JoinSet::new();
     let to_send = shared.clone();
@@ -161,8 +171,21 @@ async fn serve(config: &Config, shared: &Arc<Shared>, link: Link) {
                 }
             },
             () = subscription_monitor.gone() => return,
+            () = gone(&mut watch) => return,
             _ = sender.join_next() => return,
         }
+    }
+}
+
+/// Ends when the server is gone, if there is a connection to tell.
+async fn gone(watch: &mut Option<(SubSocket, Monitor)>) {
+    match watch {
+        Some((socket, monitor)) => tokio::select! {
+            // Nothing comes, but only a socket that is read notices its end.
+            _ = socket.recv() => {}
+            () = monitor.gone() => {}
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use palm_proto::MessageRef;
+use palm_proto::worker::CallId;
+use tokio::sync::mpsc;
 
 use crate::cache_client::CacheClient;
 
@@ -60,5 +62,24 @@ impl Call {
     /// The message was checked when it was received; the fields that few functions ask for are looked up again.
     fn view(&self) -> Option<MessageRef<'_>> {
         MessageRef::parse(&self.message).ok()
+    }
+}
+
+/// One result of a call that goes on.
+pub(super) type Part = (CallId, Bytes);
+
+/// Takes the results of a function that has several, as they are made.
+#[derive(Clone, Debug)]
+pub struct Results {
+    pub(super) id: CallId,
+    pub(super) results: mpsc::Sender<Part>,
+}
+
+impl Results {
+    /// Hands in a result; waits while the worker has many that are not sent yet. What is handed in after the function has
+    /// ended is dropped.
+    pub async fn send(&self, result: impl Into<Bytes>) {
+        // The receiver lives as long as the worker; after that nobody asks for results.
+        let _ = self.results.send((self.id, result.into())).await;
     }
 }

@@ -12,9 +12,12 @@ use bytes::Bytes;
 use palm_proto::Status;
 use palm_proto::worker::Answer;
 
-use super::call::Call;
+use super::call::{Call, Results};
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a call ends with: nothing, if its results were handed in before.
+pub(super) type End = Option<Answer<Bytes>>;
 
 /// How a function runs.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub(super) enum Function {
     Async(Arc<dyn Fn(Call) -> BoxFuture<Answer<Bytes>> + Send + Sync>),
     /// On a thread where it may block.
     Blocking(Arc<dyn Fn(Call) -> Answer<Bytes> + Send + Sync>),
+    /// As a task that hands in results before it ends.
+    Yielding(Arc<dyn Fn(Call, Results) -> BoxFuture<End> + Send + Sync>),
     /// Between receiving one message and the next.
     Inline(Arc<dyn Fn(Call) -> Answer<Bytes> + Send + Sync>),
 }
@@ -38,7 +43,21 @@ impl Function {
         let function = Arc::new(function);
         Self::Async(Arc::new(move |call| {
             let function = function.clone();
-            Box::pin(caught(async move { answer(function(call).await) }))
+            Box::pin(caught(async move { answer(function(call).await) }, panicked))
+        }))
+    }
+
+    pub(super) fn from_yielding<F, R, E>(function: F) -> Self
+    where
+        F: Fn(Call, Results) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display,
+    {
+        let function = Arc::new(function);
+        Self::Yielding(Arc::new(move |call, results| {
+            let function = function.clone();
+            let ended = async move { function(call, results).await.err().map(|error| answer(Err::<Bytes, _>(error))) };
+            Box::pin(caught(ended, |panic| Some(panicked(panic))))
         }))
     }
 
@@ -72,8 +91,11 @@ fn answer<T: Into<Bytes>, E: Display>(result: Result<T, E>) -> Answer<Bytes> {
     }
 }
 
-/// The future, which a panic ends as a failure.
-async fn caught(future: impl Future<Output = Answer<Bytes>> + Send + 'static) -> Answer<Bytes> {
+/// The future, which a panic ends as `panicked` says.
+async fn caught<T>(
+    future: impl Future<Output = T> + Send + 'static,
+    panicked: impl Fn(Box<dyn Any + Send>) -> T + Send,
+) -> T {
     let mut future = Box::pin(future);
     poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(poll) => poll,

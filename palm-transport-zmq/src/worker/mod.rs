@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::cache_client::CacheClient;
-pub use call::Call;
+pub use call::{Call, Results};
 use function::Function;
 pub use run::Report;
 
@@ -186,6 +186,18 @@ impl WorkerBuilder {
         E: Display,
     {
         self.with(method, Function::from_async(function))
+    }
+
+    /// Answers `method` with an async function that has several results, each sent on its own as soon as it is handed in. If
+    /// it fails after some of them, the failure is one more. A master that counts on an answer never sees the end of a
+    /// message that has none.
+    pub fn yielding_function<F, R, E>(self, method: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(Call, Results) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display,
+    {
+        self.with(method, Function::from_yielding(function))
     }
 
     /// Answers `method` with a function that blocks or computes for long, run on a thread for such.

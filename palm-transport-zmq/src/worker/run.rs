@@ -7,20 +7,26 @@ use bytes::{Bytes, BytesMut};
 use palm_proto::Status;
 use palm_proto::slots::{Slot, slots};
 use palm_proto::worker::{self as machine, Answer, CallId, Counters, Event, Stop, Task};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
 use zeromq::{PullSocket, PushSocket, SocketRecv, ZmqError};
 
-use super::call::Call;
-use super::function::Function;
+use super::call::{Call, Part, Results};
+use super::function::{End, Function};
 use super::outbox::{Outbox, send_all};
 use super::{Config, Functions, Worker};
 use crate::backoff::Backoff;
 use crate::cache_client::CacheClient;
 use crate::discovery::{self, DiscoveryError, WorkerAddresses};
 use crate::socket::{self, Monitor};
+
+/// How long no message comes before a worker that stops takes it that none is on the way.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Results of calls that go on which may wait for the worker.
+const PARTS: usize = 64;
 
 type Machine = machine::Worker<Bytes, Vec<Slot<Task<Bytes>>>>;
 
@@ -41,7 +47,10 @@ struct Runner {
     functions: Functions,
     cache: CacheClient,
     machine: Machine,
-    calls: JoinSet<(CallId, Answer<Bytes>)>,
+    /// Calls that run; without an answer ends one whose results were handed in before.
+    calls: JoinSet<(CallId, End)>,
+    /// Results of calls that go on.
+    parts: (mpsc::Sender<Part>, mpsc::Receiver<Part>),
     outbox: Arc<Outbox>,
     origin: Instant,
     stop: watch::Receiver<bool>,
@@ -58,7 +67,7 @@ struct Link {
 }
 
 /// Why a link is not used any longer.
-enum End {
+enum Over {
     Lost,
     Stopped,
 }
@@ -72,6 +81,7 @@ pub(super) async fn run(worker: Worker) -> Report {
         cache,
         machine: Machine::new(machine::Config { concurrency }, slots(capacity)),
         calls: JoinSet::new(),
+        parts: mpsc::channel(PARTS),
         outbox: Arc::default(),
         origin: Instant::now(),
         stop: stop.subscribe(),
@@ -90,13 +100,13 @@ impl Runner {
                 info!(worker = self.config.name, "the master is back");
             }
             match self.serve(&mut link).await {
-                End::Lost => {
+                Over::Lost => {
                     warn!(worker = self.config.name, "the master is gone; looking for it");
                     link.sender.abort();
                     let _ = socket::close(link.pull, Duration::ZERO).await;
                     lost = true;
                 }
-                End::Stopped => {
+                Over::Stopped => {
                     let flushed = self.flush(link).await;
                     return self.report(flushed);
                 }
@@ -139,34 +149,38 @@ impl Runner {
     }
 
     /// Works on one link until it is lost or the worker is done.
-    async fn serve(&mut self, link: &mut Link) -> End {
+    async fn serve(&mut self, link: &mut Link) -> Over {
         if self.end.is_some() {
             self.on_stop(link.extensions);
         }
         loop {
             self.step();
             let stopping = self.end.is_some();
+            if self.end.is_some_and(|end| end <= tokio::time::Instant::now()) {
+                return Over::Stopped;
+            }
             if stopping && self.machine.held() == 0 {
-                match self.take_what_is_here(link).await {
+                match self.take_last(link).await {
                     Ok(true) => continue,
-                    Ok(false) => return End::Stopped,
-                    Err(_) => return End::Lost,
+                    Ok(false) => return Over::Stopped,
+                    Err(_) => return Over::Lost,
                 }
             }
             tokio::select! {
                 Some(done) = self.calls.join_next(), if !self.calls.is_empty() => self.on_done(done),
+                Some((id, result)) = self.parts.1.recv(), if self.outbox.has_room() => self.on_part(id, &result),
                 received = link.pull.recv(), if self.machine.has_room() => match received {
                     Ok(message) => self.on_message(message),
                     Err(error) => {
                         debug!(worker = self.config.name, %error, "the connection broke");
-                        return End::Lost;
+                        return Over::Lost;
                     }
                 },
-                () = self.outbox.room(), if self.machine.has_transmit() => {}
-                () = link.monitor.gone() => return End::Lost,
-                _ = &mut link.sender => return End::Lost,
+                () = self.outbox.room(), if !self.outbox.has_room() => {}
+                () = link.monitor.gone() => return Over::Lost,
+                _ = &mut link.sender => return Over::Lost,
                 () = stopped(&mut self.stop), if !stopping => self.on_stop(link.extensions),
-                () = at(self.end), if stopping => return End::Stopped,
+                () = at(self.end), if stopping => return Over::Stopped,
             }
         }
     }
@@ -200,10 +214,14 @@ impl Runner {
         match function {
             Some(Function::Async(function)) => {
                 let answer = function(call);
-                self.calls.spawn(async move { (id, answer.await) });
+                self.calls.spawn(async move { (id, Some(answer.await)) });
+            }
+            Some(Function::Yielding(function)) => {
+                let end = function(call, Results { id, results: self.parts.0.clone() });
+                self.calls.spawn(async move { (id, end.await) });
             }
             Some(Function::Blocking(function)) => {
-                self.calls.spawn_blocking(move || (id, function(call)));
+                self.calls.spawn_blocking(move || (id, Some(function(call))));
             }
             Some(Function::Inline(function)) => self.on_answer(id, function(call)),
             None => {
@@ -222,10 +240,26 @@ impl Runner {
         debug_assert!(taken.is_ok(), "nothing is received without room for it");
     }
 
-    fn on_done(&mut self, done: Result<(CallId, Answer<Bytes>), tokio::task::JoinError>) {
-        // Panics are caught inside the task, so an error is an abort, after which nobody asks any more.
-        if let Ok((id, answer)) = done {
-            self.on_answer(id, answer);
+    fn on_done(&mut self, done: Result<(CallId, End), tokio::task::JoinError>) {
+        // What the call handed in before it ended is here already.
+        while let Ok((id, result)) = self.parts.1.try_recv() {
+            self.on_part(id, &result);
+        }
+        match done {
+            Ok((id, Some(answer))) => self.on_answer(id, answer),
+            Ok((id, None)) => {
+                let known = self.machine.handle_end(id);
+                debug_assert!(known.is_ok(), "each call ends once");
+            }
+            // Panics are caught inside the task, so this is an abort, after which nobody asks any more.
+            Err(_) => {}
+        }
+    }
+
+    fn on_part(&mut self, id: CallId, payload: &[u8]) {
+        let mut result = BytesMut::new();
+        if let Some(Ok(_)) = self.machine.write_result(id, payload, &mut result) {
+            self.outbox.put(result.freeze());
         }
     }
 
@@ -242,15 +276,17 @@ impl Runner {
         self.machine.handle_shutdown(if extensions { Stop::HandBack } else { Stop::Finish });
     }
 
-    /// Takes one more message if one has been received already.
-    async fn take_what_is_here(&mut self, link: &mut Link) -> Result<bool, ZmqError> {
-        tokio::select! {
-            biased;
-            received = link.pull.recv() => {
+    /// Takes one more message that was on its way here when the worker was told to stop. A master that knows our extensions
+    /// dispatches again what it does not get back; what any other has sent here is lost if it is not done, and all that can be
+    /// known is whether more comes.
+    async fn take_last(&mut self, link: &mut Link) -> Result<bool, ZmqError> {
+        let patience = if link.extensions { Duration::ZERO } else { QUIET };
+        match tokio::time::timeout(patience, link.pull.recv()).await {
+            Ok(received) => {
                 self.on_message(received?);
                 Ok(true)
             }
-            () = std::future::ready(()) => Ok(false),
+            Err(_) => Ok(false),
         }
     }
 
@@ -324,8 +360,11 @@ async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Res
     // The way out is open before the first message comes in.
     let (push, push_monitor) =
         socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
-    let (pull, monitor) =
-        socket::connect::<PullSocket>(&addresses.pull, config.timeout).await.map_err(failed(&addresses.pull))?;
+    // Tells a master of ours how many messages are worked on at the same time; nothing to a stock one.
+    let identity = format!("palm;jobs={};{}", config.concurrency, uuid::Uuid::new_v4());
+    let (pull, monitor) = socket::connect_as::<PullSocket>(&identity, &addresses.pull, config.timeout)
+        .await
+        .map_err(failed(&addresses.pull))?;
     // The names are from the master's side, as in the Python worker's log.
     info!(worker = config.name, "Got worker push address: {}", addresses.pull);
     info!(worker = config.name, "Got worker pull address: {}", addresses.push);

@@ -1,6 +1,6 @@
 //! A server as simple as PALM's Python master: it forwards, and what is not subscribed to is lost.
 
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -1,0 +1,47 @@
+//! What the targets that drive a machine have in common.
+
+/// Draws decisions from a fuzzer's input; zeros when it is used up.
+#[derive(Debug)]
+pub struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    /// Draws from `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether all of it has been drawn.
+    pub fn is_used_up(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One byte.
+    pub fn byte(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        if bound == 0 { 0 } else { usize::from(self.byte()) % bound }
+    }
+
+    /// A run of bytes whose length is drawn first, fewer if there are no more.
+    pub fn bytes(&mut self) -> &'a [u8] {
+        let len = usize::from(self.byte()).min(self.0.len());
+        let (bytes, rest) = self.0.split_at(len);
+        self.0 = rest;
+        bytes
+    }
+
+    /// One of `items`, taken out; `None` if there are none.
+    pub fn take<T>(&mut self, items: &mut Vec<T>) -> Option<T> {
+        if items.is_empty() { None } else { Some(items.swap_remove(self.below(items.len()))) }
+    }
+
+    /// One of `items`; `None` if there are none.
+    pub fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
+        items.get(self.below(items.len())).cloned()
+    }
+}
