@@ -83,7 +83,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "MESSAGES", default_value = "200", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) window: u32,
     /// Messages in all
-    #[arg(long, value_name = "NUMBER", default_value = "100000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "NUMBER", default_value = "300000", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) messages: u64,
     /// Time after which a message counts as lost
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration_above_zero)]

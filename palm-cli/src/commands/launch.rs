@@ -277,9 +277,7 @@ impl Follower {
                     if self.flush(&mut signals).await? == Ended::Stopped {
                         return Ok(Ended::Stopped);
                     }
-                    let ledger = self.ledger.borrow();
-                    self.progress.at(ledger.through(), || ledger.note());
-                    drop(ledger);
+                    self.show_progress();
                     tokio::select! {
                         outcome = self.job.next() => outcome,
                         _ = signals.next() => return Ok(Ended::Stopped),
@@ -291,6 +289,11 @@ impl Follower {
                 None => return self.flush(&mut signals).await,
             }
         }
+    }
+
+    fn show_progress(&self) {
+        let ledger = self.ledger.borrow();
+        self.progress.at(ledger.through(), || ledger.note());
     }
 
     fn take(&mut self, outcome: palm_transport_zmq::Outcome) {
