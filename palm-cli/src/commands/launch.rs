@@ -277,9 +277,10 @@ impl Follower {
                     if self.flush(&mut signals).await? == Ended::Stopped {
                         return Ok(Ended::Stopped);
                     }
-                    let ledger = self.ledger.borrow();
-                    self.progress.at(ledger.through(), || ledger.note());
-                    drop(ledger);
+                    {
+                        let ledger = self.ledger.borrow();
+                        self.progress.at(ledger.through(), || ledger.note());
+                    }
                     tokio::select! {
                         outcome = self.job.next() => outcome,
                         _ = signals.next() => return Ok(Ended::Stopped),
