@@ -18,7 +18,7 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// What is tried again.
     pub retry: Retry,
-    /// Wait before a message that the master was [`Unavailable`](Status::Unavailable) for is tried again.
+    /// Wait before a message that the master was [`Unavailable`](crate::Status::Unavailable) for is tried again.
     pub retry_delay: Duration,
 }
 
