@@ -162,7 +162,7 @@ type BufferOf<S> = <<S as EndpointStorage>::Master as MasterStorage>::Buffer;
 #[derive(Debug)]
 pub struct Endpoint<S: EndpointStorage> {
     pub(super) master: Master<S::Master>,
-    cache: Cache<BufferOf<S>, S::Entries>,
+    cache: Cache<BufferOf<S>, S::Entries, S::EntryPlaces>,
     peers: Slab<Peer<BufferOf<S>>, S::Peers>,
     limits: Limits,
     /// Connections to come back to.
@@ -225,7 +225,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let quarter = usize::try_from(config.master.memory / 4).unwrap_or(usize::MAX);
         Ok(Self {
             master: Master::new(name, config.master, tables.master, seed)?,
-            cache: Cache::with_slots(tables.entries, config.cache, seed),
+            cache: Cache::with_tables(tables.entries, tables.entry_places, config.cache, seed),
             peers: Slab::new(tables.peers, 0),
             limits: Limits { max_frame: config.max_message.min(quarter) as u64, ..Limits::default() },
             ready: List::new(),
@@ -242,7 +242,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// The cache, for its owner: to preset what discovery needs.
-    pub fn cache(&mut self) -> &mut Cache<BufferOf<S>, S::Entries> {
+    pub fn cache(&mut self) -> &mut Cache<BufferOf<S>, S::Entries, S::EntryPlaces> {
         &mut self.cache
     }
 
