@@ -16,7 +16,6 @@ pub mod hash;
 pub mod master;
 pub mod message;
 pub mod random;
-pub mod slots;
 pub mod time;
 pub mod uuid;
 pub mod worker;
