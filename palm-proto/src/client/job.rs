@@ -19,24 +19,24 @@ use crate::time::Instant;
 /// [`handle_reconnect`](Self::handle_reconnect), in proportion to what is under way.
 #[derive(Debug)]
 pub struct Job<B, S, P> {
-    config: Config,
+    pub(super) config: Config,
     window: u32,
-    entries: Slab<Entry<B>, S>,
+    pub(super) entries: Slab<Entry<B>, S>,
     /// Messages by sequence number.
     by_sequence: Index<P>,
     /// To be transmitted; those due first are first.
-    unsent: List<InState>,
+    pub(super) unsent: List<InState>,
     /// Transmitted and not answered, longest first.
-    sent: List<InState>,
+    pub(super) sent: List<InState>,
     /// Waiting before another try.
-    delayed: List<InState>,
+    pub(super) delayed: List<InState>,
     /// Outcomes to be taken.
-    ready: List<InState>,
+    pub(super) ready: List<InState>,
     /// Messages in the order of submission, when the job is ordered.
-    order: List<InOrder>,
+    pub(super) order: List<InOrder>,
     pending: u32,
     next_sequence: u64,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 /// A job of at most `N` entries that lie in the job itself.
@@ -272,90 +272,7 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Job<B, S, P> {
         &self.counters
     }
 
-    fn on_failure(&mut self, now: Instant, index: u32, failure: Failure<B>) {
-        let Some(message) = self.message(index) else { return };
-        // With some of its results here already, those of another try could not be told from them.
-        if message.received > 0 || !self.config.retry.applies(failure.status, message.retries) {
-            self.counters.failures += 1;
-            return self.on_end(index, Err(failure));
-        }
-        self.counters.retries += 1;
-        if matches!(failure.status, Status::Unavailable | Status::HandedBack) {
-            self.leave(index);
-            let due = Some(now + self.config.retry_delay);
-            if let Some(message) = self.message_mut(index) {
-                (message.state, message.due) = (State::Delayed, due);
-                message.retries += 1;
-            }
-            self.delayed.push_back(&mut self.entries, index);
-        } else {
-            if let Some(message) = self.message_mut(index) {
-                message.retries += 1;
-            }
-            self.on_retry(now, index);
-        }
-    }
-
-    fn on_retry(&mut self, now: Instant, index: u32) {
-        self.leave(index);
-        let due = self.due(now);
-        if let Some(message) = self.message_mut(index) {
-            (message.state, message.due) = (State::Unsent, due);
-        }
-        self.unsent.push_back(&mut self.entries, index);
-    }
-
-    fn on_end(&mut self, index: u32, end: Result<Reply<B>, Failure<B>>) {
-        self.leave(index);
-        if let Some(message) = self.message_mut(index) {
-            (message.state, message.due, message.end) = (State::Ended, None, Some(end));
-        }
-        if self.config.ordered {
-            self.release();
-        } else {
-            self.ready.push_back(&mut self.entries, index);
-        }
-    }
-
-    /// Makes the outcomes ready that no earlier message holds up. Each message and each result passes here once.
-    fn release(&mut self) {
-        while let Some(first) = self.order.front() {
-            let Some(message) = self.message_mut(first) else { return };
-            let mut held = core::mem::replace(&mut message.held, List::new());
-            let ended = message.state == State::Ended;
-            while let Some(partial) = held.pop_front(&mut self.entries) {
-                self.ready.push_back(&mut self.entries, partial);
-            }
-            if !ended {
-                return;
-            }
-            self.order.remove(&mut self.entries, first);
-            self.ready.push_back(&mut self.entries, first);
-        }
-    }
-
-    fn hold(&mut self, index: u32, partial: u32) {
-        let Some(message) = self.message_mut(index) else { return };
-        let mut held = core::mem::replace(&mut message.held, List::new());
-        held.push_back(&mut self.entries, partial);
-        if let Some(message) = self.message_mut(index) {
-            message.held = held;
-        }
-    }
-
-    /// Takes a message out of the list that its state says it is in.
-    fn leave(&mut self, index: u32) {
-        let Some(state) = self.message(index).map(|message| message.state) else { return };
-        let list = match state {
-            State::Unsent => &mut self.unsent,
-            State::Sent => &mut self.sent,
-            State::Delayed => &mut self.delayed,
-            State::Ended => return,
-        };
-        list.remove(&mut self.entries, index);
-    }
-
-    fn due(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         self.config.timeout.map(|timeout| now + timeout)
     }
 
@@ -369,14 +286,14 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Job<B, S, P> {
         self.by_sequence.candidates(hash(sequence)).find(is_it)
     }
 
-    fn message(&self, index: u32) -> Option<&Message<B>> {
+    pub(super) fn message(&self, index: u32) -> Option<&Message<B>> {
         match &self.entries.get(index)?.kind {
             Kind::Message(message) => Some(message),
             Kind::Partial(..) => None,
         }
     }
 
-    fn message_mut(&mut self, index: u32) -> Option<&mut Message<B>> {
+    pub(super) fn message_mut(&mut self, index: u32) -> Option<&mut Message<B>> {
         match &mut self.entries.get_mut(index)?.kind {
             Kind::Message(message) => Some(message),
             Kind::Partial(..) => None,

@@ -7,6 +7,7 @@ mod config;
 mod entry;
 mod job;
 mod outcome;
+mod progress;
 mod reply;
 mod retry;
 #[cfg(test)]
