@@ -4,12 +4,21 @@
 //! are. The pipe closes when the worker ends, in whatever way; the copy then kills the groups that are left, and ends.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, BufRead, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+
+/// The only argument of the watching copy. It is no command of the program's: nobody else has a use for it.
+const WATCHER: &str = "lifeline";
+
+/// Whether these arguments make the process a watching copy.
+pub(crate) fn is_watcher(arguments: &[OsString]) -> bool {
+    matches!(arguments, [_, only] if only == WATCHER)
+}
 
 /// The worker's end of the pipe.
 #[derive(Clone)]
@@ -28,7 +37,7 @@ impl Lifeline {
     pub(crate) fn start() -> io::Result<Self> {
         // In a group of its own, so that a Ctrl-C meant for the worker does not reach it.
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("lifeline")
+            .arg(WATCHER)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
