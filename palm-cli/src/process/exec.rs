@@ -42,7 +42,7 @@ impl Exec {
     pub(crate) async fn call(&self, context: &Context, payload: Bytes) -> Result<Bytes, ProgramError> {
         let mut child = self
             .program
-            .command()
+            .command(&self.lifeline)
             .env("PALM_METHOD", &context.method)
             .env("PALM_CACHE", &context.cache)
             .spawn()

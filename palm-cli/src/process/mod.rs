@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) use command::{MethodCommand, Program};
 pub(crate) use exec::Exec;
 pub(crate) use framing::Framing;
-pub(crate) use lifeline::{Lifeline, is_watcher, watch};
+pub(crate) use lifeline::{Lifeline, watch, watched};
 pub(crate) use serve::Serve;
 
 /// What a program is told about the message besides its payload.

@@ -202,7 +202,8 @@ impl Drop for Loan {
 impl Process {
     fn start(shared: &Shared, rested: Duration) -> Result<Self, ProgramError> {
         let failed = |error| ProgramError::Start { program: shared.program.path().display().to_string(), error };
-        let mut child = shared.program.command().env("PALM_METHOD", &shared.method).spawn().map_err(failed)?;
+        let mut child =
+            shared.program.command(&shared.lifeline).env("PALM_METHOD", &shared.method).spawn().map_err(failed)?;
         let group = Group::adopt(child.id(), &shared.lifeline);
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
