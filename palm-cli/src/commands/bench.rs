@@ -98,7 +98,7 @@ pub(crate) struct Load {
 /// # Errors
 /// If the master cannot be reached.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
-    global.log_aside("bench");
+    global.log_aside("bench")?;
     match args.part {
         Part::Client { db, function, load } => block_on(measure(&db, &function, &load)),
         Part::Worker { db } => block_on(async {
