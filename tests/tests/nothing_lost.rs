@@ -86,6 +86,9 @@ fn two_hundred_thousand_messages_survive_killed_workers() {
         let mut client = RawClient { id, push, sub };
         assert_no_more(&mut client, &call);
         assert_eq!(replaced, 8);
+        // It was for something: those that were killed had messages in hand.
+        let log = master.process.printed(Stream::Out);
+        assert!(log.iter().any(|line| line.contains("go to others")), "{log:#?}");
     });
 }
 
