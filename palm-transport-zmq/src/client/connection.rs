@@ -118,6 +118,7 @@ pub(super) async fn open_patiently(config: &Config, cache: &CacheClient, mut tol
 
 /// The tasks that keep a client going; they end when this is dropped.
 pub(super) fn start(config: Arc<Config>, cache: CacheClient, shared: Arc<Shared>, link: Link) -> JoinSet<()> {
+    shared.set_max_message(link.max_message);
     let mut tasks = JoinSet::new();
     tasks.spawn(keep_time(shared.clone()));
     tasks.spawn(keep_connected(config, cache, shared, link));
