@@ -41,7 +41,7 @@ pub(super) async fn open(config: &Config, cache: &CacheClient) -> Result<Link, C
         let address = address.to_owned();
         |source| ConnectError::Socket { address, source }
     };
-    let mut subscription = socket::unconnected::<SubSocket>(config.timeout);
+    let mut subscription = socket::unconnected::<SubSocket>(config.timeout, None);
     let subscription_monitor = socket::monitor(&mut subscription);
     subscription.subscribe(&config.id).await.map_err(failed(&addresses.subscribe))?;
     subscription.connect(&addresses.subscribe).await.map_err(failed(&addresses.subscribe))?;

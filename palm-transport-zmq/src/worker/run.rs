@@ -360,9 +360,7 @@ async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Res
     // The way out is open before the first message comes in.
     let (push, push_monitor) =
         socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
-    // Tells a master of ours how many messages are worked on at the same time; nothing to a stock one.
-    let identity = format!("palm;jobs={};{}", config.concurrency, uuid::Uuid::new_v4());
-    let (pull, monitor) = socket::connect_as::<PullSocket>(&identity, &addresses.pull, config.timeout)
+    let (pull, monitor) = socket::connect_worker::<PullSocket>(&addresses.pull, config.timeout, config.concurrency)
         .await
         .map_err(failed(&addresses.pull))?;
     // The names are from the master's side, as in the Python worker's log.

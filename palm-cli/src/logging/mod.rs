@@ -1,5 +1,7 @@
 //! Log lines: as PALM's components write them, or as JSON.
 
+mod queue;
+
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -63,7 +65,13 @@ impl FromStr for Filter {
 }
 
 /// Has every event from now on written to `target`, under the name of `logger`.
-pub(crate) fn start(format: Format, filter: &Filter, logger: &str, target: Target) {
+///
+/// # Errors
+/// If the system has no thread to write it.
+pub(crate) fn start(format: Format, filter: &Filter, logger: &str, target: Target) -> io::Result<()> {
+    if target == Target::Stdout {
+        queue::start()?;
+    }
     let lines = Lines { format, logger: logger.to_owned() };
     // A log that nobody reads any more must not stop, or even trouble, the component that writes it.
     let layer = tracing_subscriber::fmt::layer()
@@ -73,6 +81,12 @@ pub(crate) fn start(format: Format, filter: &Filter, logger: &str, target: Targe
         .with_ansi(false);
     // `Err` only if somebody has set a subscriber before, which then stays.
     let _ = tracing_subscriber::registry().with(filter.0.clone()).with(layer).try_init();
+    Ok(())
+}
+
+/// Waits, for a bounded time, until what was logged is written.
+pub(crate) fn flush() {
+    queue::flush();
 }
 
 impl<'a> MakeWriter<'a> for Target {
@@ -83,15 +97,16 @@ impl<'a> MakeWriter<'a> for Target {
     }
 }
 
-/// Writes one line past the progress bar.
+/// Writes one line.
 pub(crate) struct LineWriter(Target);
 
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        progress::suspended(|| match self.0 {
-            Target::Stdout => io::stdout().lock().write_all(line).and_then(|()| io::stdout().flush()),
-            Target::Stderr => io::stderr().write_all(line),
-        })?;
+        match self.0 {
+            Target::Stdout => queue::put(line),
+            // Past the progress bar.
+            Target::Stderr => progress::suspended(|| io::stderr().write_all(line))?,
+        }
         Ok(line.len())
     }
 
