@@ -64,6 +64,7 @@ mod backoff;
 mod cache_client;
 mod client;
 mod discovery;
+mod log_limit;
 mod master;
 mod socket;
 mod worker;
