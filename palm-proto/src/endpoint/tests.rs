@@ -66,7 +66,7 @@ impl Bench {
         let mut control = [0; CONTROL_MAX];
         loop {
             let mut moved = end.zmtp.poll_transmit(&mut control);
-            self.send(end, &control[..moved].to_vec());
+            self.send(end, &control[..moved]);
             while let Some(transmit) = self.endpoint.poll_transmit(self.now, end.id) {
                 for part in transmit.before() {
                     end.input.extend_from_slice(part);
