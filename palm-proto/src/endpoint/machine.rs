@@ -256,6 +256,14 @@ impl<S: EndpointStorage> Endpoint<S> {
         &self.counters
     }
 
+    /// Messages that a connection has outstanding as a worker, and how many it may have; `None` if it is no worker's.
+    pub fn load(&self, id: ConnectionId) -> Option<(usize, u32)> {
+        match self.peers[self.find(id)?].role {
+            Role::Worker(worker) => self.master.load(worker),
+            Role::Stranger | Role::Sender(_) | Role::Answerer | Role::Subscriber(_) | Role::CacheClient => None,
+        }
+    }
+
     /// Connections open.
     pub fn connections(&self) -> usize {
         self.peers.len()

@@ -116,7 +116,7 @@ impl<S: MasterStorage> Master<S> {
 
     /// Whether a message of `len` bytes may be read from this sender now. Ask before reading it, or once its length is known.
     pub fn may_submit(&self, sender: SenderId, len: usize) -> bool {
-        self.accounts.may_submit(sender, len as u64, self.room())
+        !self.dispatcher.tasks.is_full() && self.accounts.may_submit(sender, len as u64, self.room())
     }
 
     /// Takes a message from a client. O(1).
