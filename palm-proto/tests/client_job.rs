@@ -1,5 +1,7 @@
 //! A client's job against a network that loses, repeats and reorders, under a virtual clock.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::time::Duration;
 

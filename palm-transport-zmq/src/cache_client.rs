@@ -56,9 +56,11 @@ impl CacheClient {
     /// Sets `key` to `value`. With an empty key the cache makes one. Returns the key.
     ///
     /// # Errors
-    /// If the cache does not answer.
+    /// If the cache does not answer, or refuses the value: it has no room for it.
     pub async fn set(&self, key: &str, value: &[u8]) -> Result<String, CacheError> {
-        text(self.request("set", key, value).await?)
+        let key = text(self.request("set", key, value).await?)?;
+        // The key of a value that is kept is never empty.
+        if key.is_empty() { Err(CacheError::Refused) } else { Ok(key) }
     }
 
     /// Deletes `key`. Returns the key. A Python cache dies of a key that it does not have.
@@ -137,6 +139,8 @@ pub enum CacheError {
         /// What the socket said.
         source: ZmqError,
     },
+    /// The cache keeps no such value: key, value or cache are too large.
+    Refused,
     /// The key in the answer is not UTF-8.
     NotText,
 }
@@ -148,6 +152,7 @@ impl fmt::Display for CacheError {
                 write!(f, "the cache at {address} did not answer within {} ms", after.as_millis())
             }
             Self::Connection { address, .. } => write!(f, "no connection to the cache at {address}"),
+            Self::Refused => f.write_str("the cache has no room for the value"),
             Self::NotText => f.write_str("the cache answered with a key that is not UTF-8"),
         }
     }
@@ -157,7 +162,7 @@ impl std::error::Error for CacheError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connection { source, .. } => Some(source),
-            Self::TimedOut { .. } | Self::NotText => None,
+            Self::TimedOut { .. } | Self::Refused | Self::NotText => None,
         }
     }
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_core::Stream;
+use uuid::Uuid;
+use zeromq::util::PeerIdentity;
 use zeromq::{MultiPeerBackend, Socket, SocketEvent, SocketOptions, ZmqError};
 
 /// Tells when the peer of a socket is gone.
@@ -26,18 +28,36 @@ impl Monitor {
     }
 }
 
-/// Connects a new socket within `patience`; `prepare` sees it before it is connected.
+/// Connects a new socket within `patience`.
 pub(crate) async fn connect<S: Socket>(address: &str, patience: Duration) -> Result<(S, Monitor), ZmqError> {
-    let mut socket = unconnected::<S>(patience);
-    let monitor = Monitor(Box::new(socket.monitor()));
+    let mut socket = unconnected::<S>(patience, None);
+    let monitor = monitor(&mut socket);
+    socket.connect(address).await?;
+    Ok((socket, monitor))
+}
+
+/// Connects a new socket of a worker that works on `jobs` messages at the same time, and says so in its identity, which is the
+/// only thing that a peer can say of itself; components other than our master do not look at it (`docs/spec.md`, section 7).
+pub(crate) async fn connect_worker<S: Socket>(
+    address: &str,
+    patience: Duration,
+    jobs: usize,
+) -> Result<(S, Monitor), ZmqError> {
+    // Some peers tell connections apart by their identities.
+    let identity = PeerIdentity::try_from(format!("palm;jobs={jobs};{}", Uuid::new_v4()).into_bytes())?;
+    let mut socket = unconnected::<S>(patience, Some(identity));
+    let monitor = monitor(&mut socket);
     socket.connect(address).await?;
     Ok((socket, monitor))
 }
 
 /// A new socket that will connect within `patience`.
-pub(crate) fn unconnected<S: Socket>(patience: Duration) -> S {
+pub(crate) fn unconnected<S: Socket>(patience: Duration, identity: Option<PeerIdentity>) -> S {
     let mut options = SocketOptions::default();
     options.connect_timeout(patience);
+    if let Some(identity) = identity {
+        options.peer_identity(identity);
+    }
     S::with_options(options)
 }
 

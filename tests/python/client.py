@@ -88,7 +88,7 @@ def run_job(client, flags):
         for index in range(flags.count):
             if window:
                 window.acquire()
-            yield payload_of(index, flags.size[0])
+            yield flags.prefix.encode() + payload_of(index, flags.size[0])
         say("sent", count=flags.count)
 
     seen = collections.Counter()
@@ -101,7 +101,11 @@ def run_job(client, flags):
         for result in itertools.islice(results, flags.count):
             if window:
                 window.release()
-            index = int(result.split(b":", 1)[0]) if b":" in result else -1
+            if flags.pause and not seen:
+                say("pausing")
+                time.sleep(flags.pause)
+            result = result[len(flags.prefix) :]
+            index = int(result.split(b":", 1)[0]) if b":" in result[:20] else -1
             if not 0 <= index < flags.count or result != payload_of(index, flags.size[0]):
                 wrong += 1
                 continue
@@ -149,7 +153,9 @@ def main():
     parser.add_argument("--warm-up", action="store_true", help="send something until there is a result")
     parser.add_argument("--cache", default="")
     parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--prefix", default="", help="what is in front of each payload of a job")
     parser.add_argument("--window", type=int, default=0)
+    parser.add_argument("--pause", type=int, default=0, help="seconds in which the results after the first are not read")
     parser.add_argument("--patience", type=int, default=60, help="seconds that the whole may take")
     parser.add_argument("--command", action="append", default=[])
     add_addresses(parser, "db")

@@ -150,6 +150,10 @@ impl Worker {
         }
         let process = Process::start(&format!("{side:?} worker {name}"), command);
         process.line("worker pull address", START);
+        if side == Side::Stock {
+            // From here on it can be asked for its count by a signal.
+            process.event("ready", START);
+        }
         Self { process }
     }
 }
@@ -212,26 +216,24 @@ impl StockClient {
         Self { process: Process::start(&format!("stock client {action}"), command) }
     }
 
-    /// Runs a job of `count` messages of `size` bytes for `echo`, with so many outstanding, and checks that every
-    /// result came, once and exact.
+    /// Runs a job of `count` messages of `size` bytes for `echo`, with so many outstanding (0: all), and checks that
+    /// every result came, once and exact.
     ///
     /// # Panics
     /// If one did not.
     pub fn echo_job(master: &Master, count: usize, size: usize, window: usize, patience: Duration) {
-        let [count_text, size, window] = [count, size, window].map(|number| number.to_string());
+        let window = window.to_string();
+        Self::job(master, count, size, patience, &["--function", "echo", "--window", &window]);
+    }
+
+    /// Runs a job as [`StockClient::echo_job`] does, with flags of `client.py` that say what is different.
+    ///
+    /// # Panics
+    /// If a result did not come.
+    pub fn job(master: &Master, count: usize, size: usize, patience: Duration, flags: &[&str]) {
+        let [count_text, size] = [count, size].map(|number| number.to_string());
         let seconds = patience.as_secs().to_string();
-        let flags = [
-            "--count",
-            &count_text,
-            "--size",
-            &size,
-            "--window",
-            &window,
-            "--patience",
-            &seconds,
-            "--function",
-            "echo",
-        ];
+        let flags = [&["--count", &count_text, "--size", &size, "--patience", &seconds], flags].concat();
         let client = Self::start(master, "job", &flags);
         let done = client.process.event("done", patience + START);
         let number = |field: &str| done.get(field).and_then(Value::as_u64);

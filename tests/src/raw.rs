@@ -26,7 +26,7 @@ impl RawClient {
     /// If the master cannot be reached.
     pub fn connect(addresses: &Addresses, id: &str) -> io::Result<Self> {
         let sub = subscriber(addresses, id)?;
-        Ok(Self { id: id.to_owned(), push: Peer::connect(&addresses.pull, "PUSH")?, sub })
+        Ok(Self { id: id.to_owned(), push: Peer::pusher(&addresses.pull)?, sub })
     }
 
     /// Sends one message.

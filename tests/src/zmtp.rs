@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Flag of a frame that another one of the same message follows.
 pub const MORE: u8 = 0x01;
@@ -29,6 +29,14 @@ impl Peer {
     /// If the other side does not listen, closes, or sends something that is no handshake.
     pub fn connect(address: &str, socket_type: &str) -> io::Result<Self> {
         Self::handshake(dial(address)?, socket_type, 1)
+    }
+
+    /// Connects as a PUSH of ZMTP 3.0, which is sent no PING: for one that never reads.
+    ///
+    /// # Errors
+    /// As [`Peer::connect`].
+    pub fn pusher(address: &str) -> io::Result<Self> {
+        Self::handshake(dial(address)?, "PUSH", 0)
     }
 
     /// Shakes hands on a stream, as ZMTP 3.`minor`.
@@ -104,12 +112,17 @@ impl Peer {
     /// The next message. Commands on the way are passed over, and a PING is answered.
     ///
     /// # Errors
-    /// If the connection is closed, or nothing came for [`PATIENCE`].
+    /// If the connection is closed, or no message came for [`PATIENCE`], or for as long as [`Peer::patience`] says.
     pub fn recv(&mut self) -> io::Result<Vec<Vec<u8>>> {
         let mut parts = Vec::new();
+        let start = Instant::now();
         loop {
             let (flags, body) = self.frame()?;
             if flags & COMMAND != 0 {
+                // Commands are no sign that a message is coming.
+                if self.from.get_ref().read_timeout()?.is_some_and(|patience| start.elapsed() > patience) {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
                 if let Some(context) = body.strip_prefix(b"\x04PING") {
                     let pong = [b"\x04PONG", context.get(2..).unwrap_or_default()].concat();
                     self.raw(&[&frame_header(COMMAND, pong.len() as u64), &pong[..]].concat())?;

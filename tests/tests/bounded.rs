@@ -47,7 +47,7 @@ fn flood(size: usize, subscribed: bool) {
         let mut master = Master::start(Side::Ours, "server", &["--memory", "256MiB"]);
         let _workers = ["worker1", "worker2"].map(|name| master.worker(Side::Stock, name));
         let deaf = subscribed.then(|| subscriber(&master.addresses, "greedy").unwrap());
-        let mut push = Peer::connect(&master.addresses.pull, "PUSH").unwrap();
+        let mut push = Peer::pusher(&master.addresses.pull).unwrap();
         push.patience(None).unwrap();
         let stream = push.stream().unwrap();
         let sent = Arc::new(AtomicU64::new(0));

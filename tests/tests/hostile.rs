@@ -418,7 +418,7 @@ fn a_subscription_of_zmtp_3_0_counts() {
         let stream = dial(&master.addresses.publish).unwrap();
         let mut sub = Peer::handshake(stream, "SUB", 0).unwrap();
         sub.subscribe(b"old").unwrap();
-        let mut push = Peer::connect(&master.addresses.pull, "PUSH").unwrap();
+        let mut push = Peer::pusher(&master.addresses.pull).unwrap();
         push.send(&[&message("old", &master.call("echo"), b"p")]).unwrap();
         assert_eq!(raw::result(&mut sub, "old").unwrap(), b"p");
     });

@@ -105,7 +105,7 @@ fn results_wait_for_a_client_that_subscribes_late() {
         let master = Master::start(Side::Ours, "server", &[]);
         let call = master.call("echo");
         let worker = master.worker(Side::Stock, "worker1");
-        let mut push = Peer::connect(&master.addresses.pull, "PUSH").unwrap();
+        let mut push = Peer::pusher(&master.addresses.pull).unwrap();
         send_all(&mut push, "late client", &call, COUNT, 100).unwrap();
         // Every result is there before anyone is subscribed; and two more seconds pass.
         until_done(&worker, COUNT);
@@ -165,12 +165,37 @@ fn a_slow_reader_loses_nothing() {
 }
 
 #[test]
+fn a_client_that_pauses_loses_nothing() {
+    // Its library stops reading at its high-water mark, and does not even see a PING then. It is there all the same, and
+    // the time to keep is for those who are not.
+    within(240, || {
+        let master = Master::start(Side::Ours, "server", &["--heartbeat", "1s", "--keep", "2s"]);
+        let _workers = ["worker1", "worker2"].map(|name| master.worker(Side::Stock, name));
+        let flags = ["--function", "echo", "--pause", "15"];
+        StockClient::job(&master, 4000, 16 << 10, Duration::from_secs(120), &flags);
+    });
+}
+
+#[test]
+fn a_client_that_is_held_back_loses_nothing() {
+    // The master does not read from it for many times its heartbeat: that is not the client's silence.
+    within(240, || {
+        let master = Master::start(Side::Ours, "server", &["--heartbeat", "1s", "--queue", "50"]);
+        let _worker = master.worker(Side::Stock, "worker1");
+        let flags = ["--function", "slow", "--prefix", "20:"];
+        StockClient::job(&master, 1000, 100 << 10, Duration::from_secs(120), &flags);
+        let closed = master.logged("WARNING");
+        assert!(closed.is_empty(), "{closed:#?}");
+    });
+}
+
+#[test]
 fn results_that_nobody_wants_are_dropped_in_time_and_it_is_said() {
     within(180, || {
         let master = Master::start(Side::Ours, "server", &["--keep", "1s"]);
         let call = master.call("echo");
         let worker = master.worker(Side::Stock, "worker1");
-        let mut push = Peer::connect(&master.addresses.pull, "PUSH").unwrap();
+        let mut push = Peer::pusher(&master.addresses.pull).unwrap();
         send_all(&mut push, "nobody", &call, 10, 10).unwrap();
         until_done(&worker, 10);
         until("a word about dropped results", START, || {

@@ -60,7 +60,7 @@ fn fields_that_a_stock_worker_does_not_know_come_back() {
         let master = Master::start(Side::Stock, "server", &[]);
         let _worker = master.worker(Side::Stock, "worker1");
         let mut sub = subscriber(&master.addresses, "tagged").unwrap();
-        let mut push = Peer::connect(&master.addresses.pull, "PUSH").unwrap();
+        let mut push = Peer::pusher(&master.addresses.pull).unwrap();
         let message = written(|writer| {
             writer.client("tagged").function("server.echo").payload(b"p").sequence(7).task(TaskId(u64::MAX - 1));
         });

@@ -83,7 +83,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "MESSAGES", default_value = "200", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) window: u32,
     /// Messages in all
-    #[arg(long, value_name = "NUMBER", default_value = "100000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "NUMBER", default_value = "300000", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) messages: u64,
     /// Time after which a message counts as lost
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration_above_zero)]
@@ -98,7 +98,7 @@ pub(crate) struct Load {
 /// # Errors
 /// If the master cannot be reached.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
-    global.log_aside("bench");
+    global.log_aside("bench")?;
     match args.part {
         Part::Client { db, function, load } => block_on(measure(&db, &function, &load)),
         Part::Worker { db } => block_on(async {

@@ -1,6 +1,6 @@
 //! `palm cache`: the key-value store of a server.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ const PRESETS: [&str; 7] = [
 /// # Errors
 /// If it does not answer.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
-    global.log_aside("cache");
+    global.log_aside("cache")?;
     let cache = CacheClient::new(args.db, args.timeout);
     block_on(async {
         match args.action {
@@ -91,6 +91,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                     return Ok(Outcome::Failed);
                 }
                 output::data(&value)?;
+                // A person's prompt gets a line of its own; a file or a pipe gets the value and nothing else.
+                if std::io::stdout().is_terminal() && !value.ends_with(b"\n") {
+                    output::data(b"\n")?;
+                }
             }
             Action::Set { key, value, file } => {
                 if PRESETS.contains(&key.as_str()) {

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 /// If loopback cannot be used.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     // What the components have to say about the killed worker is told by the demo itself.
-    global.log_aside_at("demo", LevelFilter::ERROR);
+    global.log_aside_at("demo", LevelFilter::ERROR)?;
     let master = LocalMaster::start(MasterConfig::on_free_ports("demo"))?;
     say(&format!(
         "A master and {} in this process, on free ports of 127.0.0.1.\n\n",

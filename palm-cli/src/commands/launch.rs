@@ -20,6 +20,9 @@ use crate::output::progress::Progress;
 use crate::output::results::{Folder, Sink, Style};
 use crate::{Outcome, output, values, wrong_use};
 
+/// Room for all that a message has besides its payload.
+const ENVELOPE: usize = 1024;
+
 const EXAMPLES: &str = "\
 Examples:
   palm launch --server test --function foo
@@ -86,7 +89,8 @@ pub(crate) struct Args {
     /// Send each of these files
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["message", "repeat"], help_heading = "Messages")]
     pub(crate) files: Vec<PathBuf>,
-    /// Longest message that is sent
+    /// Longest message that is sent, with its envelope of up to 1 KiB; a master closes the connection at longer ones than
+    /// it accepts
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = values::size_above_zero, help_heading = "Messages")]
     pub(crate) max_message: usize,
 
@@ -129,7 +133,7 @@ pub(crate) struct Args {
 /// # Errors
 /// If the server cannot be reached, or output cannot be written.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
-    global.log_aside("launch");
+    global.log_aside("launch")?;
     let server = args.server.clone().ok_or_else(|| wrong_use("the name of the server is missing; use --server"))?;
     let function = args.function.as_deref().ok_or_else(|| wrong_use("the function is missing; use --function"))?;
     let function = qualified(function, &server);
@@ -138,7 +142,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let sink = sink(&args)?;
         let source = source(&args);
         let total = source.total();
-        let bounds = Bounds { in_flight: args.in_flight, message: args.max_message };
+        let bounds = Bounds { in_flight: args.in_flight, message: args.max_message.saturating_sub(ENVELOPE) };
         let items = source.open(bounds).map_err(|error| match &args.lines {
             Some(path) => wrong_use(format!("cannot read {}: {error}", path.display())),
             None => error.into(),
@@ -277,9 +281,7 @@ impl Follower {
                     if self.flush(&mut signals).await? == Ended::Stopped {
                         return Ok(Ended::Stopped);
                     }
-                    let ledger = self.ledger.borrow();
-                    self.progress.at(ledger.through(), || ledger.note());
-                    drop(ledger);
+                    self.show_progress();
                     tokio::select! {
                         outcome = self.job.next() => outcome,
                         _ = signals.next() => return Ok(Ended::Stopped),
@@ -291,6 +293,11 @@ impl Follower {
                 None => return self.flush(&mut signals).await,
             }
         }
+    }
+
+    fn show_progress(&self) {
+        let ledger = self.ledger.borrow();
+        self.progress.at(ledger.through(), || ledger.note());
     }
 
     fn take(&mut self, outcome: palm_transport_zmq::Outcome) {

@@ -171,7 +171,7 @@ impl Args {
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let config = args.config()?;
     // The Python master's log has this name, whatever the master's own is.
-    global.log_component("root");
+    global.log_component("root")?;
     let ended = block_on(serve(config, args.stats));
     if let Err(error) = &ended
         && !std::io::stdout().is_terminal()

@@ -42,20 +42,20 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
 
 impl Global {
     /// Starts the log of a component, which a runner reads from standard output.
-    fn log_component(&self, name: &str) {
+    fn log_component(&self, name: &str) -> anyhow::Result<()> {
         let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(LevelFilter::INFO));
-        logging::start(self.log_format, &filter, name, Target::Stdout);
+        logging::start(self.log_format, &filter, name, Target::Stdout).context("cannot start the log")
     }
 
     /// Starts the log of a command whose standard output is for data.
-    fn log_aside(&self, name: &str) {
-        self.log_aside_at(name, LevelFilter::WARN);
+    fn log_aside(&self, name: &str) -> anyhow::Result<()> {
+        self.log_aside_at(name, LevelFilter::WARN)
     }
 
     /// As [`Self::log_aside`], from `least` on unless something else is said.
-    fn log_aside_at(&self, name: &str, least: LevelFilter) {
+    fn log_aside_at(&self, name: &str, least: LevelFilter) -> anyhow::Result<()> {
         let filter = self.log_level.clone().unwrap_or_else(|| Filter::at(least));
-        logging::start(self.log_format, &filter, name, Target::Stderr);
+        logging::start(self.log_format, &filter, name, Target::Stderr).context("cannot start the log")
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let name = args.name.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let plan = Plan::of(&args)?;
-    global.log_component(&name);
+    global.log_component(&name)?;
     block_on(async {
         let mut signals = StopSignals::listen()?;
         let mut builder = Worker::builder().name(&name).concurrency(args.jobs.into()).grace(args.grace);

@@ -1,10 +1,8 @@
 //! The client's state machine.
 
-use core::fmt;
-use core::time::Duration;
-
+use super::config::Config;
+use super::outcome::{Counters, Failure, Outcome, SubmitError, SubmitErrorKind, Transmit};
 use super::reply::Reply;
-use super::retry::Retry;
 use crate::buffer::Buffer;
 use crate::message::Status;
 use crate::slots::{List, Slot, Slots};
@@ -12,38 +10,6 @@ use crate::time::Instant;
 
 /// No place.
 const NIL: u32 = u32::MAX;
-
-/// How a job is done.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Most messages that are under way: submitted, and their last outcome not taken. At least one; less if the storage has not
-    /// `results` slots for each.
-    pub window: u32,
-    /// Results that each message has; at least one.
-    pub results: u32,
-    /// Whether outcomes come in the order of the messages, not as they arrive.
-    pub ordered: bool,
-    /// How long a try may take, from the submission or the transmit to the result; `None`: for ever.
-    pub timeout: Option<Duration>,
-    /// What is tried again.
-    pub retry: Retry,
-    /// Wait before a message that the master was [`Unavailable`](Status::Unavailable) for is tried again.
-    pub retry_delay: Duration,
-}
-
-impl Default for Config {
-    /// A window of 1000, one result for each message, as they arrive, no time limit, no retry.
-    fn default() -> Self {
-        Self {
-            window: 1000,
-            results: 1,
-            ordered: false,
-            timeout: None,
-            retry: Retry::NONE,
-            retry_delay: Duration::from_millis(200),
-        }
-    }
-}
 
 /// A job's state: the messages under way and the outcomes not taken yet, in at most `window` times `results` slots.
 ///
@@ -107,100 +73,6 @@ enum State {
     Delayed,
     Ended,
 }
-
-/// A message to be sent now.
-#[derive(Clone, Copy, Debug)]
-pub struct Transmit<'a, B> {
-    /// The message's number.
-    pub sequence: u64,
-    /// The serialised message.
-    pub message: &'a B,
-}
-
-/// One result of a message, or its failure.
-#[derive(Debug)]
-pub struct Outcome<B> {
-    /// The message's number.
-    pub sequence: u64,
-    /// Whether it is the message's last.
-    pub last: bool,
-    /// How often the message was sent again.
-    pub retries: u32,
-    /// When the message was submitted.
-    pub submitted: Instant,
-    /// The result, or what went wrong.
-    pub result: Result<Reply<B>, Failure<B>>,
-}
-
-/// What went wrong with a message.
-#[derive(Debug)]
-pub struct Failure<B> {
-    /// The kind of failure.
-    pub status: Status,
-    /// The answer that said so; `None` if the job itself did, because the time was up.
-    pub reply: Option<Reply<B>>,
-}
-
-impl<B: Buffer> Failure<B> {
-    /// What the answer said about it; may be empty.
-    pub fn text(&self) -> &str {
-        self.reply.as_ref().map_or("no answer in time", Reply::error)
-    }
-}
-
-/// Counts since the job began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Messages submitted.
-    pub submitted: u64,
-    /// Messages handed out to be sent, repeats among them.
-    pub transmitted: u64,
-    /// Results accepted.
-    pub results: u64,
-    /// Messages that ended in a failure.
-    pub failures: u64,
-    /// Messages tried again.
-    pub retries: u64,
-    /// Messages sent again because the connection was a new one.
-    pub resent: u64,
-    /// Results of messages that had ended, dropped.
-    pub duplicates: u64,
-    /// Results of messages that this job never had, dropped.
-    pub unmatched: u64,
-    /// Results without a sequence number, taken for those of the message unanswered longest.
-    pub unsequenced: u64,
-}
-
-/// A message was not taken; it is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubmitError<B> {
-    /// The message.
-    pub message: B,
-    /// Why not.
-    pub kind: SubmitErrorKind,
-}
-
-/// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SubmitErrorKind {
-    /// The window is full: take outcomes first.
-    WindowFull,
-    /// The sequence number is not above those before it.
-    NotAscending,
-}
-
-impl<B> fmt::Display for SubmitError<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            SubmitErrorKind::WindowFull => "the job's window is full",
-            SubmitErrorKind::NotAscending => "sequence numbers must ascend",
-        })
-    }
-}
-
-impl<B: fmt::Debug> core::error::Error for SubmitError<B> {}
 
 impl<B: Buffer, S: AsRef<[Slot<Place<B>>]> + AsMut<[Slot<Place<B>>]>> Job<B, S> {
     /// A job with its table in `storage`; `window * results` slots are used at most.
@@ -570,8 +442,10 @@ impl<B: Buffer, S: AsRef<[Slot<Place<B>>]> + AsMut<[Slot<Place<B>>]>> Job<B, S> 
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
     use std::vec::Vec;
 
+    use super::super::Retry;
     use super::*;
     use crate::message::{MessageWriter, SliceSink};
 

@@ -3,10 +3,14 @@
 //! [`Job`] numbers nothing itself: whoever has several jobs on one client gives each message its sequence number out of one
 //! count, so that a result finds its job by it.
 
+mod config;
 mod job;
+mod outcome;
 mod reply;
 mod retry;
 
-pub use job::{Config, Counters, Failure, Job, Outcome, Place, SubmitError, SubmitErrorKind, Transmit};
+pub use config::Config;
+pub use job::{Job, Place};
+pub use outcome::{Counters, Failure, Outcome, SubmitError, SubmitErrorKind, Transmit};
 pub use reply::Reply;
 pub use retry::Retry;

@@ -158,7 +158,7 @@ pub enum EndpointEvent {
 
 type BufferOf<S> = <<S as EndpointStorage>::Master as MasterStorage>::Buffer;
 
-/// A master's five sockets (`docs/spec.md`, sections 3 and 4).
+/// A master's five sockets (`docs/spec.md`, section 6).
 #[derive(Debug)]
 pub struct Endpoint<S: EndpointStorage> {
     pub(super) master: Master<S::Master>,

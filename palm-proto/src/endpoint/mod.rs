@@ -2,7 +2,7 @@
 //!
 //! [`Endpoint`] puts [`Master`](crate::master::Master), [`Cache`](crate::cache::Cache) and one
 //! [`zmtp::Connection`](crate::zmtp::Connection) for each peer together. A driver accepts connections and moves bytes; who
-//! may send how much, who is silent or hostile, and what goes where is decided here (`docs/spec.md`, sections 3 and 4).
+//! may send how much, who is silent or hostile, and what goes where is decided here (`docs/spec.md`, section 6).
 //!
 //! The contract for a driver, for each connection:
 //! - [`handle_accept`](Endpoint::handle_accept) when it is established, [`handle_close`](Endpoint::handle_close) when it is

@@ -22,7 +22,7 @@ use super::{Counters, Gauges, MasterConfig};
 /// Results looked at in one call of [`Master::handle_timeout`].
 const EXPIRIES_A_CALL: usize = 256;
 
-/// A master (`docs/spec.md`, section 3).
+/// A master (`docs/spec.md`, section 5).
 #[derive(Debug)]
 pub struct Master<S: MasterStorage> {
     config: MasterConfig,

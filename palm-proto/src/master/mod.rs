@@ -3,7 +3,7 @@
 //! A [`Master`] knows its peers by role, not by transport: *senders* submit messages, *workers* take them, whoever has an
 //! answer hands it in, and *subscribers* take results by topic. A worker's or client's connection may have several roles.
 //!
-//! What it keeps, and the bound of each, is in `docs/spec.md`, section 3: messages until they are answered (so that those
+//! What it keeps, and the bound of each, is in `docs/spec.md`, section 5: messages until they are answered (so that those
 //! of a lost worker can be given to another), results until somebody takes them or the time to keep has passed, which
 //! attempt was accepted of tasks that had several. All of it is counted against one bound on memory and one on messages; at
 //! either, [`Master::may_submit`] and [`Master::may_answer`] say no, and the caller stops reading.

@@ -108,6 +108,21 @@ fn a_message_that_kills_its_workers_is_a_dead_letter_and_its_neighbours_are_not(
 }
 
 #[test]
+fn a_full_queue_is_full_for_each_of_several_senders() {
+    let sizes = TableSizes { tasks: 2, peers: 4, subscriptions: 4 };
+    let mut master: HostMaster =
+        Master::new("server", MasterConfig::default(), Tables::sized(&sizes), Seed::from_u64(7)).unwrap();
+    let [one, other] = [(); 2].map(|()| master.add_sender().unwrap());
+    for sender in [one, other] {
+        assert!(master.may_submit(sender, 10));
+        master.handle_submit(NOW, sender, message("me", "a")).unwrap();
+    }
+    assert!(!master.may_submit(one, 10) && !master.may_submit(other, 10));
+    let refused = master.handle_submit(NOW, one, message("me", "b")).unwrap_err();
+    assert_eq!(refused.reason, Refusal::Full);
+}
+
+#[test]
 fn a_copy_takes_no_place_that_is_set_aside_for_a_result() {
     let sizes = TableSizes { tasks: 2, peers: 4, subscriptions: 4 };
     let mut master: HostMaster =

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use palm_proto::client::Reply;
@@ -15,6 +15,7 @@ use super::{Config, ConnectError};
 use crate::backoff::Backoff;
 use crate::cache_client::CacheClient;
 use crate::discovery::{self, ClientAddresses};
+use crate::log_limit::LogLimit;
 use crate::socket::{self, Monitor};
 
 /// Messages taken from the jobs at a time.
@@ -41,7 +42,7 @@ pub(super) async fn open(config: &Config, cache: &CacheClient) -> Result<Link, C
         let address = address.to_owned();
         |source| ConnectError::Socket { address, source }
     };
-    let mut subscription = socket::unconnected::<SubSocket>(config.timeout);
+    let mut subscription = socket::unconnected::<SubSocket>(config.timeout, None);
     let subscription_monitor = socket::monitor(&mut subscription);
     subscription.subscribe(&config.id).await.map_err(failed(&addresses.subscribe))?;
     subscription.connect(&addresses.subscribe).await.map_err(failed(&addresses.subscribe))?;
@@ -161,10 +162,11 @@ async fn serve(config: &Config, shared: &Arc<Shared>, link: Link) {
     let mut sender = JoinSet::new();
     let to_send = shared.clone();
     sender.spawn(async move { send_all(&to_send, push, push_monitor).await });
+    let mut limit = LogLimit::default();
     loop {
         tokio::select! {
             received = subscription.recv() => match received {
-                Ok(message) => on_message(config, shared, message),
+                Ok(message) => on_message(config, shared, &mut limit, message),
                 Err(error) => {
                     debug!(%error, "the subscription broke");
                     return;
@@ -189,7 +191,7 @@ async fn gone(watch: &mut Option<(SubSocket, Monitor)>) {
     }
 }
 
-fn on_message(config: &Config, shared: &Shared, message: ZmqMessage) {
+fn on_message(config: &Config, shared: &Shared, limit: &mut LogLimit, message: ZmqMessage) {
     let mut frames = message.into_vecdeque();
     let (Some(topic), Some(result), None) = (frames.pop_front(), frames.pop_front(), frames.pop_front()) else {
         debug!("dropped what is no topic and message");
@@ -201,7 +203,11 @@ fn on_message(config: &Config, shared: &Shared, message: ZmqMessage) {
     }
     match Reply::parse(result) {
         Ok(reply) => shared.on_reply(reply),
-        Err(error) => warn!(%error, "dropped a result"),
+        Err(error) => {
+            if let Some(left_out) = limit.allows(Instant::now()) {
+                warn!(%error, left_out, "dropped what is no result");
+            }
+        }
     }
 }
 

@@ -25,18 +25,33 @@ use state::Shared;
 /// A client of one server. Clones share the connection; any number of jobs can be under way on it.
 ///
 /// # Examples
-/// ```no_run
-/// use palm_transport_zmq::{Client, JobOptions, from_iter};
+/// ```
+/// use bytes::Bytes;
+/// use palm_transport_zmq::{Client, JobOptions, from_channel};
+/// # use palm_transport_zmq::{Call, Master, MasterConfig, Worker};
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::builder("master", "tcp://127.0.0.1:5559").connect().await?;
-/// let one = client.eval("shout", "hello").await?;
-/// assert_eq!(one, "HELLO");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let master = Master::bind(MasterConfig::on_free_ports("server")).await?;
+/// # let cache_address = master.addresses().cache.clone();
+/// # tokio::spawn(master.run());
+/// # let echo = |call: Call| Ok::<_, String>(call.into_payload());
+/// # tokio::spawn(Worker::builder().cache_address(&cache_address).inline_function("echo", echo).build()?.run());
+/// let client = Client::builder("server", cache_address).session("today").connect().await?;
+/// let key = client.set("weights", b"1 2 3").await?;
+/// assert_eq!((key.as_str(), &client.get(&key).await?[..]), ("todayweights", &b"1 2 3"[..]));
 ///
-/// let options = JobOptions { ordered: true, ..JobOptions::default() };
-/// let mut job = client.job("shout", from_iter(["a", "b", "c"]), &options);
+/// // Inputs as they come, from elsewhere in the program.
+/// let (inputs, receiver) = tokio::sync::mpsc::channel(16);
+/// tokio::spawn(async move {
+///     for number in 0..3 {
+///         let _ = inputs.send(Bytes::from(format!("input {number}"))).await;
+///     }
+/// });
+/// let options = JobOptions { ordered: true, cache: key, ..JobOptions::default() };
+/// let mut job = client.job("echo", from_channel(receiver), &options);
 /// while let Some(outcome) = job.next().await {
-///     println!("{}: {:?}", outcome.sequence, outcome.result);
+///     assert_eq!(outcome.result?, format!("input {}", outcome.sequence));
 /// }
 /// # Ok(())
 /// # }
@@ -149,7 +164,7 @@ impl Client {
     /// before a key. Returns the key that the value is kept under.
     ///
     /// # Errors
-    /// If the cache does not answer.
+    /// If the cache does not answer, or has no room for the value.
     pub async fn set(&self, key: &str, value: &[u8]) -> Result<String, CacheError> {
         let config = &self.handle.config;
         if config.session && !key.is_empty() {

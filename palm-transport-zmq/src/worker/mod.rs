@@ -23,25 +23,32 @@ pub use run::Report;
 /// A worker, ready to [`run`](Self::run).
 ///
 /// # Examples
-/// ```no_run
-/// use palm_transport_zmq::Worker;
+/// ```
+/// use palm_transport_zmq::{Call, Results, Worker};
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let worker = Worker::builder()
+///     .name("texts")
 ///     .cache_address("tcp://127.0.0.1:5559")
 ///     .concurrency(8)
-///     .function("shout", async |call: palm_transport_zmq::Call| {
-///         let text = std::str::from_utf8(call.payload()).map_err(|error| error.to_string())?;
-///         Ok::<_, String>(text.to_uppercase())
+///     // The client put a key of the cache into the message.
+///     .function("lookup", async |call: Call| call.cache().get(call.user_data()).await)
+///     .blocking_function("file", |call: Call| std::fs::read(String::from_utf8_lossy(call.payload()).as_ref()))
+///     .inline_function("echo", |call: Call| Ok::<_, String>(call.into_payload()))
+///     .yielding_function("lines", async |call: Call, results: Results| {
+///         for line in std::str::from_utf8(call.payload())?.lines() {
+///             results.send(line.to_owned()).await;
+///         }
+///         Ok::<_, std::str::Utf8Error>(())
 ///     })
 ///     .build()?;
 /// let handle = worker.handle();
-/// tokio::spawn(async move {
-///     let _ = tokio::signal::ctrl_c().await;
-///     handle.shutdown();
-/// });
-/// let report = worker.run().await;
-/// println!("{} results", report.counters.results);
+/// let running = tokio::spawn(worker.run());
+/// // When it is time, on SIGTERM say:
+/// handle.shutdown();
+/// let report = running.await?;
+/// println!("{} results, {} failures", report.counters.results, report.counters.failures);
 /// # Ok(())
 /// # }
 /// ```

@@ -20,6 +20,7 @@ use super::{Config, Functions, Worker};
 use crate::backoff::Backoff;
 use crate::cache_client::CacheClient;
 use crate::discovery::{self, DiscoveryError, WorkerAddresses};
+use crate::log_limit::LogLimit;
 use crate::socket::{self, Monitor};
 
 /// How long no message comes before a worker that stops takes it that none is on the way.
@@ -52,6 +53,7 @@ struct Runner {
     /// Results of calls that go on.
     parts: (mpsc::Sender<Part>, mpsc::Receiver<Part>),
     outbox: Arc<Outbox>,
+    log_limit: LogLimit,
     origin: Instant,
     stop: watch::Receiver<bool>,
     /// When the time of grace is over, once the worker is told to stop.
@@ -83,6 +85,7 @@ pub(super) async fn run(worker: Worker) -> Report {
         calls: JoinSet::new(),
         parts: mpsc::channel(PARTS),
         outbox: Arc::default(),
+        log_limit: LogLimit::default(),
         origin: Instant::now(),
         stop: stop.subscribe(),
         end: None,
@@ -199,7 +202,7 @@ impl Runner {
             self.begin(id);
         }
         while let Some(Event::Malformed(error)) = self.machine.poll_event() {
-            warn!(worker = self.config.name, %error, "dropped what is no message");
+            self.warn(&format_args!("dropped what is no message: {error}"));
         }
     }
 
@@ -226,9 +229,18 @@ impl Runner {
             Some(Function::Inline(function)) => self.on_answer(id, function(call)),
             None => {
                 let text = text.unwrap_or_default();
-                warn!(worker = self.config.name, "{text}");
+                self.warn(&text);
                 self.on_answer(id, Answer::Failure(Status::NoSuchFunction, text.into()));
             }
+        }
+    }
+
+    /// Says what a message or a function was the cause of, so often and no more.
+    fn warn(&mut self, text: &dyn std::fmt::Display) {
+        match self.log_limit.allows(Instant::now()) {
+            Some(0) => warn!(worker = self.config.name, "{text}"),
+            Some(left_out) => warn!(worker = self.config.name, left_out, "{text}"),
+            None => {}
         }
     }
 
@@ -265,7 +277,7 @@ impl Runner {
 
     fn on_answer(&mut self, id: CallId, answer: Answer<Bytes>) {
         if let Answer::Failure(Status::Failed, text) = &answer {
-            warn!(worker = self.config.name, error = %String::from_utf8_lossy(text), "a function failed");
+            self.warn(&format_args!("a function failed: {}", String::from_utf8_lossy(text)));
         }
         let known = self.machine.handle_answer(id, answer);
         debug_assert!(known.is_ok(), "each call is answered once");
@@ -360,8 +372,9 @@ async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Res
     // The way out is open before the first message comes in.
     let (push, push_monitor) =
         socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
-    let (pull, monitor) =
-        socket::connect::<PullSocket>(&addresses.pull, config.timeout).await.map_err(failed(&addresses.pull))?;
+    let (pull, monitor) = socket::connect_worker::<PullSocket>(&addresses.pull, config.timeout, config.concurrency)
+        .await
+        .map_err(failed(&addresses.pull))?;
     // The names are from the master's side, as in the Python worker's log.
     info!(worker = config.name, "Got worker push address: {}", addresses.pull);
     info!(worker = config.name, "Got worker pull address: {}", addresses.push);

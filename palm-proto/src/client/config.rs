@@ -1,0 +1,37 @@
+//! How a job is done.
+
+use core::time::Duration;
+
+use super::retry::Retry;
+
+/// How a job is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Most messages that are under way: submitted, and their last outcome not taken. At least one; less if the storage has not
+    /// `results` slots for each.
+    pub window: u32,
+    /// Results that each message has; at least one.
+    pub results: u32,
+    /// Whether outcomes come in the order of the messages, not as they arrive.
+    pub ordered: bool,
+    /// How long a try may take, from the submission or the transmit to the result; `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// What is tried again.
+    pub retry: Retry,
+    /// Wait before a message that the master was [`Unavailable`](crate::Status::Unavailable) for is tried again.
+    pub retry_delay: Duration,
+}
+
+impl Default for Config {
+    /// A window of 1000, one result for each message, as they arrive, no time limit, no retry.
+    fn default() -> Self {
+        Self {
+            window: 1000,
+            results: 1,
+            ordered: false,
+            timeout: None,
+            retry: Retry::NONE,
+            retry_delay: Duration::from_millis(200),
+        }
+    }
+}
