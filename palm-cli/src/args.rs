@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{bench, cache, completions, demo, launch, lifeline, man, master, worker};
+use crate::commands::{bench, cache, completions, demo, launch, man, master, worker};
 use crate::config::{self, ConfigError};
 use crate::logging::{Filter, Format};
 
@@ -84,9 +84,6 @@ pub(crate) enum Command {
     Completions(completions::Args),
     /// Print a manual page, or write them all into a folder
     Man(man::Args),
-    /// Ends the process groups that a worker leaves behind (started by `palm worker`)
-    #[command(hide = true)]
-    Lifeline(lifeline::Args),
 }
 
 /// Why there is nothing to run.

@@ -49,8 +49,7 @@ pub(crate) fn with_environment(command: Command, shared: &[&str]) -> Command {
         words.join("_").to_ascii_uppercase().replace('-', "_")
     }
     fn walk(command: Command, path: &[String], shared: &[&str]) -> Command {
-        let children: Vec<String> =
-            command.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name().to_owned()).collect();
+        let children: Vec<String> = command.get_subcommands().map(|child| child.get_name().to_owned()).collect();
         let mut command = command.mut_args(|arg| match arg.get_long().map(str::to_owned) {
             Some(long) if !matches!(long.as_str(), "help" | "version") => {
                 let mut words = vec!["palm"];
@@ -99,7 +98,7 @@ fn apply(
 ) -> Result<Command, ConfigError> {
     for (key, value) in table {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let child = command.find_subcommand(key).filter(|child| !child.is_hide_set()).cloned();
+        let child = command.find_subcommand(key).cloned();
         if let (Some(child), Value::Table(settings)) = (&child, value) {
             let given = given.and_then(ArgMatches::subcommand).filter(|(name, _)| name == key).map(|(_, given)| given);
             let child = apply(child.clone(), settings, given, &full, file)?;
@@ -196,7 +195,7 @@ fn without_relations(arg: Arg) -> Arg {
 /// The name most like `key` among those that could stand in its place.
 fn nearest(command: &Command, key: &str) -> Option<String> {
     let flags = command.get_arguments().filter_map(Arg::get_long).filter(|long| !NOT_IN_A_FILE.contains(long));
-    let tables = command.get_subcommands().filter(|c| !c.is_hide_set()).map(Command::get_name);
+    let tables = command.get_subcommands().map(Command::get_name);
     let dashed = key.replace('_', "-");
     flags
         .chain(tables)

@@ -48,6 +48,10 @@ pub(crate) fn wrong_use(text: impl Into<String>) -> anyhow::Error {
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(token) = process::watched(&arguments) {
+        process::watch(token, std::io::stdin().lock());
+        return ExitCode::SUCCESS;
+    }
     let cli = match args::parse(&arguments) {
         Ok(cli) => cli,
         Err(ArgsError::Clap(error)) => {

@@ -159,6 +159,35 @@ fn all_end(pids: &Path) {
 }
 
 #[test]
+fn a_message_that_the_master_would_not_take_fails_alone() {
+    let master = Master::start("test", &["--max-message", "2KiB"]);
+    let _worker = master.worker("w", &["--demo"]);
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["short", "long", "as short"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    std::fs::write(&files[0], "first").unwrap();
+    std::fs::write(&files[1], [b'x'; 3000]).unwrap();
+    std::fs::write(&files[2], "last").unwrap();
+    let ended = master.launch("echo", &["--ordered", "--files", &files[0], &files[1], &files[2]], b"");
+    assert_eq!((ended.code, ended.lines()), (1, vec!["first".to_owned(), "last".to_owned()]));
+    assert!(ended.err.contains("the most that the master, --max-message and --in-flight allow"), "{}", ended.err);
+    let ended = master.launch("echo", &["--repeat", "1", "--message", &"x".repeat(1600)], b"");
+    assert_eq!((ended.code, ended.out.len()), (0, 1601), "{}", ended.err);
+}
+
+#[test]
+fn both_addresses_do_without_a_cache() {
+    let master = Master::start("test", &[]);
+    let mut command = palm();
+    command.args(["worker", "--name", "w", "--demo", "--pull", &master.worker_push, "--push", &master.worker_pull]);
+    let mut worker = Running::start(command);
+    worker.wait_for_line("Got worker pull address");
+    let addresses = ["--push", &master.pull, "--sub", &master.publish];
+    let flags = ["launch", "--server", "test", "--function", "foo", "--connect-timeout", "20s"];
+    let ended = run(&[&flags[..], &addresses].concat());
+    assert_eq!((ended.code, ended.lines()), (0, vec!["w processed a message".to_owned(); 10]), "{}", ended.err);
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let master = Master::start("test", &[]);
     let _worker = master.worker("w", &["--demo"]);

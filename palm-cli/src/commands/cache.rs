@@ -65,7 +65,7 @@ pub(crate) enum Action {
 }
 
 /// Keys that a server sets itself, and needs to be found.
-const PRESETS: [&str; 7] = [
+const PRESETS: [&str; 8] = [
     "name",
     "db_address",
     "pull_address",
@@ -73,6 +73,7 @@ const PRESETS: [&str; 7] = [
     "worker_pull_address",
     "worker_push_address",
     "palm_extensions",
+    "palm_max_message",
 ];
 
 /// Asks the store.

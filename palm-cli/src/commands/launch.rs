@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream};
 use palm_transport_zmq::{Client, Job, JobOptions, Status};
@@ -20,8 +21,9 @@ use crate::output::progress::Progress;
 use crate::output::results::{Folder, Sink, Style};
 use crate::{Outcome, output, values, wrong_use};
 
-/// Room for all that a message has besides its payload.
-const ENVELOPE: usize = 1024;
+/// Room for what a message has besides its payload and the texts that the command line gives: ids, numbers, and what goes
+/// before each field.
+const ENVELOPE: usize = 192;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -89,10 +91,9 @@ pub(crate) struct Args {
     /// Send each of these files
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["message", "repeat"], help_heading = "Messages")]
     pub(crate) files: Vec<PathBuf>,
-    /// Longest message that is sent, with its envelope of up to 1 KiB; a master closes the connection at longer ones than
-    /// it accepts
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = values::size_above_zero, help_heading = "Messages")]
-    pub(crate) max_message: usize,
+    /// Longest message that is sent [default: what the master accepts, and at most --in-flight]
+    #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Messages")]
+    pub(crate) max_message: Option<usize>,
 
     /// Results of each message
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
@@ -141,13 +142,11 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         // Before anything is sent, whatever is wrong with the input or the output.
         let sink = sink(&args)?;
         let source = source(&args);
-        let total = source.total();
-        let bounds = Bounds { in_flight: args.in_flight, message: args.max_message.saturating_sub(ENVELOPE) };
-        let items = source.open(bounds).map_err(|error| match &args.lines {
-            Some(path) => wrong_use(format!("cannot read {}: {error}", path.display())),
-            None => error.into(),
-        })?;
+        source.check().map_err(|(path, error)| wrong_use(format!("cannot read {}: {error}", path.display())))?;
         let client = connect(&args, &server).await?;
+        let message = longest_payload(&args, &function, &client).await;
+        let total = source.total();
+        let items = source.open(Bounds { in_flight: args.in_flight, message }).context("cannot read what to send")?;
         let progress = Progress::start(total, args.quiet);
         let options = JobOptions {
             window: args.window,
@@ -199,11 +198,15 @@ fn sink(args: &Args) -> anyhow::Result<Sink> {
     })
 }
 
+/// With both addresses given, a cache that nobody named need not be there.
+const fn has_cache(args: &Args) -> bool {
+    args.db.is_some() || args.push.is_none() || args.sub.is_none()
+}
+
 async fn connect(args: &Args, server: &str) -> anyhow::Result<Client> {
     let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
     let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
-    // With both addresses given, a cache that nobody named need not be there.
-    builder = builder.check_name(args.db.is_some() || args.push.is_none() || args.sub.is_none());
+    builder = builder.check_name(has_cache(args));
     if let Some(session) = &args.session {
         builder = builder.session(session);
     }
@@ -219,6 +222,23 @@ async fn connect(args: &Args, server: &str) -> anyhow::Result<Client> {
     }
 }
 
+/// How long a payload may be. A master closes the connection at a message that is longer than it accepts, and with it go
+/// all those behind, so it is asked.
+async fn longest_payload(args: &Args, function: &str, client: &Client) -> usize {
+    let most = match args.max_message {
+        None if has_cache(args) => accepted_by_master(client).await,
+        given => given,
+    };
+    let texts = function.len() + args.cache.len() + client.pipeline().len() + client.id().len();
+    most.unwrap_or(usize::MAX).saturating_sub(ENVELOPE + texts).min(args.in_flight)
+}
+
+/// The longest message that the master accepts. A Python master says nothing, and has no bound.
+async fn accepted_by_master(client: &Client) -> Option<usize> {
+    let value = client.get("palm_max_message").await.ok()?;
+    std::str::from_utf8(&value).ok()?.parse().ok()
+}
+
 /// The messages of a job as its client takes them: each is entered in the ledger when it is.
 struct Inputs {
     items: mpsc::Receiver<Result<Item, InputError>>,
@@ -228,9 +248,9 @@ struct Inputs {
 impl Stream for Inputs {
     type Item = Bytes;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            match std::task::ready!(self.items.poll_recv(context)) {
+            match task::ready!(self.items.poll_recv(context)) {
                 None => return Poll::Ready(None),
                 Some(Ok(Item { label, payload, budget })) => {
                     self.ledger.borrow_mut().sent(label, budget);

@@ -5,7 +5,6 @@ pub(crate) mod cache;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod launch;
-pub(crate) mod lifeline;
 pub(crate) mod man;
 pub(crate) mod master;
 pub(crate) mod worker;
@@ -36,7 +35,6 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Bench(args) => bench::run(&global, args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
-        Command::Lifeline(args) => lifeline::run(args),
     }
 }
 

@@ -67,6 +67,24 @@ impl Source {
         }
     }
 
+    /// Whether the file of lines can be read.
+    ///
+    /// # Errors
+    /// The file, and why not.
+    pub(crate) fn check(&self) -> Result<(), (PathBuf, io::Error)> {
+        match self {
+            Self::Lines(Some(path)) => {
+                let opened = File::open(path).and_then(|file| file.metadata());
+                match opened {
+                    Ok(meta) if meta.is_dir() => Err((path.clone(), io::ErrorKind::IsADirectory.into())),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err((path.clone(), error)),
+                }
+            }
+            Self::Lines(None) | Self::Repeat { .. } | Self::Files(_) => Ok(()),
+        }
+    }
+
     /// Starts to read, in a thread of its own, which ends with the source or when the receiver is dropped.
     ///
     /// # Errors
@@ -104,7 +122,9 @@ struct Gone;
 impl Feeder {
     fn repeat(&self, message: &Bytes, count: u64) {
         for number in 1..=count {
-            if self.send(Label::Message(number), message.len(), || Ok(message.clone())).is_err() {
+            let most = self.bounds.message;
+            let payload = || if message.len() > most { Err(too_long(most)) } else { Ok(message.clone()) };
+            if self.send(Label::Message(number), message.len(), payload).is_err() {
                 return;
             }
         }
@@ -179,7 +199,7 @@ fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, String> {
 }
 
 fn too_long(most: usize) -> String {
-    format!("longer than {most} bytes; if the master takes longer messages, raise --max-message here too")
+    format!("longer than {most} bytes, the most that the master, --max-message and --in-flight allow")
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::Lifeline;
+
 /// A method and the command line behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MethodCommand {
@@ -54,7 +56,7 @@ impl Program {
     }
 
     /// A command that leads a process group of its own, with all three streams piped.
-    pub(super) fn command(&self) -> tokio::process::Command {
+    pub(super) fn command(&self, lifeline: &Lifeline) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.path);
         command
             .args(&self.arguments)
@@ -63,6 +65,7 @@ impl Program {
             .stderr(std::process::Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
+        lifeline.mark(&mut command);
         command
     }
 }

@@ -42,7 +42,7 @@ impl Exec {
     pub(crate) async fn call(&self, context: &Context, payload: Bytes) -> Result<Bytes, ProgramError> {
         let mut child = self
             .program
-            .command()
+            .command(&self.lifeline)
             .env("PALM_METHOD", &context.method)
             .env("PALM_CACHE", &context.cache)
             .spawn()
@@ -99,7 +99,7 @@ impl Exec {
         match result {
             Some(result) if result.len() > self.limits.result => Err(ProgramError::ResultTooLong(self.limits.result)),
             Some(result) if status.success() => Ok(result.into()),
-            None if status.success() => Err(ProgramError::Io(std::io::ErrorKind::TimedOut.into())),
+            None if status.success() => Err(ProgramError::OutputHeld),
             _ => Err(ProgramError::Failed { status, said: last.take() }),
         }
     }

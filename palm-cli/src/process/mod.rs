@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) use command::{MethodCommand, Program};
 pub(crate) use exec::Exec;
 pub(crate) use framing::Framing;
-pub(crate) use lifeline::{Lifeline, watch};
+pub(crate) use lifeline::{Lifeline, watch, watched};
 pub(crate) use serve::Serve;
 
 /// What a program is told about the message besides its payload.
@@ -54,6 +54,8 @@ pub(crate) enum ProgramError {
     ResultTooLong(usize),
     /// It ended with the message in hand.
     Died { status: Option<ExitStatus>, said: String },
+    /// It ended, but something that it started holds its output open.
+    OutputHeld,
     /// A line cannot hold the payload.
     LineBreakInPayload,
     /// Something went wrong between the two.
@@ -83,6 +85,7 @@ impl fmt::Display for ProgramError {
                 f.write_str("the program closed its output with the message in hand")?;
                 with(f, said)
             }
+            Self::OutputHeld => f.write_str("it has ended, but a process that it left behind holds its output open"),
             Self::LineBreakInPayload => f.write_str("the payload contains a line break; use --framing length"),
             Self::Io(error) => write!(f, "cannot talk to the program: {error}"),
         }

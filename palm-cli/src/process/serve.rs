@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::io::BufReader;
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use super::framing::{Answer, Framing};
 use super::group::Group;
@@ -18,6 +19,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 
 /// A process that lived this long before it ended is started again at once.
 const HEALTHY: Duration = Duration::from_secs(10);
+
+/// How long to wait for what a process that has ended said last.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How long a process may take to end by itself after its input is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -46,6 +50,8 @@ struct Process {
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     last: LastLine,
+    /// Reads its standard error until that is closed.
+    log: JoinHandle<()>,
     started: Instant,
     /// How long its place rested before it was started.
     rested: Duration,
@@ -196,15 +202,16 @@ impl Drop for Loan {
 impl Process {
     fn start(shared: &Shared, rested: Duration) -> Result<Self, ProgramError> {
         let failed = |error| ProgramError::Start { program: shared.program.path().display().to_string(), error };
-        let mut child = shared.program.command().env("PALM_METHOD", &shared.method).spawn().map_err(failed)?;
+        let mut child =
+            shared.program.command(&shared.lifeline).env("PALM_METHOD", &shared.method).spawn().map_err(failed)?;
         let group = Group::adopt(child.id(), &shared.lifeline);
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
         let last = LastLine::default();
-        tokio::spawn(stderr::log(stderr, shared.method.clone(), last.clone()));
-        Ok(Self { child, group, stdin, stdout: BufReader::new(stdout), last, started: Instant::now(), rested })
+        let log = tokio::spawn(stderr::log(stderr, shared.method.clone(), last.clone()));
+        Ok(Self { child, group, stdin, stdout: BufReader::new(stdout), last, log, started: Instant::now(), rested })
     }
 
     fn is_running(&mut self) -> bool {
@@ -234,8 +241,8 @@ impl Process {
     /// How the process ended that has closed its output.
     async fn last_words(&mut self) -> ProgramError {
         let status = tokio::time::timeout(FAREWELL, self.child.wait()).await.ok().and_then(Result::ok);
-        // What it said on standard error comes through a task of its own.
-        tokio::task::yield_now().await;
+        // Unless a process that it started still holds it, its standard error is closed now.
+        let _ = tokio::time::timeout(LAST_WORDS, &mut self.log).await;
         ProgramError::Died { status, said: self.last.take() }
     }
 

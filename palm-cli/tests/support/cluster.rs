@@ -10,6 +10,9 @@ pub(crate) struct Master {
     pub(crate) db: String,
     /// Where it takes messages.
     pub(crate) pull: String,
+    pub(crate) publish: String,
+    pub(crate) worker_push: String,
+    pub(crate) worker_pull: String,
 }
 
 impl Master {
@@ -28,7 +31,15 @@ impl Master {
             let mut words = line.split(' ').filter_map(|word| word.split_once('='));
             words.find(|(key, _)| *key == name).unwrap().1.to_owned()
         };
-        Self { name: name.to_owned(), db: address("db"), pull: address("pull"), process }
+        Self {
+            name: name.to_owned(),
+            db: address("db"),
+            pull: address("pull"),
+            publish: address("pub"),
+            worker_push: address("wpush"),
+            worker_pull: address("wpull"),
+            process,
+        }
     }
 
     /// A worker that has found the master.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::hash::KeyedHash;
-use crate::message::{MessageRef, RawMessage, Status, TaskId};
+use crate::message::{MessageRef, RawMessage, Status, TaskId, resolve};
 use crate::random::{Random, Seed};
 use crate::time::Instant;
 
@@ -121,6 +121,8 @@ impl<S: MasterStorage> Master<S> {
 
     /// Takes a message from a client. O(1).
     ///
+    /// One that names no function is answered with a failure at once: a Python worker that was given it would die of it.
+    ///
     /// # Errors
     /// If there is no room for it, or it is no message.
     pub fn handle_submit(
@@ -142,12 +144,18 @@ impl<S: MasterStorage> Master<S> {
         }
         let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
         let wants_cache = view.cache().is_empty();
+        let function = core::str::from_utf8(view.function()).unwrap_or_default();
+        let is_addressed = resolve(function, view.stage).is_some();
         let footprint = message.footprint();
-        if let Err(message) = self.dispatcher.enqueue(message, sender.0, deadline, wants_cache) {
-            return Err(NotTaken { reason: Refusal::Full, message });
-        }
+        let task = match self.dispatcher.enqueue(message, sender.0, deadline, wants_cache) {
+            Ok(task) => task,
+            Err(message) => return Err(NotTaken { reason: Refusal::Full, message }),
+        };
         self.accounts.add_task(sender.0, footprint);
         self.counters.submitted += 1;
+        if !is_addressed && let Whereabouts::Live(index) = self.dispatcher.locate(task) {
+            self.give_up(now, index, Status::NoSuchFunction, "the message names no function: expected server.method");
+        }
         self.dispatch(now);
         Ok(())
     }

@@ -362,9 +362,25 @@ fn a_deadline_that_passed_is_a_failure_instead_of_a_dispatch() {
     let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
     master.handle_subscribe(NOW, home, b"me").unwrap();
     let mut out = BytesMut::new();
-    MessageWriter::new(&mut out).client("me").sequence(5).deadline(100).finish().unwrap();
+    MessageWriter::new(&mut out).client("me").function("server.f").sequence(5).deadline(100).finish().unwrap();
     master.handle_submit(NOW, client, Span::whole(out.freeze())).unwrap();
     let worker = master.add_worker(NOW + Duration::from_millis(100), 1, 1).unwrap();
     assert!(!master.has_task(worker));
     assert_eq!(results(&mut master, NOW, home), [("0".to_string(), Status::DeadlineExceeded)]);
+}
+
+#[test]
+fn a_message_without_a_function_is_answered_and_reaches_no_worker() {
+    let mut master = master(MasterConfig::default());
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    for (function, stage) in [("", 0), ("f", 0), ("server", 3), ("   ", 0), ("a.f b.g", 2), ("a.f b", 1)] {
+        let mut out = BytesMut::new();
+        MessageWriter::new(&mut out).client("me").function(function).stage(stage).finish().unwrap();
+        master.handle_submit(NOW, client, Span::whole(out.freeze())).unwrap();
+        assert_eq!(results(&mut master, NOW, home), [("0".to_string(), Status::NoSuchFunction)], "{function:?}");
+    }
+    assert!(take(&mut master, NOW, worker).is_none() && master.is_idle());
+    assert_eq!(master.memory(), 0);
 }

@@ -16,7 +16,10 @@ use super::stream::Stream;
 
 /// Messages from this size on are read into a buffer of their own; smaller ones through the scratch buffer, which all
 /// connections share.
-const OWN_BUFFER_FROM: usize = 64 << 10;
+const OWN_BUFFER_FROM: usize = 32 << 10;
+/// Read at a time while large messages come: little more than the next header, as what is read through the scratch buffer is
+/// copied once more.
+const READ_BETWEEN_LARGE: usize = 4 << 10;
 /// Writes after which others have their turn.
 const WRITES_A_TURN: usize = 4;
 /// Least that is read at a time.
@@ -31,6 +34,8 @@ pub(super) struct Connection {
     pending: BytesMut,
     /// Length of the message that `pending` is the front of, if that is known.
     message: usize,
+    /// The last message was read into a buffer of its own.
+    large: bool,
     state: State,
 }
 
@@ -59,6 +64,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             pending: BytesMut::new(),
             message: 0,
+            large: false,
             state: State::Reading,
         }
     }
@@ -121,6 +127,7 @@ impl Connection {
                 Poll::Ready(_) => {}
             }
             if self.pending.len() == self.message {
+                self.large = true;
                 self.offer_message();
             }
             return Ok(Step::Done);
@@ -130,7 +137,7 @@ impl Connection {
         if scratch.bytes.len() < kept + READ_MIN {
             scratch.bytes.resize(kept + READ_MIN, 0);
         }
-        let share = self.shared.read_share();
+        let share = if self.large { READ_BETWEEN_LARGE } else { self.shared.read_share() };
         let end = (kept + share.max(READ_MIN)).min(scratch.bytes.len());
         let mut room = ReadBuf::new(&mut scratch.bytes[kept..end]);
         match Pin::new(&mut self.stream).poll_read(context, &mut room)? {
@@ -190,6 +197,7 @@ impl Connection {
     /// Keeps what could not be used.
     fn keep(&mut self, rest: &[u8], next: Next) {
         self.message = 0;
+        self.large = false;
         match next {
             Next::Close => {
                 self.state = State::Closing;

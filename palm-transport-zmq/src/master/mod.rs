@@ -178,6 +178,7 @@ impl Master {
             ("worker_pull_address", &addresses.worker_pull),
             ("worker_push_address", &addresses.worker_push),
             ("palm_extensions", &String::from("1")),
+            ("palm_max_message", &config.max_message.to_string()),
         ];
         for (key, value) in presets {
             endpoint

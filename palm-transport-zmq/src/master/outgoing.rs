@@ -49,6 +49,9 @@ impl Outgoing {
         let body = transmit.body_bytes();
         let share = body.len() >= SHARE_FROM;
         let copied = self.copied(spare);
+        if !share {
+            copied.reserve(transmit.len());
+        }
         for part in transmit.before() {
             copied.extend_from_slice(part);
         }
