@@ -126,7 +126,8 @@ impl World {
 
     fn is_over(&self) -> bool {
         let sent = |node: &Node| if let Node::Client(client) = node { client.is_done_sending() } else { true };
-        self.context.calm && self.context.ledger.is_settled() && self.nodes.iter().all(sent)
+        let idle = self.master.endpoint.is_idle();
+        self.context.calm && idle && self.context.ledger.is_settled() && self.nodes.iter().all(sent)
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -196,9 +197,7 @@ impl World {
         let master = self.master.endpoint.master();
         let (gauges, counters) = (master.gauges(), *master.counters());
         let nothing = gauges.queued + gauges.leased + gauges.results + gauges.workers + gauges.subscribers;
-        // What was queued for a client that had all it needs is still there if the workers have gone.
-        let repeated = gauges.queued > 0 && self.repeats;
-        if (nothing > 0 || gauges.memory > 0 || self.master.endpoint.connections() > 0) && !repeated {
+        if nothing > 0 || gauges.memory > 0 || self.master.endpoint.connections() > 0 {
             return Err(format!("after all have gone: {gauges}"));
         }
         let ledger = &self.context.ledger;
