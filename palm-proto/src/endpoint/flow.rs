@@ -10,6 +10,13 @@ use super::timers::Class;
 
 /// Blocked connections that are looked at after a call.
 const UNBLOCKED_A_CALL: usize = 8;
+/// Messages beyond this size are large: how many of them may have come in part is bounded.
+const LARGE: usize = 64 << 10;
+
+/// The size of a message if it is large, else 0.
+pub(super) fn large(len: usize) -> u64 {
+    if len > LARGE { len as u64 } else { 0 }
+}
 
 impl<S: EndpointStorage> Endpoint<S> {
     /// How many bytes a driver should read from a connection at a time, so that what all connections have in hand stays small
@@ -18,6 +25,22 @@ impl<S: EndpointStorage> Endpoint<S> {
         let free = self.memory.saturating_sub(self.master.memory());
         let share = free / (2 * self.peers.len() as u64 + 1);
         share.clamp(4 << 10, 256 << 10) as usize
+    }
+
+    /// Whether a message may be waited for of which only a part is there. Large ones together are given half the memory, each
+    /// at most half of what is left of that: so peers that never end theirs do not keep others from sending.
+    pub(super) fn may_begin(&self, index: u32, total: usize) -> bool {
+        let left = (self.memory / 2).saturating_sub(self.partial);
+        (self.partial == 0 || large(total) <= left / 2) && self.may_read(index, total)
+    }
+
+    /// Sets room aside for a message that has come in part.
+    pub(super) fn reserve(&mut self, index: u32, total: usize) {
+        let peer = &mut self.peers[index];
+        peer.reserved = u32::try_from(total).unwrap_or(u32::MAX);
+        let sender = peer.sender();
+        self.partial += large(total);
+        self.master.reserve(sender, total);
     }
 
     pub(super) fn may_read(&self, index: u32, len: usize) -> bool {
@@ -36,6 +59,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let reserved = core::mem::take(&mut peer.reserved) as usize;
         if reserved > 0 {
             let sender = peer.sender();
+            self.partial -= large(reserved);
             self.master.release(sender, reserved);
         }
     }
@@ -60,7 +84,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             let Some(index) = self.blocked.front() else { return };
             let reserved = self.peers[index].reserved > 0;
             let wanted = if reserved { 0 } else { self.peers[index].wanted as usize };
-            if self.may_read(index, wanted) {
+            if self.may_begin(index, wanted) {
                 self.unblock(index);
             } else {
                 self.blocked.remove(&mut self.peers, index);
@@ -82,7 +106,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.timers.stop(&mut self.peers, index);
         } else if peer.reserved > 0 {
             self.timers.start(&mut self.peers, now, index, Class::Partial);
-        } else if peer.zmtp.speaks_ping() {
+        } else if peer.zmtp.speaks_ping() && !matches!(peer.role, Role::Subscriber(_)) {
+            // A subscriber that is slow does not read, and so answers no PING: only TCP can tell whether it lives.
             self.timers.start(&mut self.peers, now, index, Class::Quiet);
         } else {
             self.timers.stop(&mut self.peers, index);

@@ -175,17 +175,14 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     /// Part of a unit is there. Room for a message is set aside once its length is known.
     fn on_incomplete(&mut self, index: u32, total: usize, message: bool) -> Next {
-        let peer = &self.peers[index];
         if !message {
             return Next::Read { message: 0 };
         }
-        if peer.reserved == 0 {
-            if !self.may_read(index, total) {
+        if self.peers[index].reserved == 0 {
+            if !self.may_begin(index, total) {
                 return self.block(index, total);
             }
-            let sender = self.peers[index].sender();
-            self.peers[index].reserved = u32::try_from(total).unwrap_or(u32::MAX);
-            self.master.reserve(sender, self.peers[index].reserved as usize);
+            self.reserve(index, total);
         }
         Next::Read { message: total }
     }

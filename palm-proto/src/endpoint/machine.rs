@@ -17,6 +17,9 @@ use super::peer::{ConnectionId, InBlocked, InReady, Peer, Role, Service};
 use super::storage::{EndpointStorage, EndpointTables};
 use super::timers::{Class, Timers};
 
+/// One in so many connections is kept for workers: those of clients that wait to be read, also of such as are gone, would
+/// else keep those out that could make room.
+const KEPT_FOR_WORKERS: usize = 8;
 /// Time after which further blocked connections are looked at if nothing else happens.
 const BLOCKED_TURN: Duration = Duration::from_millis(20);
 
@@ -39,6 +42,8 @@ pub struct Endpoint<S: EndpointStorage> {
     pub(super) counters: EndpointCounters,
     pub(super) heartbeat: Duration,
     pub(super) memory: u64,
+    /// Bytes set aside for large messages that have come in part.
+    pub(super) partial: u64,
     /// Nothing is taken from clients any more.
     pub(super) draining: bool,
     /// The last time that was told.
@@ -70,6 +75,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             counters: EndpointCounters::default(),
             heartbeat: config.heartbeat,
             memory: config.master.memory,
+            partial: 0,
             draining: false,
             now: Instant::ZERO,
         })
@@ -90,15 +96,29 @@ impl<S: EndpointStorage> Endpoint<S> {
         &self.counters
     }
 
+    /// Messages that a connection has outstanding as a worker, and how many it may have; `None` if it is no worker's.
+    pub fn load(&self, id: ConnectionId) -> Option<(usize, u32)> {
+        match self.peers[self.find(id)?].role {
+            Role::Worker(worker) => self.master.load(worker),
+            Role::Stranger | Role::Sender(_) | Role::Answerer | Role::Subscriber(_) | Role::CacheClient => None,
+        }
+    }
+
     /// Connections open.
     pub fn connections(&self) -> usize {
         self.peers.len()
     }
 
-    /// A connection to `service` is established. `None` if there are too many: close it.
+    /// A connection to `service` is established. `None` if there are too many: close it. One in eight is kept for workers.
     pub fn handle_accept(&mut self, now: Instant, service: Service) -> Option<ConnectionId> {
         let zmtp = Connection::new(service.socket_type(), self.limits);
-        let Ok(index) = self.peers.insert(Peer::new(now, service, zmtp)) else {
+        let kept = match service {
+            Service::WorkerPush | Service::WorkerPull => 0,
+            Service::Pull | Service::Publish | Service::Cache => self.peers.capacity() / KEPT_FOR_WORKERS,
+        };
+        let refused = self.peers.capacity() - self.peers.len() <= kept;
+        let inserted = if refused { None } else { self.peers.insert(Peer::new(now, service, zmtp)).ok() };
+        let Some(index) = inserted else {
             self.counters.refused += 1;
             return None;
         };
@@ -127,6 +147,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         if let Some(peer) = self.peers.remove(index) {
             let reply = peer.reply().map_or(0, Span::len);
+            self.partial -= super::flow::large(peer.reserved as usize);
             self.master.release(peer.sender(), peer.reserved as usize);
             self.master.release(None, peer.outgoing as usize + reply);
         }

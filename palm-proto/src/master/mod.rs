@@ -60,7 +60,6 @@ pub use config::{Counters, Gauges, MESSAGE_OVERHEAD, MasterConfig, WindowLimits}
 pub use delivery::{Delivery, Subscriber, Topic};
 pub use dispatch::{Task, Worker, WorkerId};
 pub use event::{Event, Label};
-pub use failure::FAILURE_PAYLOAD;
 pub use finished::Finished;
 pub use machine::{Master, NameTooLong, NotTaken, Refusal};
 pub use output::{Assignment, Outcome, Tags};

@@ -215,6 +215,39 @@ fn a_worker_that_hangs_loses_its_lease_and_returns_when_it_answers() {
 }
 
 #[test]
+fn every_worker_that_hung_returns_with_its_own_answer() {
+    let lease = Some(Duration::from_secs(5));
+    let mut master = master(MasterConfig { lease, window: Some(1), ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    // Alone, it answers what is in the queue again.
+    let first = master.add_worker(NOW, 1, 1).unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let early = take(&mut master, NOW, first).unwrap();
+    let due = master.poll_timeout().unwrap();
+    master.handle_timeout(due);
+    answer(&mut master, due, &early);
+    master.handle_submit(due, client, message("me", "b")).unwrap();
+    let mut wires = std::vec![take(&mut master, due, first).expect("it is given messages again")];
+    // The same message hangs with three, one after the other.
+    let mut at = due;
+    let mut workers = std::vec![first];
+    for token in 2..=3 {
+        at = master.poll_timeout().unwrap();
+        workers.push(master.add_worker(at, token, 1).unwrap());
+        at = at + Duration::from_secs(5);
+        master.handle_timeout(at);
+        wires.push(take(&mut master, at, *workers.last().unwrap()).unwrap());
+    }
+    at = at + Duration::from_secs(5);
+    master.handle_timeout(at);
+    for (position, wire) in wires.iter().enumerate() {
+        answer(&mut master, at, wire);
+        master.handle_submit(at, client, message("me", "c")).unwrap();
+        assert!(master.has_task(workers[position]), "worker {position} answered");
+    }
+}
+
+#[test]
 fn the_least_loaded_worker_is_next() {
     let mut master = master(MasterConfig { window: Some(3), ..MasterConfig::default() });
     let client = master.add_sender().unwrap();

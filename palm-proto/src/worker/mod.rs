@@ -10,7 +10,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, FAILURE_PAYLOAD, write_answer};
+pub use answer::{Answer, write_answer};
 pub use call::{Call, CallId, Config, Counters, Event, Full, Stop, UnknownCall};
 #[cfg(feature = "alloc")]
 pub use machine::HeapWorker;
