@@ -23,6 +23,7 @@ pub mod process;
 pub mod python;
 pub mod raw;
 pub mod reaper;
+pub mod simulation;
 pub mod wait;
 pub mod zmtp;
 

@@ -40,7 +40,14 @@ pub struct Task<B> {
     worker: u32,
     sent: bool,
     /// Who had it before and was taken to hang.
-    taken_from: Option<WorkerId>,
+    taken_from: Option<Taken>,
+}
+
+/// A worker that was taken to hang, and which attempt of a task it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    worker: WorkerId,
+    attempt: u32,
 }
 
 /// A worker; named only by storage types.
@@ -58,12 +65,15 @@ pub struct Worker {
     head_since: Instant,
     /// Gets nothing more until it answers.
     suspended: bool,
+    /// What it was at when it was taken to hang, and which attempt of that.
+    awaited: Option<(TaskId, u32)>,
     /// Gets nothing more at all.
     draining: bool,
     level: u8,
     level_link: Link,
     lease_link: Link,
     wake_link: Link,
+    suspended_link: Link,
 }
 
 #[derive(Debug)]
@@ -74,6 +84,8 @@ struct InLevel;
 struct InLease;
 #[derive(Debug)]
 struct InWake;
+#[derive(Debug)]
+struct InSuspended;
 
 impl<B> Linked<InQueue> for Task<B> {
     fn link(&mut self) -> &mut Link {
@@ -108,6 +120,15 @@ impl Linked<InWake> for Worker {
     }
     fn peek_link(&self) -> Link {
         self.wake_link
+    }
+}
+
+impl Linked<InSuspended> for Worker {
+    fn link(&mut self) -> &mut Link {
+        &mut self.suspended_link
+    }
+    fn peek_link(&self) -> Link {
+        self.suspended_link
     }
 }
 
@@ -146,9 +167,12 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     leases: List<InLease>,
     /// Workers with something to send.
     wakes: List<InWake>,
+    /// Workers that were taken to hang.
+    suspended: List<InSuspended>,
     fixed_window: Option<u32>,
     limits: super::WindowLimits,
     lease: Option<Duration>,
+    silent_workers: bool,
 }
 
 impl<S: MasterStorage> Dispatcher<S> {
@@ -161,9 +185,11 @@ impl<S: MasterStorage> Dispatcher<S> {
             levels_in_use: 0,
             leases: List::new(),
             wakes: List::new(),
+            suspended: List::new(),
             fixed_window: config.window,
             limits: config.window_limits,
             lease: config.lease,
+            silent_workers: config.silent_workers,
         }
     }
 
@@ -178,14 +204,20 @@ impl<S: MasterStorage> Dispatcher<S> {
             tasks: List::new(),
             next_unsent: NONE,
             bytes: 0,
-            window: Window::new(self.fixed_window, jobs, &self.limits),
+            window: Window::new(
+                self.fixed_window,
+                if self.silent_workers { jobs.max(self.limits.silent) } else { jobs },
+                &self.limits,
+            ),
             head_since: Instant::ZERO,
             suspended: false,
+            awaited: None,
             draining: false,
             level: NO_LEVEL,
             level_link: Link::UNLINKED,
             lease_link: Link::UNLINKED,
             wake_link: Link::UNLINKED,
+            suspended_link: Link::UNLINKED,
         };
         let index = self.workers.insert(worker).ok()?;
         let generation = self.workers.generation(index)?;
@@ -206,6 +238,9 @@ impl<S: MasterStorage> Dispatcher<S> {
         if self.workers[index].wake_link.is_linked() {
             self.wakes.remove(&mut self.workers, index);
         }
+        if self.workers[index].suspended_link.is_linked() {
+            self.suspended.remove(&mut self.workers, index);
+        }
         self.workers.remove(index);
         held
     }
@@ -224,8 +259,8 @@ impl<S: MasterStorage> Dispatcher<S> {
             if was_sent && position < jobs {
                 entry.failures += 1;
             }
-            if was_sent && taken_from.is_some() {
-                entry.taken_from = taken_from;
+            if let (true, Some(worker)) = (was_sent, taken_from) {
+                entry.taken_from = Some(Taken { worker, attempt: entry.attempt });
             }
             self.queue.push_front(&mut self.tasks, task);
         }
@@ -349,6 +384,15 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.tasks.remove(task).expect("the caller located the task")
     }
 
+    /// A message that the worker which now answers `task` was sent before it, and so yielded nothing for.
+    pub(super) fn passed_over(&self, task: u32) -> Option<u32> {
+        let worker = self.tasks[task].worker;
+        if worker == NONE || !self.silent_workers {
+            return None;
+        }
+        self.workers[worker].tasks.front().filter(|&first| first != task)
+    }
+
     /// Takes a message back from the worker that stops before it has done it: to the head of the queue.
     pub(super) fn hand_back(&mut self, now: Instant, task: u32) {
         let worker = self.tasks[task].worker;
@@ -360,13 +404,23 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.queue.push_front(&mut self.tasks, task);
     }
 
-    /// A worker that was taken to hang has answered after all. Its token, if it was one.
-    pub(super) fn resume(&mut self, id: WorkerId) -> Option<u32> {
-        let index = self.find(id)?;
-        let worker = &mut self.workers[index];
-        if !core::mem::replace(&mut worker.suspended, false) {
+    /// An attempt of a task was answered: a worker that was taken to hang works after all, if it had that. Its token.
+    /// O(workers that are taken to hang).
+    pub(super) fn resume(&mut self, task: TaskId, attempt: u32, taken_from: Option<Taken>) -> Option<u32> {
+        if self.suspended.is_empty() {
             return None;
         }
+        let known = taken_from.filter(|taken| taken.attempt == attempt).and_then(|taken| self.find(taken.worker));
+        let index = known.filter(|&index| self.workers[index].suspended).or_else(|| {
+            let mut at = self.suspended.front();
+            while let Some(index) = at.filter(|&index| self.workers[index].awaited != Some((task, attempt))) {
+                at = self.suspended.next(&self.workers, index);
+            }
+            at
+        })?;
+        self.suspended.remove(&mut self.workers, index);
+        let worker = &mut self.workers[index];
+        (worker.suspended, worker.awaited) = (false, None);
         let token = worker.token;
         self.settle_level(index);
         Some(token)
@@ -385,7 +439,11 @@ impl<S: MasterStorage> Dispatcher<S> {
         }
         let index = self.leases.front()?;
         let generation = self.workers.generation(index)?;
-        self.workers[index].suspended = true;
+        let first = self.workers[index].tasks.front();
+        let awaited = first.map(|task| (self.id(task), self.tasks[task].attempt));
+        let worker = &mut self.workers[index];
+        (worker.suspended, worker.awaited) = (true, awaited);
+        self.suspended.push_back(&mut self.workers, index);
         let held = self.take_back(now, index, Some(WorkerId { index, generation }));
         self.settle_level(index);
         Some((self.workers[index].token, held))
@@ -460,7 +518,7 @@ impl<S: MasterStorage> Dispatcher<S> {
 
 impl<B> Task<B> {
     /// Who had it before and was taken to hang.
-    pub(super) fn taken_from(&self) -> Option<WorkerId> {
+    pub(super) fn taken_from(&self) -> Option<Taken> {
         self.taken_from
     }
 }

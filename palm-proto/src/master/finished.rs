@@ -5,7 +5,7 @@
 use crate::collections::{Index, NONE, Place, Table};
 use crate::message::TaskId;
 
-use super::dispatch::WorkerId;
+use super::dispatch::Taken;
 
 /// What is remembered of one task; named only by storage types.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct Finished {
     /// The attempt whose answer was accepted; 0: none is.
     pub(super) attempt: u32,
     /// Who had it before and was taken to hang.
-    pub(super) taken_from: Option<WorkerId>,
+    pub(super) taken_from: Option<Taken>,
 }
 
 /// The last so many of them: the oldest makes room for the newest.

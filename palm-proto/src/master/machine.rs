@@ -10,7 +10,7 @@ use crate::random::{Random, Seed};
 use crate::time::Instant;
 
 use super::accounts::{Accounts, NOBODY, SenderId};
-use super::dispatch::{Dispatcher, Whereabouts, WorkerId};
+use super::dispatch::{Dispatcher, Taken, Whereabouts, WorkerId};
 use super::event::{Event, Events, label};
 use super::failure::failure;
 use super::finished::{Finished, FinishedBook};
@@ -260,7 +260,7 @@ impl<S: MasterStorage> Master<S> {
                     let (accepted, taken_from) = (known.attempt, known.taken_from);
                     if accepted != attempt {
                         self.counters.duplicates += 1;
-                        self.resume(now, taken_from);
+                        self.resume(now, task, attempt, taken_from);
                         return Ok(());
                     }
                 }
@@ -281,6 +281,11 @@ impl<S: MasterStorage> Master<S> {
         message.truncate(untagged);
         if let Some(index) = live {
             self.counters.answered += 1;
+            while let Some(passed_over) = self.dispatcher.passed_over(index) {
+                self.counters.silent += 1;
+                let task = self.dispatcher.finish(now, passed_over, true);
+                self.accounts.remove_task(task.sender, task.message.footprint());
+            }
             self.complete(now, index, attempt, message, topic, sender);
             self.dispatch(now);
         } else {
@@ -523,8 +528,8 @@ impl<S: MasterStorage> Master<S> {
         if task.attempt > 1 || attempt != 1 {
             self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from() });
         }
-        if attempt != 0 && attempt != task.attempt {
-            self.resume(now, task.taken_from());
+        if attempt != 0 {
+            self.resume(now, id, attempt, task.taken_from());
         }
         self.publish(now, message, topic, sender);
         self.accounts.remove_task(sender, task.message.footprint());
@@ -545,8 +550,8 @@ impl<S: MasterStorage> Master<S> {
         }
     }
 
-    fn resume(&mut self, now: Instant, worker: Option<WorkerId>) {
-        if let Some(worker) = worker.and_then(|id| self.dispatcher.resume(id)) {
+    fn resume(&mut self, now: Instant, task: TaskId, attempt: u32, taken_from: Option<Taken>) {
+        if let Some(worker) = self.dispatcher.resume(task, attempt, taken_from) {
             self.events.push(Event::WorkerBack { worker });
             self.dispatch(now);
         }

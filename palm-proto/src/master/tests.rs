@@ -215,6 +215,39 @@ fn a_worker_that_hangs_loses_its_lease_and_returns_when_it_answers() {
 }
 
 #[test]
+fn every_worker_that_hung_returns_with_its_own_answer() {
+    let lease = Some(Duration::from_secs(5));
+    let mut master = master(MasterConfig { lease, window: Some(1), ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    // Alone, it answers what is in the queue again.
+    let first = master.add_worker(NOW, 1, 1).unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let early = take(&mut master, NOW, first).unwrap();
+    let due = master.poll_timeout().unwrap();
+    master.handle_timeout(due);
+    answer(&mut master, due, &early);
+    master.handle_submit(due, client, message("me", "b")).unwrap();
+    let mut wires = std::vec![take(&mut master, due, first).expect("it is given messages again")];
+    // The same message hangs with three, one after the other.
+    let mut at = due;
+    let mut workers = std::vec![first];
+    for token in 2..=3 {
+        at = master.poll_timeout().unwrap();
+        workers.push(master.add_worker(at, token, 1).unwrap());
+        at = at + Duration::from_secs(5);
+        master.handle_timeout(at);
+        wires.push(take(&mut master, at, *workers.last().unwrap()).unwrap());
+    }
+    at = at + Duration::from_secs(5);
+    master.handle_timeout(at);
+    for (position, wire) in wires.iter().enumerate() {
+        answer(&mut master, at, wire);
+        master.handle_submit(at, client, message("me", "c")).unwrap();
+        assert!(master.has_task(workers[position]), "worker {position} answered");
+    }
+}
+
+#[test]
 fn the_least_loaded_worker_is_next() {
     let mut master = master(MasterConfig { window: Some(3), ..MasterConfig::default() });
     let client = master.add_sender().unwrap();
@@ -350,4 +383,20 @@ fn a_message_without_a_function_is_answered_and_reaches_no_worker() {
     }
     assert!(take(&mut master, NOW, worker).is_none() && master.is_idle());
     assert_eq!((master.memory(), master.counters().unaddressed), (0, 6));
+}
+
+#[test]
+fn a_worker_may_yield_nothing_where_that_is_said() {
+    let mut master = master(MasterConfig { silent_workers: true, ..MasterConfig::default() });
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+    }
+    let wires: Vec<Bytes> = core::iter::from_fn(|| take(&mut master, NOW, worker)).collect();
+    assert_eq!(wires.len(), 4, "it is not made to wait for answers that do not come");
+    answer(&mut master, NOW, &wires[2]);
+    assert_eq!(results(&mut master, NOW, home), done(&["c"]));
+    assert_eq!((master.counters().silent, master.gauges().leased), (2, 1));
 }

@@ -1,0 +1,172 @@
+//! What goes wrong.
+
+use std::time::Duration;
+
+use palm_proto::endpoint::Service;
+
+use super::intruder::{IntruderNode, Manner};
+use super::network::Line;
+use super::queue::Event;
+use super::world::{Node, World};
+
+/// Things go wrong for so long at most.
+const CHAOS_FOR: Duration = Duration::from_secs(120);
+
+impl World {
+    /// When something goes wrong next.
+    pub(super) fn plan_chaos(&mut self) {
+        let every = self.faults.every.as_micros() as usize;
+        if every > 0 {
+            let gap = self.context.dice.between(1, 2 * every);
+            self.context.queue.push(self.context.now + Duration::from_micros(gap as u64), Event::Chaos);
+        }
+    }
+
+    /// Something goes wrong, unless all messages are sent: then things calm down.
+    pub(super) fn wreak_havoc(&mut self) {
+        let sending = self.nodes.iter().any(|node| matches!(node, Node::Client(client) if !client.is_done_sending()));
+        let long = self.context.now - palm_proto::Instant::ZERO > CHAOS_FOR;
+        let unlucky = self.context.dice.chance(10);
+        if long || !sending && unlucky {
+            return self.calm_down();
+        }
+        match self.context.dice.between(0, 5) {
+            0 | 1 if self.faults.workers => self.trouble_a_worker(),
+            2 if self.faults.hangs => self.hang_a_worker(),
+            3 if self.faults.clients => self.trouble_a_client(),
+            4 if self.faults.partitions => self.part_a_node(),
+            5 if self.faults.intruders => self.let_somebody_in(),
+            _ => {}
+        }
+        self.plan_chaos();
+    }
+
+    fn calm_down(&mut self) {
+        let now = self.context.now;
+        self.context.trace.note(now, "all is calm", &[]);
+        self.context.calm = true;
+        self.calm_since = now;
+        for link in 0..self.context.network.count() {
+            if self.context.network.link(link).parted {
+                self.context.queue.push(now, Event::Heal(link));
+            }
+        }
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if let Node::Worker(worker) = node {
+                worker.hang(&mut self.context, now);
+            }
+            self.context.queue.push(now, Event::Wake(index));
+        }
+    }
+
+    fn a_worker(&mut self) -> usize {
+        let workers: Vec<_> = self.indices(|node| matches!(node, Node::Worker(_)));
+        self.context.dice.pick(&workers)
+    }
+
+    fn a_client(&mut self) -> usize {
+        let clients = self.indices(|node| matches!(node, Node::Client(client) if !client.gone));
+        if clients.is_empty() { usize::MAX } else { self.context.dice.pick(&clients) }
+    }
+
+    fn indices(&self, which: impl Fn(&Node) -> bool) -> Vec<usize> {
+        self.nodes.iter().enumerate().filter(|(_, node)| which(node)).map(|(index, _)| index).collect()
+    }
+
+    fn trouble_a_worker(&mut self) {
+        let index = self.a_worker();
+        let context = &mut self.context;
+        let now = context.now;
+        let Some(Node::Worker(worker)) = self.nodes.get_mut(index) else { return };
+        match context.dice.between(0, 3) {
+            0 | 1 => {
+                let back = now + context.dice.time(1_000, 3_000_000);
+                worker.die(context, back);
+                self.deaths += 1;
+            }
+            2 => _ = worker.stop(context),
+            _ => {
+                // Without a lease nobody notices that a result was lost with a connection that carries results only.
+                let links = worker.links();
+                let alone = self.lease && context.dice.chance(500);
+                let only = alone.then(|| context.dice.pick(&[0, 1]));
+                for (position, link) in links.into_iter().enumerate() {
+                    if only.is_none_or(|only| only == position) {
+                        context.trace.note(now, "connection {} of worker {} breaks", &[link as u64, index as u64]);
+                        context.network.cut(&mut context.queue, &mut context.dice, now, link);
+                    }
+                }
+            }
+        }
+    }
+
+    fn hang_a_worker(&mut self) {
+        let index = self.a_worker();
+        let until = self.context.now + self.context.dice.time(100_000, 20_000_000);
+        if let Some(Node::Worker(worker)) = self.nodes.get_mut(index) {
+            worker.hang(&mut self.context, until);
+        }
+    }
+
+    fn trouble_a_client(&mut self) {
+        let index = self.a_client();
+        let context = &mut self.context;
+        let now = context.now;
+        let Some(Node::Client(client)) = self.nodes.get_mut(index) else { return };
+        if self.faults.leaving && context.dice.chance(100) {
+            client.leave(context);
+            self.leaving = true;
+            return;
+        }
+        if context.dice.chance(200) {
+            return client.call_again(context);
+        }
+        let links = client.links();
+        if !links.is_empty() {
+            let link = context.dice.pick(&links);
+            context.trace.note(now, "connection {} of client {} breaks", &[link as u64, index as u64]);
+            context.network.cut(&mut context.queue, &mut context.dice, now, link);
+        }
+    }
+
+    /// A peer's connections carry nothing for a while.
+    fn part_a_node(&mut self) {
+        let index = self.context.dice.between(0, self.nodes.len() - 1);
+        let context = &mut self.context;
+        let links = match &mut self.nodes[index] {
+            Node::Client(client) => client.links(),
+            // Short enough that nobody notices, unless what gets lost is noticed by the lease.
+            Node::Worker(worker) => worker.links(),
+            Node::Intruder(_) => return,
+        };
+        let is_worker = matches!(self.nodes[index], Node::Worker(_));
+        let most = if is_worker && !self.lease { 400_000 } else { 20_000_000 };
+        let heals = context.now + context.dice.time(10_000, most);
+        for link in links {
+            context.trace.note(context.now, "connection {} of peer {} carries nothing", &[link as u64, index as u64]);
+            context.network.part(link);
+            context.queue.push(heals, Event::Heal(link));
+        }
+        if let Node::Client(client) = &mut self.nodes[index]
+            && context.dice.chance(300)
+        {
+            client.call_again(context);
+        }
+    }
+
+    fn let_somebody_in(&mut self) {
+        let context = &mut self.context;
+        let service = context.dice.pick(&Service::ALL);
+        let manner = context.dice.pick(&Manner::ALL);
+        // A stranger's subscription could be one to everybody's results.
+        let manner = if service == Service::Publish && manner == Manner::Rubbish { Manner::Silence } else { manner };
+        let line = Line {
+            latency: context.dice.time(10, 50_000),
+            speed: context.dice.spread(1_000, 1_000_000),
+            buffer: context.dice.spread(1 << 10, 1 << 20),
+        };
+        let me = self.nodes.len();
+        let intruder = IntruderNode::new(context, me, service, manner, line);
+        self.nodes.push(Node::Intruder(intruder));
+    }
+}

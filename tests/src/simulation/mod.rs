@@ -1,0 +1,55 @@
+//! A whole cluster in one thread, under a virtual clock, from one seed.
+//!
+//! The master is the real [`Endpoint`](palm_proto::endpoint::Endpoint), driven as the transport drives it; its peers speak
+//! ZMTP through [`zmtp::Connection`](palm_proto::zmtp::Connection) over connections that take their time, have bounded
+//! buffers, and break at any byte. [`Scenario`] says who takes part and what goes wrong, [`World`] runs it, and the ledger
+//! holds the master to what it promises:
+//!
+//! - a message that the master received whole comes to an end: with results of one attempt, or with a failure;
+//! - nobody gets anything twice, or anything of another's; what was given to a connection that then broke is lost (a stock
+//!   client has no way to tell what it has), and nothing else is;
+//! - a worker has no more than its window, and the memory that the master counts stays below its bound, but for a message
+//!   for each connection and what drivers hold to be sent;
+//! - nothing waits to be sent on a connection that the endpoint has not named, and a cluster in which nothing goes wrong any
+//!   more comes to an end; after that, nothing is held.
+//!
+//! The same seed gives the same run, which [`Summary::hash`] shows.
+
+mod chaos;
+mod client;
+mod context;
+mod dice;
+mod intruder;
+mod ledger;
+mod master;
+mod network;
+mod queue;
+mod scenario;
+mod socket;
+mod trace;
+mod worker;
+mod world;
+
+pub use client::ClientPlan;
+pub use dice::Dice;
+pub use network::Line;
+pub use scenario::{Faults, Scenario};
+pub use trace::Listener;
+pub use worker::WorkerPlan;
+pub use world::{Summary, World};
+
+/// Runs the cluster of a seed.
+///
+/// # Errors
+/// Tells what went wrong. Panics of the machines come through.
+pub fn run(seed: u64, messages: u32, listener: Option<Listener>) -> Result<Summary, String> {
+    World::new(seed, |dice| Scenario::draw(dice, messages), listener).run()
+}
+
+/// Runs clients at full speed, workers that die, and a subscriber that comes late.
+///
+/// # Errors
+/// Tells what went wrong.
+pub fn run_at_full_speed(seed: u64, messages: u32, listener: Option<Listener>) -> Result<Summary, String> {
+    World::new(seed, |dice| Scenario::at_full_speed(dice, messages), listener).run()
+}

@@ -1,0 +1,161 @@
+//! What a run is made of, drawn from its seed.
+
+use std::time::Duration;
+
+use palm_proto::Instant;
+use palm_proto::endpoint::EndpointConfig;
+use palm_proto::master::{MasterConfig, TableSizes};
+
+use super::client::ClientPlan;
+use super::dice::Dice;
+use super::network::Line;
+use super::worker::WorkerPlan;
+
+/// What may go wrong, and how often.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Average time between two of them; zero: there are none.
+    pub every: Duration,
+    /// Workers die, stop or lose their connections.
+    pub workers: bool,
+    /// Workers hang for longer than the lease.
+    pub hangs: bool,
+    /// Clients lose their connections.
+    pub clients: bool,
+    /// Connections carry nothing for a while.
+    pub partitions: bool,
+    /// Strangers call.
+    pub intruders: bool,
+    /// Clients go away for good.
+    pub leaving: bool,
+}
+
+/// Everything that a run begins with.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The master.
+    pub config: EndpointConfig,
+    /// Its tables.
+    pub sizes: TableSizes,
+    /// Who sends.
+    pub clients: Vec<ClientPlan>,
+    /// Who works, from when on.
+    pub workers: Vec<(WorkerPlan, Instant)>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Results are to come in the order of the messages.
+    pub orderly: bool,
+    /// The longest message that any peer sends, with all that is not payload.
+    pub longest: usize,
+}
+
+/// Fields of a message beside its payload, at most.
+const FIELDS: usize = 256;
+
+impl Scenario {
+    /// Draws one in which clients send about `messages` messages in all.
+    pub fn draw(dice: &mut Dice, messages: u32) -> Self {
+        let memory = dice.spread(256 << 10, 32 << 20);
+        let payload = dice.spread(16, memory / 16).min(200_000);
+        let growth = if dice.chance(300) { dice.spread(1, payload) } else { 0 };
+        let faulty = dice.chance(850);
+        let lease = dice.chance(400).then(|| dice.time(200_000, 5_000_000));
+        let faults = Faults {
+            every: if faulty { dice.time(3_000, 2_000_000) } else { Duration::ZERO },
+            workers: dice.chance(700),
+            hangs: lease.is_some() && dice.chance(700),
+            clients: dice.chance(500),
+            partitions: dice.chance(400),
+            intruders: dice.chance(300),
+            leaving: dice.chance(200),
+        };
+        let orderly = !faulty && dice.chance(500);
+        let config = EndpointConfig {
+            master: MasterConfig {
+                memory: memory as u64,
+                window: dice.chance(500).then(|| dice.spread(1, 64) as u32),
+                lease,
+                attempts: dice.pick(&[1, 3, 3, 10, 1_000_000]),
+                keep: Duration::from_secs(60),
+                ..MasterConfig::default()
+            },
+            heartbeat: dice.time(500_000, 5_000_000),
+            ..EndpointConfig::default()
+        };
+        let sizes = TableSizes { tasks: dice.spread(256, 8_192), peers: 64, subscriptions: 64 };
+        let count = dice.spread(1, 8);
+        let clients = (0..count).map(|_| client(dice, messages / count as u32, payload)).collect();
+        let count = if orderly { 1 } else { dice.spread(1, 8) };
+        let workers = (0..count).map(|_| worker(dice, growth, orderly)).collect();
+        Self { config, sizes, clients, workers, faults, orderly, longest: payload + growth + FIELDS }
+    }
+
+    /// Clients at full speed, workers that die, and a subscriber that comes late.
+    pub fn at_full_speed(dice: &mut Dice, messages: u32) -> Self {
+        let line = Line { latency: Duration::from_micros(30), speed: 1_000_000, buffer: 256 << 10 };
+        let late = Instant::from_millis(2_000);
+        let client = |subscribes| ClientPlan {
+            messages: messages / 4,
+            payload: 40,
+            window: None,
+            gap: Duration::ZERO,
+            starts: Instant::ZERO,
+            subscribes,
+            pace: Duration::ZERO,
+            numbered: true,
+            job: false,
+            line,
+        };
+        let clients = vec![client(Instant::ZERO), client(Instant::ZERO), client(Instant::ZERO), client(late)];
+        let worker = |_| {
+            let service = dice.time(2, 20);
+            (WorkerPlan { results: 1, service, concurrency: 0, growth: 0, line }, Instant::ZERO)
+        };
+        let workers = (0..6).map(worker).collect();
+        let faults = Faults { every: Duration::from_millis(20), workers: true, ..Faults::default() };
+        let master = MasterConfig { attempts: u32::MAX, ..MasterConfig::default() };
+        let config = EndpointConfig { master, ..EndpointConfig::default() };
+        let sizes = TableSizes { tasks: 100_000, peers: 64, subscriptions: 64 };
+        Self { config, sizes, clients, workers, faults, orderly: false, longest: 40 + FIELDS }
+    }
+}
+
+fn line(dice: &mut Dice, payload: usize) -> Line {
+    Line {
+        latency: dice.time(10, 50_000),
+        speed: dice.spread(1_000, 1_000_000).max(payload / 20),
+        buffer: dice.spread(1 << 10, 1 << 20),
+    }
+}
+
+fn client(dice: &mut Dice, messages: u32, payload: usize) -> ClientPlan {
+    let starts = if dice.chance(300) { dice.time(1_000, 2_000_000) } else { Duration::ZERO };
+    let late = if dice.chance(300) { dice.time(1_000, 10_000_000) } else { Duration::ZERO };
+    let job = dice.chance(250);
+    ClientPlan {
+        messages,
+        payload: dice.spread(1, payload),
+        window: (job || dice.chance(600)).then(|| dice.spread(1, 500) as u32),
+        gap: if dice.chance(300) { dice.time(1, 2_000) } else { Duration::ZERO },
+        starts: Instant::ZERO + starts,
+        subscribes: Instant::ZERO + starts + late,
+        pace: if dice.chance(200) { dice.time(1, 3_000) } else { Duration::ZERO },
+        numbered: job || dice.chance(500),
+        job,
+        line: line(dice, payload),
+    }
+}
+
+fn worker(dice: &mut Dice, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
+    let concurrency = if !orderly && dice.chance(300) { dice.spread(1, 8) as u32 } else { 0 };
+    let results = if concurrency == 0 && dice.chance(250) { dice.between(2, 5) as u8 } else { 1 };
+    let plan = WorkerPlan {
+        results,
+        service: dice.time(1, 10_000),
+        concurrency,
+        growth,
+        line: line(dice, 200_000),
+    };
+    let starts = if dice.chance(300) { dice.time(1_000, 3_000_000) } else { Duration::ZERO };
+    (plan, Instant::ZERO + starts)
+}

@@ -1,0 +1,231 @@
+//! A whole cluster in one thread.
+
+use std::time::Duration;
+
+use palm_proto::Instant;
+
+use super::client::ClientNode;
+use super::context::Context;
+use super::dice::Dice;
+use super::intruder::IntruderNode;
+use super::ledger::Ledger;
+use super::master::MasterNode;
+use super::network::{Network, Side};
+use super::queue::{Event, Queue};
+use super::scenario::{Faults, Scenario};
+use super::trace::{Listener, Trace};
+use super::worker::WorkerNode;
+
+/// Time that a cluster has to finish once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// One of the master's peers.
+#[derive(Debug)]
+pub(super) enum Node {
+    Client(ClientNode),
+    Worker(WorkerNode),
+    Intruder(IntruderNode),
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Tells the run from others.
+    pub hash: u64,
+    /// Messages that the master had.
+    pub taken: u64,
+    /// Results and failures that clients had.
+    pub received: u64,
+    /// Failures among them.
+    pub failures: u64,
+    /// Messages of which a result was lost in a connection to its client that broke.
+    pub excused: u64,
+    /// Messages dispatched again.
+    pub redispatched: u64,
+    /// Results of attempts that were not accepted.
+    pub duplicates: u64,
+    /// Workers that died.
+    pub deaths: u64,
+    /// Connections that there were.
+    pub connections: usize,
+    /// Events that there were.
+    pub events: u64,
+    /// Time that passed in the cluster.
+    pub virtual_time: Duration,
+}
+
+/// A cluster.
+#[derive(Debug)]
+pub struct World {
+    pub(super) context: Context,
+    master: MasterNode,
+    pub(super) nodes: Vec<Node>,
+    pub(super) faults: Faults,
+    /// The master takes messages back from workers that hang.
+    pub(super) lease: bool,
+    /// Somebody sends messages again.
+    repeats: bool,
+    /// A client has gone for good.
+    pub(super) leaving: bool,
+    pub(super) calm_since: Instant,
+    pub(super) deaths: u64,
+    events: u64,
+}
+
+impl World {
+    /// A cluster as `draw` would have it.
+    pub fn new(seed: u64, draw: impl FnOnce(&mut Dice) -> Scenario, listener: Option<Listener>) -> Self {
+        let mut dice = Dice::new(seed);
+        let scenario = draw(&mut dice);
+        let mut trace = Trace::told_to(listener);
+        trace.say(Instant::ZERO, &format!("{scenario:#?}"));
+        let mut context = Context {
+            now: Instant::ZERO,
+            dice,
+            network: Network::default(),
+            queue: Queue::default(),
+            ledger: Ledger::new(scenario.orderly, scenario.faults.intruders),
+            trace,
+            calm: scenario.faults.every.is_zero(),
+        };
+        let master = MasterNode::new(&mut context, scenario.config, scenario.sizes, scenario.longest.max(21_000));
+        let repeats = scenario.clients.iter().any(|client| client.job);
+        let mut nodes = Vec::new();
+        for plan in scenario.clients {
+            nodes.push(Node::Client(ClientNode::new(&mut context, nodes.len(), plan)));
+        }
+        for (plan, starts) in scenario.workers {
+            nodes.push(Node::Worker(WorkerNode::new(&mut context, nodes.len(), plan, starts)));
+        }
+        let mut world = Self {
+            context,
+            master,
+            nodes,
+            faults: scenario.faults,
+            lease: scenario.config.master.lease.is_some(),
+            repeats,
+            leaving: false,
+            calm_since: Instant::ZERO,
+            deaths: 0,
+            events: 0,
+        };
+        world.plan_chaos();
+        world
+    }
+
+    /// Runs until all is over.
+    ///
+    /// # Errors
+    /// Tells the first promise that was broken.
+    pub fn run(mut self) -> Result<Summary, String> {
+        while !self.is_over() {
+            self.step()?;
+        }
+        self.finish()
+    }
+
+    fn is_over(&self) -> bool {
+        let sent = |node: &Node| if let Node::Client(client) = node { client.is_done_sending() } else { true };
+        let idle = self.master.endpoint.is_idle();
+        self.context.calm && idle && self.context.ledger.is_settled() && self.nodes.iter().all(sent)
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let Some((at, event)) = self.context.queue.pop() else {
+            return Err(format!("nothing happens any more: {}", self.unsettled()));
+        };
+        if self.context.calm && at - self.calm_since > PATIENCE {
+            return Err(format!("nothing comes to an end: {}", self.unsettled()));
+        }
+        self.events += 1;
+        self.context.now = at;
+        let context = &mut self.context;
+        match event {
+            Event::Arrival(link, side) => context.network.handle_arrival(&mut context.queue, at, link, side),
+            Event::Accept(link) => self.master.handle_accept(context, link),
+            Event::MasterTimer => self.master.handle_timer(context),
+            Event::UserTimeout(link) => self.master.handle_user_timeout(context, link),
+            Event::Heal(link) => {
+                context.trace.note(at, "connection {} heals", &[link as u64]);
+                context.network.heal(&mut context.queue, at, link);
+            }
+            Event::Wake(node) => match &mut self.nodes[node] {
+                Node::Client(client) => client.handle_wake(context),
+                Node::Worker(worker) => worker.handle_wake(context),
+                Node::Intruder(intruder) => intruder.serve(context),
+            },
+            Event::Chaos => self.wreak_havoc(),
+        }
+        self.deliver_notices();
+        match self.context.ledger.violation() {
+            None => Ok(()),
+            Some(violation) => Err(String::from(violation)),
+        }
+    }
+
+    fn deliver_notices(&mut self) {
+        while let Some((link, side)) = self.context.network.notices.pop_front() {
+            let context = &mut self.context;
+            if side == Side::Master {
+                self.master.handle_notice(context, link);
+                continue;
+            }
+            let owner = context.network.link(link).owner;
+            match &mut self.nodes[owner] {
+                Node::Client(client) => client.serve(context),
+                Node::Worker(worker) => worker.serve(context),
+                Node::Intruder(intruder) => intruder.serve(context),
+            }
+        }
+    }
+
+    /// All have what is theirs. Everybody goes, time passes, and the master is empty.
+    fn finish(mut self) -> Result<Summary, String> {
+        let now = self.context.now;
+        let virtual_time = now - Instant::ZERO;
+        self.context.trace.note(now, "all is settled", &[]);
+        self.nodes.clear();
+        self.master.close_all(&mut self.context);
+        let mut now = now;
+        while let Some(due) = self.master.endpoint.poll_timeout() {
+            now = now.max(due);
+            self.master.endpoint.handle_timeout(now);
+            if now - self.calm_since > PATIENCE * 2 {
+                return Err(String::from("an endpoint without connections has timers for ever"));
+            }
+        }
+        let master = self.master.endpoint.master();
+        let (gauges, counters) = (master.gauges(), *master.counters());
+        let nothing = gauges.queued + gauges.leased + gauges.results + gauges.workers + gauges.subscribers;
+        if nothing > 0 || gauges.memory > 0 || self.master.endpoint.connections() > 0 {
+            return Err(format!("after all have gone: {gauges}"));
+        }
+        let ledger = &self.context.ledger;
+        let lossless = !self.leaving && !self.faults.intruders && !self.repeats;
+        if lossless && counters.expired > 0 {
+            return Err(format!("{} results were dropped", counters.expired));
+        }
+        if counters.copies_dropped > 0 && lossless {
+            return Err(format!("{} copies were dropped", counters.copies_dropped));
+        }
+        Ok(Summary {
+            hash: self.context.trace.hash(),
+            taken: ledger.taken(),
+            received: ledger.received,
+            failures: ledger.failures,
+            excused: ledger.excused,
+            redispatched: counters.redispatched,
+            duplicates: counters.duplicates,
+            deaths: self.deaths,
+            connections: self.context.network.count(),
+            events: self.events,
+            virtual_time,
+        })
+    }
+
+    fn unsettled(&self) -> String {
+        let gauges = self.master.endpoint.master().gauges();
+        let open = self.context.ledger.unsettled();
+        format!("{gauges}; not settled, and whether the master had it: {open:?}")
+    }
+}
