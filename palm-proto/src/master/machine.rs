@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::hash::KeyedHash;
-use crate::message::{MessageRef, RawMessage, Status, TaskId, resolve};
+use crate::message::{MessageRef, RawMessage, Status, TaskId, is_addressed};
 use crate::random::{Random, Seed};
 use crate::time::Instant;
 
@@ -150,14 +150,14 @@ impl<S: MasterStorage> Master<S> {
         }
         let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
         let wants_cache = view.cache().is_empty();
-        let function = core::str::from_utf8(view.function()).unwrap_or_default();
-        let is_addressed = resolve(function, view.stage).is_some();
+        let is_addressed = is_addressed(view.function(), view.stage);
         let task = match self.dispatcher.enqueue(message, sender.0, deadline, wants_cache) {
             Ok(task) => task,
             Err(message) => return Err(NotTaken { reason: Refusal::Full, message }),
         };
         self.counters.submitted += 1;
         if !is_addressed && let Whereabouts::Live(index) = self.dispatcher.locate(task) {
+            self.counters.unaddressed += 1;
             self.give_up(now, index, Status::NoSuchFunction, "the message names no function: expected server.method");
         }
         self.dispatch(now);

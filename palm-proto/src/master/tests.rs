@@ -385,7 +385,7 @@ fn a_message_without_a_function_is_answered_and_reaches_no_worker() {
         assert_eq!(results(&mut master, NOW, home), [("0".to_string(), Status::NoSuchFunction)], "{function:?}");
     }
     assert!(take(&mut master, NOW, worker).is_none() && master.is_idle());
-    assert_eq!(master.memory(), 0);
+    assert_eq!((master.memory(), master.counters().unaddressed), (0, 6));
 }
 
 #[test]
