@@ -14,13 +14,19 @@ pub struct FunctionAddress<'a> {
 ///
 /// A method ends at a second dot, as in the Python components. `None` if there is no such word, or no dot in it.
 pub fn resolve(function: &str, stage: i64) -> Option<FunctionAddress<'_>> {
-    let word = if function.contains(' ') {
+    let word = if function.bytes().any(|byte| byte == b' ') {
         function.split_ascii_whitespace().nth(usize::try_from(stage).ok()?)?
     } else {
         function
     };
-    let mut parts = word.split('.');
-    Some(FunctionAddress { server: parts.next()?, method: parts.next()? })
+    let (server, rest) = split_at_dot(word)?;
+    Some(FunctionAddress { server, method: split_at_dot(rest).map_or(rest, |(method, _)| method) })
+}
+
+/// What is before and after the first dot. Names are short: a loop over their bytes is several times faster than a search.
+fn split_at_dot(word: &str) -> Option<(&str, &str)> {
+    let dot = word.bytes().position(|byte| byte == b'.')?;
+    Some((word.get(..dot)?, word.get(dot + 1..)?))
 }
 
 /// Whether [`resolve`] finds an address: for those who pass a message on, and need not know which.
