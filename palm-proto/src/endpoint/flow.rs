@@ -47,7 +47,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let peer = &self.peers[index];
         match peer.role {
             Role::Sender(sender) => !self.draining && self.master.may_submit(sender, len),
-            Role::Answerer => self.master.may_answer(len),
+            Role::Answerer => self.master.may_answer(len) && (!peer.stray || self.master.may_take_stray(len)),
             // One request at a time, and its reply leaves before the next.
             Role::CacheClient => peer.request.reply.is_none() && peer.outgoing == 0 && self.master.may_answer(len),
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,

@@ -102,6 +102,8 @@ pub struct Peer<B> {
     pub(super) outgoing: u32,
     /// What it waits to be allowed to send, in bytes, while it is blocked.
     pub(super) wanted: u32,
+    /// Its last answer was one too many of those that nobody waits for.
+    pub(super) stray: bool,
     /// It is to be closed, as soon as pending control bytes are sent.
     pub(super) closing: bool,
     /// A cache request, and the reply to it.
@@ -125,6 +127,7 @@ impl<B> Peer<B> {
             reserved: 0,
             outgoing: 0,
             wanted: 0,
+            stray: false,
             closing: false,
             request: Request::default(),
             timer: None,

@@ -29,6 +29,17 @@ fn split_at_dot(word: &str) -> Option<(&str, &str)> {
     Some((word.get(..dot)?, word.get(dot + 1..)?))
 }
 
+/// Whether [`resolve`] finds an address: for those who pass a message on, and need not know which.
+pub(crate) fn is_addressed(function: &[u8], stage: i64) -> bool {
+    let word = if function.contains(&b' ') {
+        let mut words = function.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        usize::try_from(stage).ok().and_then(|stage| words.nth(stage))
+    } else {
+        Some(function)
+    };
+    word.is_some_and(|word| word.contains(&b'.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +57,15 @@ mod tests {
         assert_eq!(resolve("", 0), None);
         assert_eq!(resolve("s.f.g", 0), address("s", "f"));
         assert_eq!(resolve(".f", 0), address("", "f"));
+    }
+
+    #[test]
+    fn is_addressed_where_there_is_an_address() {
+        for function in ["", "f", "s.f", "a.f b.g", "a.f b", "a b.g", " a.f", "a.f ", "   ", "a\tb.c d.e", "a\tb.c"] {
+            for stage in -1..4 {
+                let expected = resolve(function, stage).is_some();
+                assert_eq!(is_addressed(function.as_bytes(), stage), expected, "{function:?}, {stage}");
+            }
+        }
     }
 }
