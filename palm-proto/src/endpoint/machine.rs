@@ -42,7 +42,8 @@ pub struct EndpointConfig {
     pub max_message: usize,
     /// Time for a handshake.
     pub handshake_timeout: Duration,
-    /// Silence after which a peer that speaks ZMTP 3.1 is sent a PING; after twice as much more it is gone.
+    /// Silence after which a peer that speaks ZMTP 3.1 is sent a PING; after twice as much more it is gone, unless it takes
+    /// what it is sent. A subscriber that has something to take has the time to keep.
     pub heartbeat: Duration,
     /// Time in which a message that has come in part must go on.
     pub partial_timeout: Duration,
@@ -178,6 +179,7 @@ pub struct Endpoint<S: EndpointStorage> {
     events: heapless::Deque<EndpointEvent, 32>,
     counters: EndpointCounters,
     heartbeat: Duration,
+    keep: Duration,
     memory: u64,
     /// Nothing is taken from clients any more.
     draining: bool,
@@ -239,6 +241,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             events: heapless::Deque::new(),
             counters: EndpointCounters::default(),
             heartbeat: config.heartbeat,
+            keep: config.master.keep,
             memory: config.master.memory,
             draining: false,
             now: Instant::ZERO,
@@ -473,6 +476,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let peer = &mut self.peers[index];
         let bytes = bytes.min(peer.outgoing as usize);
         peer.outgoing -= bytes as u32;
+        peer.takes |= bytes > CONTROL_MAX || peer.outgoing > 0;
         let was_cache = peer.role == Role::CacheClient && peer.outgoing == 0;
         self.master.release(None, bytes);
         if was_cache && self.peers[index].is_blocked() {
@@ -527,6 +531,9 @@ impl<S: EndpointStorage> Endpoint<S> {
                         self.timers.start(&mut self.peers, now, index, Class::Pinged);
                         self.mark_ready(index);
                     }
+                }
+                Class::Pinged if self.is_slow(now, index) => {
+                    self.timers.start(&mut self.peers, now, index, Class::Pinged);
                 }
                 Class::Pinged | Class::Partial => {
                     self.counters.silent += 1;
@@ -744,6 +751,17 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.blocked.push_back(&mut self.peers, index);
             }
         }
+    }
+
+    /// Whether a peer that has been asked and has not answered may not have been reached by the question yet: it has taken
+    /// something since, or it is a subscriber that has taken nothing for less than the time to keep.
+    fn is_slow(&mut self, now: Instant, index: u32) -> bool {
+        let peer = &mut self.peers[index];
+        if core::mem::take(&mut peer.takes) {
+            peer.heard = now;
+            return true;
+        }
+        matches!(peer.role, Role::Subscriber(_)) && peer.outgoing > 0 && now - peer.heard < self.keep
     }
 
     /// Something came from a peer: it lives.
