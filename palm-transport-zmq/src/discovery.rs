@@ -7,6 +7,9 @@ use crate::cache_client::{CacheClient, CacheError};
 /// The cache key with which a master says that it knows our extension fields.
 const EXTENSIONS: &str = "palm_extensions";
 
+/// The cache key under which a master says how long a message may be.
+const MAX_MESSAGE: &str = "palm_max_message";
+
 /// What a client has to know.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientAddresses {
@@ -15,6 +18,8 @@ pub(crate) struct ClientAddresses {
     /// The server's own publisher, if results are taken elsewhere.
     pub(crate) watch: Option<String>,
     pub(crate) extensions: bool,
+    /// Longest message that the server takes, in bytes.
+    pub(crate) max_message: usize,
 }
 
 /// What a worker has to know.
@@ -81,6 +86,12 @@ pub(crate) async fn check_name(cache: &CacheClient, expected: &str) -> Result<()
 /// Whether the server knows our extension fields.
 pub(crate) async fn extensions(cache: &CacheClient) -> Result<bool, DiscoveryError> {
     Ok(cache.get(EXTENSIONS).await?.as_ref() == b"1")
+}
+
+/// The longest message that the server takes, in bytes. A Python server has no bound.
+pub(crate) async fn max_message(cache: &CacheClient) -> Result<usize, DiscoveryError> {
+    let value = cache.get(MAX_MESSAGE).await?;
+    Ok(std::str::from_utf8(&value).ok().and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX))
 }
 
 /// The address under `key`. One that a server bound to a wildcard gives, taken literally, leads nowhere: the host that its

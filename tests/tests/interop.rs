@@ -214,6 +214,22 @@ fn every_result_of_a_mux_worker_arrives() {
 }
 
 #[test]
+fn a_mux_worker_may_yield_nothing() {
+    within(120, || {
+        let master = Master::start(Ours, "server", &["--silent-workers"]);
+        let _worker = Worker::start(Stock, "mux", &master.addresses.cache, &["--mux"]);
+        let mut client = RawClient::connect(&master.addresses, "client").unwrap();
+        for number in 0..1_000 {
+            let payload = if number % 10 == 0 { number.to_string() } else { " ".to_owned() };
+            client.send(&master.call("split"), payload.as_bytes()).unwrap();
+        }
+        let results: Vec<_> = (0..100).map(|_| String::from_utf8(client.recv().unwrap()).unwrap()).collect();
+        let expected: Vec<_> = (0..1_000).step_by(10).map(|number| number.to_string()).collect();
+        assert_eq!(results, expected);
+    });
+}
+
+#[test]
 fn a_function_that_fails_is_told_as_each_side_can() {
     within(240, || {
         let master = Master::start(Ours, "server", &[]);

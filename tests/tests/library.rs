@@ -152,3 +152,25 @@ fn a_failure_in_the_library_has_its_status_and_text() {
         });
     });
 }
+
+#[test]
+fn a_message_that_is_too_long_fails_alone() {
+    within(120, || {
+        let master = Master::start(Ours, "server", &["--max-message", "1KiB"]);
+        let _worker = master.worker(Stock, "worker");
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let client = Client::builder("server", &master.addresses.cache).connect().await.unwrap();
+            let sizes = [10, 2_000, 20, 1_000_000, 30];
+            let inputs = from_iter(sizes.map(|size| payload(1, size)));
+            let mut job = client.job("echo", inputs, &JobOptions { ordered: true, ..JobOptions::default() });
+            for size in sizes {
+                match job.next().await.unwrap().result {
+                    Ok(result) => assert!(size < 1_000 && result == payload(1, size)),
+                    Err(failure) => assert!(size > 1_000 && failure.status == Status::TooLong, "{failure}"),
+                }
+            }
+            assert!(job.next().await.is_none());
+        });
+    });
+}

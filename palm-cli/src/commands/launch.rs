@@ -144,7 +144,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let source = source(&args);
         source.check().map_err(|(path, error)| wrong_use(format!("cannot read {}: {error}", path.display())))?;
         let client = connect(&args, &server).await?;
-        let message = longest_payload(&args, &function, &client).await;
+        let message = longest_payload(&args, &function, &client);
         let total = source.total();
         let items = source.open(Bounds { in_flight: args.in_flight, message }).context("cannot read what to send")?;
         let progress = Progress::start(total, args.quiet);
@@ -222,21 +222,11 @@ async fn connect(args: &Args, server: &str) -> anyhow::Result<Client> {
     }
 }
 
-/// How long a payload may be. A master closes the connection at a message that is longer than it accepts, and with it go
-/// all those behind, so it is asked.
-async fn longest_payload(args: &Args, function: &str, client: &Client) -> usize {
-    let most = match args.max_message {
-        None if has_cache(args) => accepted_by_master(client).await,
-        given => given,
-    };
+/// How long a payload may be: what is longer is not even read.
+fn longest_payload(args: &Args, function: &str, client: &Client) -> usize {
     let texts = function.len() + args.cache.len() + client.pipeline().len() + client.id().len();
-    most.unwrap_or(usize::MAX).saturating_sub(ENVELOPE + texts).min(args.in_flight)
-}
-
-/// The longest message that the master accepts. A Python master says nothing, and has no bound.
-async fn accepted_by_master(client: &Client) -> Option<usize> {
-    let value = client.get("palm_max_message").await.ok()?;
-    std::str::from_utf8(&value).ok()?.parse().ok()
+    let most = args.max_message.unwrap_or_else(|| client.max_message());
+    most.saturating_sub(ENVELOPE + texts).min(args.in_flight)
 }
 
 /// The messages of a job as its client takes them: each is entered in the ledger when it is.

@@ -100,6 +100,9 @@ pub(crate) struct Args {
     /// Time after which a message without an answer goes to another worker [default: only if its worker is lost]
     #[arg(long, value_name = "TIME", value_parser = values::duration_above_zero, help_heading = "Delivery")]
     pub(crate) lease: Option<Duration>,
+    /// Workers may yield nothing for a message, as a MuxWorker that filters does, and answer in order, as Python ones do
+    #[arg(long, help_heading = "Delivery")]
+    pub(crate) silent_workers: bool,
     /// Workers that a message is given to at most, before its client is told that it failed
     #[arg(long, value_name = "NUMBER", default_value = "3", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) attempts: u32,
@@ -145,6 +148,7 @@ impl Args {
             queue: self.queue,
             window: self.window,
             lease: self.lease,
+            silent_workers: self.silent_workers,
             attempts: self.attempts,
             keep: self.keep,
             max_message: self.max_message.unwrap_or_else(|| LONGEST_MESSAGE.min(self.memory / 4)),

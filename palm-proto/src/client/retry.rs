@@ -31,7 +31,8 @@ impl Retry {
             Status::DeadlineExceeded => self.timeout,
             Status::Unavailable | Status::HandedBack => self.unavailable,
             Status::DeadLetter => self.dead_letter,
-            Status::Done | Status::Failed | Status::NoSuchFunction | Status::WrongServer | Status::Other(_) => false,
+            Status::Done | Status::Failed | Status::NoSuchFunction | Status::WrongServer => false,
+            Status::TooLong | Status::Other(_) => false,
         };
         wanted && retries < self.limit
     }

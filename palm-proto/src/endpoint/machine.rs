@@ -23,6 +23,8 @@ const OUTGOING_MAX: u32 = 256 << 10;
 const OUTGOING_SHORT: u32 = 16 << 10;
 /// Blocked connections that are looked at after a call.
 const UNBLOCKED_A_CALL: usize = 8;
+/// Messages beyond this size are large: how many of them may have come in part is bounded.
+const LARGE: usize = 64 << 10;
 
 /// One in so many connections is kept for workers: those of clients that wait to be read, also of such as are gone, would
 /// else keep those out that could make room.
@@ -181,6 +183,8 @@ pub struct Endpoint<S: EndpointStorage> {
     heartbeat: Duration,
     keep: Duration,
     memory: u64,
+    /// Bytes set aside for large messages that have come in part.
+    partial: u64,
     /// Nothing is taken from clients any more.
     draining: bool,
     /// The last time that was told.
@@ -243,6 +247,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             heartbeat: config.heartbeat,
             keep: config.master.keep,
             memory: config.master.memory,
+            partial: 0,
             draining: false,
             now: Instant::ZERO,
         })
@@ -314,6 +319,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         if let Some(peer) = self.peers.remove(index) {
             let reply = peer.reply().map_or(0, Span::len);
+            self.partial -= large(peer.reserved as usize);
             self.master.release(peer.sender(), peer.reserved as usize);
             self.master.release(None, peer.outgoing as usize + reply);
         }
@@ -612,14 +618,22 @@ impl<S: EndpointStorage> Endpoint<S> {
             return Next::Read { message: 0 };
         }
         if peer.reserved == 0 {
-            if !self.may_read(index, total) {
+            if !self.may_begin(index, total) {
                 return self.block(index, total);
             }
             let sender = self.peers[index].sender();
             self.peers[index].reserved = u32::try_from(total).unwrap_or(u32::MAX);
+            self.partial += large(self.peers[index].reserved as usize);
             self.master.reserve(sender, self.peers[index].reserved as usize);
         }
         Next::Read { message: total }
+    }
+
+    /// Whether a message may be waited for of which only a part is there. Large ones together are given half the memory, each
+    /// at most half of what is left of that: so peers that never end theirs do not keep others from sending.
+    fn may_begin(&self, index: u32, total: usize) -> bool {
+        let left = (self.memory / 2).saturating_sub(self.partial);
+        (self.partial == 0 || large(total) <= left / 2) && self.may_read(index, total)
     }
 
     fn may_read(&self, index: u32, len: usize) -> bool {
@@ -720,6 +734,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let reserved = core::mem::take(&mut peer.reserved) as usize;
         if reserved > 0 {
             let sender = peer.sender();
+            self.partial -= large(reserved);
             self.master.release(sender, reserved);
         }
     }
@@ -744,7 +759,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             let Some(index) = self.blocked.front() else { return };
             let reserved = self.peers[index].reserved > 0;
             let wanted = if reserved { 0 } else { self.peers[index].wanted as usize };
-            if self.may_read(index, wanted) {
+            if self.may_begin(index, wanted) {
                 self.unblock(index);
             } else {
                 self.blocked.remove(&mut self.peers, index);
@@ -814,6 +829,11 @@ impl<S: EndpointStorage> Endpoint<S> {
         // A full queue means a flood: counters tell the rest.
         let _ = self.events.push_back(event);
     }
+}
+
+/// The size of a message if it is large, else 0.
+fn large(len: usize) -> u64 {
+    if len > LARGE { len as u64 } else { 0 }
 }
 
 /// How many messages a worker says it works on at the same time: the `jobs=N` in an identity `palm;jobs=N`.

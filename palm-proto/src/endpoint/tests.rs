@@ -66,7 +66,7 @@ impl Bench {
         let mut control = [0; CONTROL_MAX];
         loop {
             let mut moved = end.zmtp.poll_transmit(&mut control);
-            self.send(end, &control[..moved].to_vec());
+            self.send(end, &control[..moved]);
             while let Some(transmit) = self.endpoint.poll_transmit(self.now, end.id) {
                 for part in transmit.before() {
                     end.input.extend_from_slice(part);
@@ -284,6 +284,25 @@ fn at_its_bound_a_sender_waits_and_goes_on_when_there_is_room() {
     }
     assert_eq!(home.messages.len(), sent + 1);
     assert!(bench.send_message(&mut client, &body) > 0);
+}
+
+#[test]
+fn large_messages_that_do_not_end_leave_room_for_others() {
+    const MIB: usize = 1 << 20;
+    let config = EndpointConfig { master: MasterConfig { memory: 64 << 20, ..MasterConfig::default() }, ..config() };
+    let mut bench = bench(&config);
+    let begin = |bench: &mut Bench, size: usize| {
+        let mut end = bench.join(Service::WorkerPull, SocketType::Push);
+        bench.send(&mut end, frame_header(size, false).as_ref());
+        end.next
+    };
+    let waiting = (0..8).filter(|_| begin(&mut bench, 15 * MIB) == Next::Wait).count();
+    assert!(waiting >= 7, "one at a time of this size: {waiting}");
+    assert_ne!(begin(&mut bench, MIB), Next::Wait, "a smaller one finds room");
+    let mut sender = bench.join(Service::Pull, SocketType::Push);
+    let body = work("me", &[7; 1000]);
+    assert_eq!(bench.send_message(&mut sender, &body), body.len() + frame_header(body.len(), false).as_ref().len());
+    assert!(bench.endpoint.master().memory() < 32 << 20);
 }
 
 #[test]

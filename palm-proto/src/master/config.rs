@@ -16,6 +16,10 @@ pub struct MasterConfig {
     /// Time after which a worker that has answered nothing is taken to hang, and what it holds is dispatched again; `None`:
     /// never.
     pub lease: Option<Duration>,
+    /// Whether a worker may yield nothing for a message, as a `MuxWorker` that filters does. Workers then must answer in the
+    /// order in which they are sent messages, as Python ones do: an answer says that the messages before it have none. A window
+    /// that adapts has then at least [`WindowLimits::silent`] messages.
+    pub silent_workers: bool,
     /// How many workers may be lost with a message in their hands before its client gets a failure; at least 1.
     pub attempts: u32,
     /// How long a result waits for a client that is not subscribed, or takes nothing.
@@ -36,11 +40,13 @@ pub struct WindowLimits {
     pub messages: u32,
     /// Most bytes; one message is always let through.
     pub bytes: u64,
+    /// Fewest messages where workers may yield nothing.
+    pub silent: u32,
 }
 
 impl Default for WindowLimits {
     fn default() -> Self {
-        Self { horizon: Duration::from_millis(4), messages: 2_048, bytes: 4 << 20 }
+        Self { horizon: Duration::from_millis(4), messages: 2_048, bytes: 4 << 20, silent: 64 }
     }
 }
 
@@ -51,6 +57,7 @@ impl Default for MasterConfig {
             window: None,
             window_limits: WindowLimits::default(),
             lease: None,
+            silent_workers: false,
             attempts: 3,
             keep: Duration::from_secs(60),
             pipelined: false,
@@ -70,6 +77,8 @@ pub struct Counters {
     pub dispatched: u64,
     /// Messages answered by a worker.
     pub answered: u64,
+    /// Messages for which a worker yielded nothing.
+    pub silent: u64,
     /// Further results of an attempt that was accepted (a `MuxWorker`'s).
     pub additional: u64,
     /// Results of an attempt that was not accepted, thrown away.

@@ -172,6 +172,7 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     fixed_window: Option<u32>,
     limits: super::WindowLimits,
     lease: Option<Duration>,
+    silent_workers: bool,
 }
 
 impl<S: MasterStorage> Dispatcher<S> {
@@ -188,6 +189,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             fixed_window: config.window,
             limits: config.window_limits,
             lease: config.lease,
+            silent_workers: config.silent_workers,
         }
     }
 
@@ -202,7 +204,11 @@ impl<S: MasterStorage> Dispatcher<S> {
             tasks: List::new(),
             next_unsent: NONE,
             bytes: 0,
-            window: Window::new(self.fixed_window, jobs, &self.limits),
+            window: Window::new(
+                self.fixed_window,
+                if self.silent_workers { jobs.max(self.limits.silent) } else { jobs },
+                &self.limits,
+            ),
             head_since: Instant::ZERO,
             suspended: false,
             awaited: None,
@@ -376,6 +382,15 @@ impl<S: MasterStorage> Dispatcher<S> {
             self.unassign(now, task);
         }
         self.tasks.remove(task).expect("the caller located the task")
+    }
+
+    /// A message that the worker which now answers `task` was sent before it, and so yielded nothing for.
+    pub(super) fn passed_over(&self, task: u32) -> Option<u32> {
+        let worker = self.tasks[task].worker;
+        if worker == NONE || !self.silent_workers {
+            return None;
+        }
+        self.workers[worker].tasks.front().filter(|&first| first != task)
     }
 
     /// Takes a message back from the worker that stops before it has done it: to the head of the queue.

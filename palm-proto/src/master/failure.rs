@@ -1,10 +1,7 @@
 //! The message that tells a client that its message failed.
 
 use crate::buffer::{Buffer, Span};
-use crate::message::{MessageRef, MessageWriter, NoRoom, Status};
-
-/// Payload of a failure, as a stock Python component sends it.
-pub const FAILURE_PAYLOAD: &[u8] = b"0";
+use crate::message::{FAILURE_PAYLOAD, MessageRef, MessageWriter, NoRoom, Status};
 
 /// Room in which a failure is written.
 const SCRATCH: usize = 1_024;

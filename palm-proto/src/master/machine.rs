@@ -281,6 +281,11 @@ impl<S: MasterStorage> Master<S> {
         message.truncate(untagged);
         if let Some(index) = live {
             self.counters.answered += 1;
+            while let Some(passed_over) = self.dispatcher.passed_over(index) {
+                self.counters.silent += 1;
+                let task = self.dispatcher.finish(now, passed_over, true);
+                self.accounts.remove_task(task.sender, task.message.footprint());
+            }
             self.complete(now, index, attempt, message, topic, sender);
             self.dispatch(now);
         } else {

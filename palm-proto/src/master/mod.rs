@@ -57,7 +57,6 @@ pub use accounts::{Sender, SenderId};
 pub use config::{Counters, Gauges, MESSAGE_OVERHEAD, MasterConfig, WindowLimits};
 pub use dispatch::{Task, Worker, WorkerId};
 pub use event::{Event, Label};
-pub use failure::FAILURE_PAYLOAD;
 pub use finished::Finished;
 pub use machine::{Master, NameTooLong, NotTaken, Refusal};
 pub use output::{Assignment, Outcome, Tags};

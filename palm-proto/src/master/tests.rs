@@ -384,3 +384,19 @@ fn a_message_without_a_function_is_answered_and_reaches_no_worker() {
     assert!(take(&mut master, NOW, worker).is_none() && master.is_idle());
     assert_eq!(master.memory(), 0);
 }
+
+#[test]
+fn a_worker_may_yield_nothing_where_that_is_said() {
+    let mut master = master(MasterConfig { silent_workers: true, ..MasterConfig::default() });
+    let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+    }
+    let wires: Vec<Bytes> = core::iter::from_fn(|| take(&mut master, NOW, worker)).collect();
+    assert_eq!(wires.len(), 4, "it is not made to wait for answers that do not come");
+    answer(&mut master, NOW, &wires[2]);
+    assert_eq!(results(&mut master, NOW, home), done(&["c"]));
+    assert_eq!((master.counters().silent, master.gauges().leased), (2, 1));
+}

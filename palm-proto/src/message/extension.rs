@@ -32,6 +32,9 @@ pub mod field {
     pub const DEADLINE: u32 = 1006;
 }
 
+/// Payload of a failure, as a stock Python component sends it (PALM, section 2).
+pub const FAILURE_PAYLOAD: &[u8] = b"0";
+
 /// A master's name for one task: unique among all the tasks it has, and unlikely to be that of one from before its restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(pub u64);
@@ -63,6 +66,8 @@ pub enum Status {
     HandedBack,
     /// The message is for a server of another name.
     WrongServer,
+    /// The message is longer than the server takes; a client of ours says so itself, and does not send it.
+    TooLong,
     /// A status of a later version.
     Other(u32),
 }
@@ -79,6 +84,7 @@ impl Status {
             Self::Unavailable => 5,
             Self::HandedBack => 6,
             Self::WrongServer => 7,
+            Self::TooLong => 8,
             Self::Other(code) => code,
         }
     }
@@ -94,6 +100,7 @@ impl Status {
             5 => Self::Unavailable,
             6 => Self::HandedBack,
             7 => Self::WrongServer,
+            8 => Self::TooLong,
             code => Self::Other(code),
         }
     }
@@ -110,6 +117,7 @@ impl fmt::Display for Status {
             Self::Unavailable => f.write_str("unavailable"),
             Self::HandedBack => f.write_str("handed back"),
             Self::WrongServer => f.write_str("wrong server"),
+            Self::TooLong => f.write_str("too long"),
             Self::Other(code) => write!(f, "status {code}"),
         }
     }

@@ -1,9 +1,6 @@
 //! What a worker answers, and the result that is made of it.
 
-use crate::message::{MessageRef, MessageWriter, NoRoom, Sink, Status, field};
-
-/// The payload of a failure: what a Python component sends when its function fails.
-pub const FAILURE_PAYLOAD: &[u8] = b"0";
+use crate::message::{FAILURE_PAYLOAD, MessageRef, MessageWriter, NoRoom, Sink, Status, field};
 
 /// What came of a call; `B` holds the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

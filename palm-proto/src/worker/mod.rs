@@ -6,5 +6,5 @@
 mod answer;
 mod machine;
 
-pub use answer::{Answer, FAILURE_PAYLOAD, write_answer};
+pub use answer::{Answer, write_answer};
 pub use machine::{Call, CallId, Config, Counters, Event, Full, Stop, Task, UnknownCall, Worker};

@@ -32,6 +32,8 @@ pub(super) struct Link {
     /// A subscription to nothing at the server itself, if results are taken elsewhere: it shows when the server goes, which the
     /// socket that only sends does not until too late.
     watch: Option<(SubSocket, Monitor)>,
+    /// Longest message that the server takes: at a longer one it closes the connection, with all messages behind it.
+    max_message: usize,
 }
 
 /// Connects once. The subscription is there before anything can be sent, and has taken effect when this returns, as far as
@@ -56,15 +58,19 @@ pub(super) async fn open(config: &Config, cache: &CacheClient) -> Result<Link, C
         settle(config, cache).await?;
     }
     info!(push = addresses.push, subscription = addresses.subscribe, "connected to {}", config.server);
-    Ok(Link { subscription, subscription_monitor, push, push_monitor, watch })
+    let max_message = addresses.max_message;
+    Ok(Link { subscription, subscription_monitor, push, push_monitor, watch, max_message })
 }
 
 async fn discover(config: &Config, cache: &CacheClient) -> Result<ClientAddresses, ConnectError> {
-    let (mut extensions, mut watch) = (false, None);
+    let (mut extensions, mut watch, mut max_message) = (false, None, usize::MAX);
     if config.ask {
         discovery::check_name(cache, &config.server).await?;
         // What another component's publisher does is not for this server to say.
         extensions = config.sub_address.is_none() && discovery::extensions(cache).await?;
+    }
+    if config.ask && config.push_address.is_none() {
+        max_message = discovery::max_message(cache).await?;
     }
     if config.ask && config.sub_address.is_some() && config.push_address.is_none() {
         watch = Some(discovery::address(cache, "pub_address").await?);
@@ -77,7 +83,7 @@ async fn discover(config: &Config, cache: &CacheClient) -> Result<ClientAddresse
         Some(address) => address.clone(),
         None => discovery::address(cache, "pull_address").await?,
     };
-    Ok(ClientAddresses { push, subscribe, watch, extensions })
+    Ok(ClientAddresses { push, subscribe, watch, extensions, max_message })
 }
 
 /// Waits until a publisher that drops what nobody has subscribed to knows of the subscription.
@@ -112,6 +118,7 @@ pub(super) async fn open_patiently(config: &Config, cache: &CacheClient, mut tol
 
 /// The tasks that keep a client going; they end when this is dropped.
 pub(super) fn start(config: Arc<Config>, cache: CacheClient, shared: Arc<Shared>, link: Link) -> JoinSet<()> {
+    shared.set_max_message(link.max_message);
     let mut tasks = JoinSet::new();
     tasks.spawn(keep_time(shared.clone()));
     tasks.spawn(keep_connected(config, cache, shared, link));
@@ -157,7 +164,8 @@ async fn keep_connected(config: Arc<Config>, cache: CacheClient, shared: Arc<Sha
 
 /// Works on one link until it is lost.
 async fn serve(config: &Config, shared: &Arc<Shared>, link: Link) {
-    let Link { mut subscription, mut subscription_monitor, push, push_monitor, mut watch } = link;
+    let Link { mut subscription, mut subscription_monitor, push, push_monitor, mut watch, max_message } = link;
+    shared.set_max_message(max_message);
     // Dropped with this function, and the sender with it.
     let mut sender = JoinSet::new();
     let to_send = shared.clone();

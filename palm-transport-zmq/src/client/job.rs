@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use palm_proto::client::{Config, Counters, Outcome as MachineOutcome, Retry};
+use palm_proto::client::{Config, Counters, Outcome as MachineOutcome, Reply, Retry};
+use palm_proto::message::FAILURE_PAYLOAD;
 use palm_proto::{MessageWriter, Status};
 
 use super::Handle;
-use super::state::JobId;
+use super::state::{JobId, Submission};
 
 /// Most inputs taken, and outcomes fetched, in one go.
 const BATCH: usize = 64;
@@ -109,7 +110,7 @@ pub struct Job<I> {
     /// Which input a sequence number belongs to: runs of both, by their first.
     runs: Vec<(u64, u64)>,
     inputs_taken: u64,
-    submitting: VecDeque<(u64, Bytes)>,
+    submitting: VecDeque<Submission>,
     outcomes: VecDeque<MachineOutcome<Bytes>>,
 }
 
@@ -196,7 +197,7 @@ impl<I: Stream<Item = Bytes>> Job<I> {
         took
     }
 
-    fn message(&mut self, payload: &[u8]) -> (u64, Bytes) {
+    fn message(&mut self, payload: &[u8]) -> Submission {
         if self.sequences.1 == 0 {
             // A short job takes few numbers, a long one few times.
             let wanted = self.window.max(self.inputs_taken);
@@ -217,7 +218,12 @@ impl<I: Stream<Item = Bytes>> Job<I> {
             writer.deadline(deadline);
         }
         let _ = writer.finish();
-        (sequence, message.freeze())
+        let most = self.handle.shared.max_message();
+        if message.len() > most {
+            let text = format!("{} bytes, and the server takes {most}", message.len());
+            return Submission { sequence, message: self.head.clone(), failure: too_long(sequence, &text) };
+        }
+        Submission { sequence, message: message.freeze(), failure: None }
     }
 
     fn outcome(&self, outcome: MachineOutcome<Bytes>) -> Outcome {
@@ -239,6 +245,18 @@ impl<I: Stream<Item = Bytes>> Job<I> {
             elapsed: shared.now().saturating_since(outcome.submitted),
         }
     }
+}
+
+/// The answer to a message that the server would close the connection at.
+fn too_long(sequence: u64, text: &str) -> Option<Reply<Bytes>> {
+    let mut answer = BytesMut::new();
+    let _ = MessageWriter::new(&mut answer)
+        .payload(FAILURE_PAYLOAD)
+        .sequence(sequence)
+        .status(Status::TooLong)
+        .error(text)
+        .finish();
+    Reply::parse(answer.freeze()).ok()
 }
 
 enum Took {

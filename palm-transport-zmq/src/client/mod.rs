@@ -187,6 +187,14 @@ impl Client {
         &self.handle.config.id
     }
 
+    /// Longest message that the server takes, in bytes, as it said when the client connected; `usize::MAX` if it did not. A longer
+    /// one fails with [`Status::TooLong`] and is not sent.
+    ///
+    /// [`Status::TooLong`]: palm_proto::Status::TooLong
+    pub fn max_message(&self) -> usize {
+        self.handle.shared.max_message()
+    }
+
     /// Id of the stream that its messages belong to: the session's name, or a UUID.
     pub fn pipeline(&self) -> &str {
         &self.handle.config.pipeline

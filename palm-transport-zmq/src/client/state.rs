@@ -1,7 +1,7 @@
 //! What a client's handles and tasks share: the jobs, and which of them a result belongs to.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// No handle is left.
     closed: AtomicBool,
+    /// Longest message that the server takes, in bytes.
+    max_message: AtomicUsize,
     /// Some job has something to send.
     pub(super) transmit: Notify,
     /// Something is due earlier than it was.
@@ -56,6 +58,15 @@ struct Entry {
     sending: bool,
 }
 
+/// A message for a job's machine.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) sequence: u64,
+    pub(super) message: Bytes,
+    /// Why it is not to be sent.
+    pub(super) failure: Option<Reply<Bytes>>,
+}
+
 /// What a job's handle gets to know at one look.
 pub(super) struct Look {
     /// How many more messages may be submitted.
@@ -67,7 +78,14 @@ pub(super) struct Look {
 impl Shared {
     pub(super) fn new() -> Self {
         let (transmit, timer) = (Notify::new(), Notify::new());
-        Self { origin: Instant::now(), state: Mutex::default(), closed: AtomicBool::new(false), transmit, timer }
+        Self {
+            origin: Instant::now(),
+            state: Mutex::default(),
+            closed: AtomicBool::new(false),
+            max_message: AtomicUsize::new(usize::MAX),
+            transmit,
+            timer,
+        }
     }
 
     pub(super) fn close(&self) {
@@ -76,6 +94,14 @@ impl Shared {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_max_message(&self, bytes: usize) {
+        self.max_message.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn max_message(&self) -> usize {
+        self.max_message.load(Ordering::Relaxed)
     }
 
     pub(super) fn now(&self) -> palm_proto::Instant {
@@ -121,15 +147,19 @@ impl Shared {
         (first, count)
     }
 
-    /// Submits messages for which there is room; a message that is refused after all is left in `messages`.
-    pub(super) fn submit(&self, id: JobId, messages: &mut VecDeque<(u64, Bytes)>) {
+    /// Submits messages for which there is room; a message that is refused after all is left in `messages`. One that cannot be
+    /// sent has its outcome at once, in its turn.
+    pub(super) fn submit(&self, id: JobId, messages: &mut VecDeque<Submission>) {
         let now = self.now();
         let mut state = self.lock();
         let Some(entry) = state.jobs.get_mut(&id) else { return };
-        while let Some((sequence, message)) = messages.pop_front() {
+        while let Some(Submission { sequence, message, failure }) = messages.pop_front() {
             if let Err(refused) = entry.machine.submit(now, sequence, message) {
-                messages.push_front((sequence, refused.message));
+                messages.push_front(Submission { sequence, message: refused.message, failure });
                 break;
+            }
+            if let Some(failure) = failure {
+                entry.machine.handle_reply(now, failure);
             }
         }
         self.settle(&mut state, id);

@@ -34,6 +34,9 @@ pub struct MasterConfig {
     pub window: Option<u32>,
     /// Time after which a worker that has answered nothing is taken to hang; `None`: never.
     pub lease: Option<Duration>,
+    /// Whether a worker may yield nothing for a message, as a Python `MuxWorker` that filters does. Workers then must answer in the
+    /// order in which they are sent messages.
+    pub silent_workers: bool,
     /// How many workers may be lost with a message before it is given up.
     pub attempts: u32,
     /// How long a result waits for a client that is not subscribed, or takes nothing.
@@ -69,6 +72,7 @@ impl MasterConfig {
             queue: 100_000,
             window: None,
             lease: None,
+            silent_workers: false,
             attempts: 3,
             keep: Duration::from_secs(60),
             max_message: 64 << 20,
@@ -100,6 +104,7 @@ impl MasterConfig {
                 memory: self.memory as u64,
                 window: self.window,
                 lease: self.lease,
+                silent_workers: self.silent_workers,
                 attempts: self.attempts,
                 keep: self.keep,
                 pipelined: self.pipelined,
