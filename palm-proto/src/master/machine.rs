@@ -116,7 +116,7 @@ impl<S: MasterStorage> Master<S> {
 
     /// Whether a message of `len` bytes may be read from this sender now. Ask before reading it, or once its length is known.
     pub fn may_submit(&self, sender: SenderId, len: usize) -> bool {
-        !self.dispatcher.tasks.is_full() && self.accounts.may_submit(sender, len as u64, self.room())
+        !self.dispatcher.tasks.is_full() && self.accounts.may_submit(sender, len as u64, self.room_for_messages())
     }
 
     /// Takes a message from a client. O(1).
@@ -139,7 +139,7 @@ impl<S: MasterStorage> Master<S> {
                 return Err(NotTaken { reason: Refusal::Malformed, message });
             }
         };
-        if self.room() == 0 || self.dispatcher.tasks.is_full() {
+        if self.room_for_messages() == 0 || self.dispatcher.tasks.is_full() {
             return Err(NotTaken { reason: Refusal::Full, message });
         }
         let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
@@ -223,7 +223,7 @@ impl<S: MasterStorage> Master<S> {
     pub fn may_answer(&self, len: usize) -> bool {
         let fits = len as u64 + super::MESSAGE_OVERHEAD <= self.accounts.free();
         // With no result waiting there is nothing whose leaving would make room: let one through.
-        self.room() > 0 && (fits || self.results.len() == 0)
+        self.room() > 0 && fits || self.results.len() == 0
     }
 
     /// Takes an answer of a worker. O(1), and O(subscribers) for a topic that several have subscribed to.
@@ -463,6 +463,12 @@ impl<S: MasterStorage> Master<S> {
     /// Further messages that can be held: a result is set aside for each task.
     fn room(&self) -> usize {
         self.results.capacity() - (self.results.len() + self.dispatcher.tasks.len()).min(self.results.capacity())
+    }
+
+    /// Further messages that may come in: one place is left to a result beside those that are set aside, for messages with
+    /// several.
+    fn room_for_messages(&self) -> usize {
+        self.room().saturating_sub(usize::from(self.results.capacity() > 1))
     }
 
     /// Gives queued messages to workers as long as there are both.

@@ -123,8 +123,36 @@ fn a_full_queue_is_full_for_each_of_several_senders() {
 }
 
 #[test]
+fn tables_full_of_messages_still_take_results_in() {
+    type Buffer = heapless::Vec<u8, 128>;
+    let config = MasterConfig { window: Some(4), ..MasterConfig::default() };
+    let mut master: Master<FixedStorage<Buffer, 4, 8>> =
+        Master::new("server", config, Tables::fixed(), Seed::from_u64(7)).unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    let body = Buffer::from_slice(message("me", "x").as_slice()).unwrap();
+    for sender in [(); 8].map(|()| master.add_sender().unwrap()) {
+        if master.may_submit(sender, body.len()) {
+            master.handle_submit(NOW, sender, Span::whole(body.clone())).unwrap();
+        }
+    }
+    let mut wires = std::vec::Vec::new();
+    while let Some(assignment) = master.poll_task(worker) {
+        let mut wire = Buffer::from_slice(assignment.message.as_slice()).unwrap();
+        wire.extend_from_slice(&assignment.tags(NOW)).unwrap();
+        wires.push(wire);
+    }
+    assert_eq!(wires.len(), 3);
+    // The first message has two results, which nobody takes.
+    for wire in [wires[0].clone(), wires[0].clone()] {
+        assert!(master.may_answer(wire.len()));
+        master.handle_result(NOW, Span::whole(wire)).unwrap();
+    }
+    assert_eq!(master.counters().additional, 1);
+}
+
+#[test]
 fn a_copy_takes_no_place_that_is_set_aside_for_a_result() {
-    let sizes = TableSizes { tasks: 2, peers: 4, subscriptions: 4 };
+    let sizes = TableSizes { tasks: 3, peers: 4, subscriptions: 4 };
     let mut master: HostMaster =
         Master::new("server", MasterConfig::default(), Tables::sized(&sizes), Seed::from_u64(7)).unwrap();
     let client = master.add_sender().unwrap();
@@ -133,19 +161,20 @@ fn a_copy_takes_no_place_that_is_set_aside_for_a_result() {
         master.handle_subscribe(NOW, home, b"me").unwrap();
     }
     let worker = master.add_worker(NOW, 3, 1).unwrap();
-    // Four results fit: the one of `a` and its copy, and those of `b` and `c`, for whose copies there is no room.
-    master.handle_submit(NOW, client, message("me", "a")).unwrap();
-    master.handle_submit(NOW, client, message("me", "b")).unwrap();
+    // Six results fit: those of `a` and `b` and their copies, and those of `c` and `d`, for whose copies there is no room.
+    for name in ["a", "b", "c"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+    }
     let wire = take(&mut master, NOW, worker).unwrap();
     answer(&mut master, NOW, &wire);
-    master.handle_submit(NOW, client, message("me", "c")).unwrap();
+    master.handle_submit(NOW, client, message("me", "d")).unwrap();
     while let Some(wire) = take(&mut master, NOW, worker) {
         answer(&mut master, NOW, &wire);
     }
     let [first, second] = homes.map(|home| results(&mut master, NOW, home));
     let longer = if first.len() > second.len() { &first } else { &second };
-    assert_eq!(longer, &done(&["a", "b", "c"]));
-    assert_eq!((first.len() + second.len(), master.counters().copies_dropped), (4, 2));
+    assert_eq!(longer, &done(&["a", "b", "c", "d"]));
+    assert_eq!((first.len() + second.len(), master.counters().copies_dropped), (6, 2));
     assert_eq!(master.gauges().memory, 0);
 }
 
