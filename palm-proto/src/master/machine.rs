@@ -244,7 +244,7 @@ impl<S: MasterStorage> Master<S> {
         let untagged = view.untagged_len();
         let topic = span_of(view.client(), message.as_slice());
         let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
-            Some((_, Whereabouts::Live(index))) if handed_back => {
+            Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.tasks[index].attempt == attempt => {
                 self.counters.handed_back += 1;
                 self.dispatcher.hand_back(now, index);
                 self.dispatch(now);

@@ -386,6 +386,53 @@ fn several_subscribers_get_a_copy_each() {
 }
 
 #[test]
+fn a_result_that_several_were_given_comes_back_once_and_only_if_nobody_took_it() {
+    for takes in [None, Some(0), Some(1), Some(2)] {
+        let mut master = master(MasterConfig::default());
+        let client = master.add_sender().unwrap();
+        let worker = master.add_worker(NOW, 1, 1).unwrap();
+        let all = [(); 3].map(|()| master.add_subscriber(NOW, 2).unwrap());
+        all.map(|subscriber| master.handle_subscribe(NOW, subscriber, b"me").unwrap());
+        master.handle_submit(NOW, client, message("me", "a")).unwrap();
+        let wire = take(&mut master, NOW, worker).unwrap();
+        answer(&mut master, NOW, &wire);
+        if let Some(takes) = takes {
+            assert_eq!(results(&mut master, NOW, all[takes]), done(&["a"]));
+        }
+        for (position, subscriber) in all.into_iter().enumerate() {
+            master.remove_subscriber(subscriber);
+            let left = all[position + 1..].iter().filter(|_| takes.is_none()).count();
+            assert!(master.gauges().results >= left && master.gauges().results <= 3 - position);
+        }
+        let late = master.add_subscriber(NOW, 2).unwrap();
+        master.handle_subscribe(NOW, late, b"me").unwrap();
+        let expected = if takes.is_none() { done(&["a"]) } else { Vec::new() };
+        assert_eq!(results(&mut master, NOW, late), expected, "{takes:?}");
+        assert_eq!(master.gauges().memory, 0);
+    }
+}
+
+#[test]
+fn what_is_handed_back_late_is_taken_from_nobody() {
+    let lease = Some(Duration::from_secs(5));
+    let mut master = master(MasterConfig { lease, ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let hung = master.add_worker(NOW, 1, 1).unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let wire = take(&mut master, NOW, hung).unwrap();
+    let due = master.poll_timeout().unwrap();
+    let other = master.add_worker(due, 2, 1).unwrap();
+    master.handle_timeout(due);
+    assert!(take(&mut master, due, other).is_some());
+    let mut back = BytesMut::from(&wire[..]);
+    MessageWriter::new(&mut back).status(Status::HandedBack).finish().unwrap();
+    answer(&mut master, due, &back.freeze());
+    assert_eq!((master.load(other).unwrap().0, master.counters().handed_back), (1, 0));
+    master.remove_worker(due, other);
+    assert_eq!(master.gauges().queued, 1, "who handed it back gets nothing more");
+}
+
+#[test]
 fn a_deadline_that_passed_is_a_failure_instead_of_a_dispatch() {
     let mut master = master(MasterConfig::default());
     let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());

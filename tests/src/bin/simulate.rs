@@ -74,7 +74,9 @@ fn main() -> ExitCode {
         options.seeds as f64 / seconds,
         taken as f64 / seconds
     );
-    println!("{failures} failures, {excused} lost with a client's connection, {redispatched} dispatched again, {duplicates} duplicates dropped");
+    println!(
+        "{failures} failures, {excused} lost with a client's connection, {redispatched} dispatched again, {duplicates} duplicates dropped"
+    );
     ExitCode::SUCCESS
 }
 

@@ -77,7 +77,8 @@ impl ClientNode {
         let job = plan.job.then(|| {
             let window = plan.window.unwrap_or(64);
             let timeout = Some(Duration::from_secs(90));
-            let config = Config { window, timeout, retry: Retry::times(20), ordered: number % 2 == 0, ..Config::default() };
+            let config =
+                Config { window, timeout, retry: Retry::times(20), ordered: number % 2 == 0, ..Config::default() };
             Job::new(config, slots(window as usize))
         });
         context.queue.push(plan.starts, Event::Wake(me));
@@ -264,10 +265,11 @@ impl ClientNode {
                     };
                     let key = context.ledger.receive(self.number, &self.id, topic, body);
                     if let Some(key) = key {
-                        context.trace.note(now, "client {} receives a result of message {}", &[
-                            self.number.into(),
-                            key.number.into(),
-                        ]);
+                        context.trace.note(
+                            now,
+                            "client {} receives a result of message {}",
+                            &[self.number.into(), key.number.into()],
+                        );
                     }
                     if let Some(job) = &mut self.job
                         && let Ok(reply) = Reply::parse(Bytes::from(body.clone()))

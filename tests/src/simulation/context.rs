@@ -37,18 +37,20 @@ impl Context {
         let submissions = std::mem::take(&mut entry.submissions);
         let handed = std::mem::take(&mut entry.handed);
         for (_, key) in submissions {
-            self.trace.note(self.now, "message {} of client {} is lost on its way", &[
-                u64::from(key.number),
-                u64::from(key.client),
-            ]);
+            self.trace.note(
+                self.now,
+                "message {} of client {} is lost on its way",
+                &[u64::from(key.number), u64::from(key.client)],
+            );
             self.ledger.lose(key);
         }
         for key in handed {
             if !self.ledger.has(key) {
-                self.trace.note(self.now, "a result of message {} of client {} is lost on its way", &[
-                    u64::from(key.number),
-                    u64::from(key.client),
-                ]);
+                self.trace.note(
+                    self.now,
+                    "a result of message {} of client {} is lost on its way",
+                    &[u64::from(key.number), u64::from(key.client)],
+                );
                 self.ledger.excuse(key);
             }
         }

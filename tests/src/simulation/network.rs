@@ -99,7 +99,14 @@ pub(super) struct Network {
 
 impl Network {
     /// A peer calls one of the master's sockets.
-    pub(super) fn connect(&mut self, queue: &mut Queue, now: Instant, owner: usize, service: Service, line: Line) -> usize {
+    pub(super) fn connect(
+        &mut self,
+        queue: &mut Queue,
+        now: Instant,
+        owner: usize,
+        service: Service,
+        line: Line,
+    ) -> usize {
         let link = self.links.len();
         self.links.push(Link {
             service,

@@ -149,13 +149,7 @@ fn client(dice: &mut Dice, messages: u32, payload: usize) -> ClientPlan {
 fn worker(dice: &mut Dice, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
     let concurrency = if !orderly && dice.chance(300) { dice.spread(1, 8) as u32 } else { 0 };
     let results = if concurrency == 0 && dice.chance(250) { dice.between(2, 5) as u8 } else { 1 };
-    let plan = WorkerPlan {
-        results,
-        service: dice.time(1, 10_000),
-        concurrency,
-        growth,
-        line: line(dice, 200_000),
-    };
+    let plan = WorkerPlan { results, service: dice.time(1, 10_000), concurrency, growth, line: line(dice, 200_000) };
     let starts = if dice.chance(300) { dice.time(1_000, 3_000_000) } else { Duration::ZERO };
     (plan, Instant::ZERO + starts)
 }

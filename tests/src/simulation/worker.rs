@@ -272,7 +272,8 @@ impl WorkerNode {
                 if due > now {
                     return true;
                 }
-                let payload = machine.call(id).and_then(|call| result_payload(context, call.message.payload, run, 0, &self.plan));
+                let payload =
+                    machine.call(id).and_then(|call| result_payload(context, call.message.payload, run, 0, &self.plan));
                 if let Some(payload) = payload {
                     let known = machine.handle_answer(id, Answer::Result(Bytes::from(payload)));
                     known.expect("each call is answered once");
