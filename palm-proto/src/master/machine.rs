@@ -380,6 +380,9 @@ impl<S: MasterStorage> Master<S> {
     /// at most; [`poll_timeout`](Self::poll_timeout) is in the past if there are more.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((worker, held)) = self.dispatcher.expire_lease(now) {
+            if held == 0 {
+                continue;
+            }
             self.counters.leases_expired += 1;
             self.counters.redispatched += held as u64;
             self.events.push(Event::LeaseExpired { worker, held });

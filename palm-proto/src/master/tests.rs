@@ -244,6 +244,40 @@ fn a_worker_that_hangs_loses_its_lease_and_returns_when_it_answers() {
 }
 
 #[test]
+fn a_worker_whose_answers_were_lost_is_tried_again() {
+    let lease = Some(Duration::from_secs(5));
+    let mut master = master(MasterConfig { lease, window: Some(2), attempts: 2, ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    for name in ["a", "b"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+        take(&mut master, NOW, worker).unwrap();
+    }
+    let mut at = NOW;
+    for _ in 0..5 {
+        at = master.poll_timeout().unwrap();
+        master.handle_timeout(at);
+        assert!(take(&mut master, at, worker).is_none());
+        at = master.poll_timeout().unwrap();
+        master.handle_timeout(at);
+        assert_eq!(payload(&take(&mut master, at, worker).unwrap()), "a", "nor is the message to blame");
+        assert!(take(&mut master, at, worker).is_none(), "one message shows whether it works");
+    }
+    at = master.poll_timeout().unwrap();
+    master.handle_timeout(at);
+    at = master.poll_timeout().unwrap();
+    master.handle_timeout(at);
+    let wire = take(&mut master, at, worker).unwrap();
+    answer(&mut master, at, &wire);
+    let wire = take(&mut master, at, worker).unwrap();
+    assert_eq!(payload(&wire), "b");
+    answer(&mut master, at, &wire);
+    assert!(master.is_idle());
+    master.remove_worker(at, worker);
+    assert_eq!(master.counters().dead_letters, 0);
+}
+
+#[test]
 fn every_worker_that_hung_returns_with_its_own_answer() {
     let lease = Some(Duration::from_secs(5));
     let mut master = master(MasterConfig { lease, window: Some(1), ..MasterConfig::default() });
