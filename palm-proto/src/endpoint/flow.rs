@@ -93,6 +93,17 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
     }
 
+    /// Whether a peer that has been asked and has not answered may not have been reached by the question yet: it has taken
+    /// something since.
+    pub(super) fn is_slow(&mut self, now: Instant, index: u32) -> bool {
+        let peer = &mut self.peers[index];
+        let takes = core::mem::take(&mut peer.takes);
+        if takes {
+            peer.heard = now;
+        }
+        takes
+    }
+
     /// Something came from a peer: it lives.
     pub(super) fn heard(&mut self, now: Instant, index: u32) {
         self.now = now;

@@ -192,6 +192,9 @@ impl<S: EndpointStorage> Endpoint<S> {
                         self.mark_ready(index);
                     }
                 }
+                Class::Pinged if self.is_slow(now, index) => {
+                    self.timers.start(&mut self.peers, now, index, Class::Pinged);
+                }
                 Class::Pinged | Class::Partial => {
                     self.counters.silent += 1;
                     self.close_for(index, Fault::Silent);

@@ -1,7 +1,7 @@
 //! What goes out over a connection.
 
 use crate::time::Instant;
-use crate::zmtp::frame_header;
+use crate::zmtp::{CONTROL_MAX, frame_header};
 
 use super::machine::{BufferOf, Endpoint};
 use super::peer::{ConnectionId, Role};
@@ -95,6 +95,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let peer = &mut self.peers[index];
         let bytes = bytes.min(peer.outgoing as usize);
         peer.outgoing -= bytes as u32;
+        peer.takes |= bytes > CONTROL_MAX || peer.outgoing > 0;
         let was_cache = peer.role == Role::CacheClient && peer.outgoing == 0;
         self.master.release(None, bytes);
         if was_cache && self.peers[index].is_blocked() {

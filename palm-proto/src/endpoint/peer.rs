@@ -92,8 +92,10 @@ pub struct Peer<B> {
     pub(super) service: Service,
     pub(super) role: Role,
     pub(super) accepted: Instant,
-    /// Last time anything came.
+    /// Last time anything came, or was seen to be taken.
     pub(super) heard: Instant,
+    /// It has taken something since it was last looked at.
+    pub(super) takes: bool,
     /// A message of several frames, where one is due, is passed over up to its last frame.
     pub(super) skipping: bool,
     /// Bytes counted for a message that has come in part.
@@ -123,6 +125,7 @@ impl<B> Peer<B> {
             role: Role::Stranger,
             accepted: now,
             heard: now,
+            takes: false,
             skipping: false,
             reserved: 0,
             outgoing: 0,

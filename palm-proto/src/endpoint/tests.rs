@@ -349,6 +349,51 @@ fn a_peer_that_answers_pings_stays() {
 }
 
 #[test]
+fn a_worker_that_takes_slowly_what_it_is_sent_is_not_silent() {
+    let mut bench = bench(&config());
+    let mut client = bench.join(Service::Pull, SocketType::Push);
+    let worker = bench.join(Service::WorkerPush, SocketType::Pull);
+    bench.send_message(&mut client, &work("me", &[7; 50_000]));
+    let len = bench.endpoint.poll_transmit(bench.now, worker.id).expect("the message").len();
+    // It takes 1000 bytes in each turn of the timer, and then nothing.
+    for _ in 0..len / 1_000 {
+        assert!(!bench.endpoint.is_closing(worker.id));
+        bench.endpoint.handle_sent(worker.id, 1_000);
+        bench.now = bench.now + config().heartbeat * 2;
+        bench.endpoint.handle_timeout(bench.now);
+        bench.pump(&mut client);
+    }
+    let stalled = bench.now;
+    while !bench.endpoint.is_closing(worker.id) {
+        bench.now = bench.endpoint.poll_timeout().unwrap();
+        bench.endpoint.handle_timeout(bench.now);
+        bench.pump(&mut client);
+    }
+    assert!(bench.now - stalled <= config().heartbeat * 6);
+}
+
+#[test]
+fn a_subscriber_that_reads_nothing_is_left_to_tcp() {
+    let mut bench = bench(&config());
+    let sub = bench.join(Service::Publish, SocketType::Sub);
+    for _ in 0..100 {
+        bench.now = bench.now + config().heartbeat;
+        bench.endpoint.handle_timeout(bench.now);
+    }
+    assert!(!bench.endpoint.is_closing(sub.id));
+}
+
+#[test]
+fn clients_leave_some_connections_to_workers() {
+    let mut bench = bench(&config());
+    while bench.endpoint.handle_accept(bench.now, Service::Pull).is_some() {}
+    assert!(bench.endpoint.handle_accept(bench.now, Service::Cache).is_none());
+    bench.join(Service::WorkerPush, SocketType::Pull);
+    bench.join(Service::WorkerPull, SocketType::Push);
+    assert!(bench.endpoint.handle_accept(bench.now, Service::WorkerPull).is_none());
+}
+
+#[test]
 fn a_worker_says_how_many_messages_it_works_on() {
     let mut bench = bench(&config());
     let id = bench.endpoint.handle_accept(bench.now, Service::WorkerPush).unwrap();

@@ -19,8 +19,10 @@ pub struct Delivery<B> {
     /// When it came, or its holder last took something.
     pub(super) since: Instant,
     pub(super) holder: Holder,
-    /// Another subscriber was given it, too: nobody waits for this copy.
-    pub(super) copy: bool,
+    /// Another subscriber has taken a copy of it: nobody waits for this one.
+    pub(super) taken: bool,
+    /// The next in a ring of copies of it that other subscribers were given; `NONE`: there is no other.
+    pub(super) sibling: u32,
     pub(super) queue_link: Link,
     pub(super) age_link: Link,
 }

@@ -64,9 +64,8 @@ pub struct Worker {
     pub(super) window: Window,
     /// Since when the first of its tasks is the first.
     head_since: Instant,
-    /// Gets nothing more until it answers.
-    suspended: bool,
-    /// What it was at when it was taken to hang, and which attempt of that.
+    standing: Standing,
+    /// What it was at when it was taken to hang, or has been tried with since, and which attempt of that.
     awaited: Option<(TaskId, u32)>,
     /// Gets nothing more at all.
     draining: bool,
@@ -74,7 +73,17 @@ pub struct Worker {
     level_link: Link,
     lease_link: Link,
     wake_link: Link,
-    suspended_link: Link,
+    suspect_link: Link,
+}
+
+/// What is thought of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Good,
+    /// It is taken to hang: it gets nothing until it answers, or the lease time has passed again.
+    Suspended,
+    /// It gets one message to show that it works. For what it was sent before may have been lost, or its answer.
+    Tried,
 }
 
 #[derive(Debug)]
@@ -86,7 +95,7 @@ struct InLease;
 #[derive(Debug)]
 struct InWake;
 #[derive(Debug)]
-struct InSuspended;
+struct InSuspects;
 
 impl<B> Linked<InQueue> for Task<B> {
     fn link(&mut self) -> &mut Link {
@@ -124,12 +133,12 @@ impl Linked<InWake> for Worker {
     }
 }
 
-impl Linked<InSuspended> for Worker {
+impl Linked<InSuspects> for Worker {
     fn link(&mut self) -> &mut Link {
-        &mut self.suspended_link
+        &mut self.suspect_link
     }
     fn peek_link(&self) -> Link {
-        self.suspended_link
+        self.suspect_link
     }
 }
 
@@ -165,12 +174,12 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     levels: [List<InLevel>; LEVELS],
     /// A bit for each level at which there is a worker.
     levels_in_use: u32,
-    /// Workers that hold something, by how long the first of it has been first.
+    /// Workers that hold something, by how long the first of it has been first; and those suspended, by since when.
     leases: List<InLease>,
     /// Workers with something to send.
     wakes: List<InWake>,
-    /// Workers that were taken to hang.
-    suspended: List<InSuspended>,
+    /// Workers that were taken to hang and have not answered since.
+    suspects: List<InSuspects>,
     fixed_window: Option<u32>,
     limits: super::WindowLimits,
     lease: Option<Duration>,
@@ -193,7 +202,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             levels_in_use: 0,
             leases: List::new(),
             wakes: List::new(),
-            suspended: List::new(),
+            suspects: List::new(),
             fixed_window: config.window,
             limits: config.window_limits,
             lease: config.lease,
@@ -214,14 +223,14 @@ impl<S: MasterStorage> Dispatcher<S> {
                 &self.limits,
             ),
             head_since: Instant::ZERO,
-            suspended: false,
+            standing: Standing::Good,
             awaited: None,
             draining: false,
             level: NO_LEVEL,
             level_link: Link::UNLINKED,
             lease_link: Link::UNLINKED,
             wake_link: Link::UNLINKED,
-            suspended_link: Link::UNLINKED,
+            suspect_link: Link::UNLINKED,
         };
         let index = self.workers.insert(worker).ok()?;
         let generation = self.workers.generation(index)?;
@@ -242,8 +251,11 @@ impl<S: MasterStorage> Dispatcher<S> {
         if self.workers[index].wake_link.is_linked() {
             self.wakes.remove(&mut self.workers, index);
         }
-        if self.workers[index].suspended_link.is_linked() {
-            self.suspended.remove(&mut self.workers, index);
+        if self.workers[index].suspect_link.is_linked() {
+            self.suspects.remove(&mut self.workers, index);
+        }
+        if self.workers[index].lease_link.is_linked() {
+            self.leases.remove(&mut self.workers, index);
         }
         self.workers.remove(index);
         held
@@ -351,6 +363,10 @@ impl<S: MasterStorage> Dispatcher<S> {
         let entry = &mut self.tasks[task];
         entry.sent = true;
         entry.attempt += 1;
+        let worker = &mut self.workers[index];
+        if worker.standing == Standing::Tried {
+            worker.awaited = Some((id, entry.attempt));
+        }
         Some(Assignment {
             task: id,
             attempt: entry.attempt,
@@ -409,20 +425,23 @@ impl<S: MasterStorage> Dispatcher<S> {
     /// An attempt of a task was answered: a worker that was taken to hang works after all, if it had that. Its token.
     /// O(workers that are taken to hang).
     pub(super) fn resume(&mut self, task: TaskId, attempt: u32, taken_from: Option<Taken>) -> Option<u32> {
-        if self.suspended.is_empty() {
+        if self.suspects.is_empty() {
             return None;
         }
         let known = taken_from.filter(|taken| taken.attempt == attempt).and_then(|taken| self.find(taken.worker));
-        let index = known.filter(|&index| self.workers[index].suspended).or_else(|| {
-            let mut at = self.suspended.front();
+        let index = known.filter(|&index| self.workers[index].standing != Standing::Good).or_else(|| {
+            let mut at = self.suspects.front();
             while let Some(index) = at.filter(|&index| self.workers[index].awaited != Some((task, attempt))) {
-                at = self.suspended.next(&self.workers, index);
+                at = self.suspects.next(&self.workers, index);
             }
             at
         })?;
-        self.suspended.remove(&mut self.workers, index);
+        self.suspects.remove(&mut self.workers, index);
+        if self.workers[index].standing == Standing::Suspended {
+            self.leases.remove(&mut self.workers, index);
+        }
         let worker = &mut self.workers[index];
-        (worker.suspended, worker.awaited) = (false, None);
+        (worker.standing, worker.awaited) = (Standing::Good, None);
         let token = worker.token;
         self.settle_level(index);
         Some(token)
@@ -434,21 +453,32 @@ impl<S: MasterStorage> Dispatcher<S> {
         Some(self.workers[first].head_since + self.lease?)
     }
 
-    /// Takes everything back from a worker whose lease has run out, if there is one: its token and the number of messages.
+    /// Takes everything back from a worker whose lease has run out, if there is one: its token and the number of messages. One
+    /// that has been suspended for as long is tried again, which gives the number 0.
     pub(super) fn expire_lease(&mut self, now: Instant) -> Option<(u32, usize)> {
         if self.lease_timeout()? > now {
             return None;
         }
         let index = self.leases.front()?;
+        let token = self.workers[index].token;
+        if self.workers[index].standing == Standing::Suspended {
+            self.leases.remove(&mut self.workers, index);
+            self.workers[index].standing = Standing::Tried;
+            self.settle_level(index);
+            return Some((token, 0));
+        }
+        if self.workers[index].standing == Standing::Good {
+            let first = self.workers[index].tasks.front();
+            self.workers[index].awaited = first.map(|task| (self.id(task), self.tasks[task].attempt));
+            self.suspects.push_back(&mut self.workers, index);
+        }
         let generation = self.workers.generation(index)?;
-        let first = self.workers[index].tasks.front();
-        let awaited = first.map(|task| (self.id(task), self.tasks[task].attempt));
-        let worker = &mut self.workers[index];
-        (worker.suspended, worker.awaited) = (true, awaited);
-        self.suspended.push_back(&mut self.workers, index);
         let held = self.take_back(now, index, Some(WorkerId { index, generation }));
+        let worker = &mut self.workers[index];
+        (worker.standing, worker.head_since) = (Standing::Suspended, now);
         self.settle_level(index);
-        Some((self.workers[index].token, held))
+        self.leases.push_back(&mut self.workers, index);
+        Some((token, held))
     }
 
     /// A message that is to be given up, because it has been lost with too many workers.
@@ -486,10 +516,13 @@ impl<S: MasterStorage> Dispatcher<S> {
     fn settle_level(&mut self, index: u32) {
         let worker = &self.workers[index];
         let outstanding = worker.tasks.len();
-        let has_credit = !worker.suspended
-            && !worker.draining
-            && outstanding < worker.window.size() as usize
-            && (outstanding == 0 || worker.bytes < self.limits.bytes);
+        let window = match worker.standing {
+            Standing::Good => worker.window.size() as usize,
+            Standing::Tried => 1,
+            Standing::Suspended => 0,
+        };
+        let has_credit =
+            !worker.draining && outstanding < window && (outstanding == 0 || worker.bytes < self.limits.bytes);
         let level = if has_credit { level_of(outstanding) } else { NO_LEVEL };
         let before = worker.level;
         if before == level {

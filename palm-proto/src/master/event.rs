@@ -16,7 +16,8 @@ pub enum Event {
         /// Messages taken back.
         held: usize,
     },
-    /// A worker has answered nothing for the lease time; what it held is dispatched again, and it gets nothing until it answers.
+    /// A worker has answered nothing for the lease time; what it held is dispatched again. It gets nothing until
+    /// it answers, or the lease time has passed once more: then it is tried with one message.
     LeaseExpired {
         /// The peer's token.
         worker: u32,

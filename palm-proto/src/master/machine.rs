@@ -122,7 +122,8 @@ impl<S: MasterStorage> Master<S> {
 
     /// Whether a message of `len` bytes may be read from this sender now. Ask before reading it, or once its length is known.
     pub fn may_submit(&self, sender: SenderId, len: usize) -> bool {
-        !self.dispatcher.tasks.is_full() && self.dispatcher.accounts.may_submit(sender, len as u64, self.room())
+        let room = self.room_for_messages();
+        !self.dispatcher.tasks.is_full() && self.dispatcher.accounts.may_submit(sender, len as u64, room)
     }
 
     /// Takes a message from a client. O(1).
@@ -145,7 +146,7 @@ impl<S: MasterStorage> Master<S> {
                 return Err(NotTaken { reason: Refusal::Malformed, message });
             }
         };
-        if self.room() == 0 || self.dispatcher.tasks.is_full() {
+        if self.room_for_messages() == 0 || self.dispatcher.tasks.is_full() {
             return Err(NotTaken { reason: Refusal::Full, message });
         }
         let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
@@ -227,7 +228,7 @@ impl<S: MasterStorage> Master<S> {
     pub fn may_answer(&self, len: usize) -> bool {
         let fits = len as u64 + super::MESSAGE_OVERHEAD <= self.dispatcher.accounts.free();
         // With no result waiting there is nothing whose leaving would make room: let one through.
-        self.room() > 0 && (fits || self.results.len() == 0)
+        self.room() > 0 && fits || self.results.len() == 0
     }
 
     /// Whether an answer of `len` bytes may be read from a worker whose last one was refused as [`Refusal::Stray`].
@@ -253,7 +254,7 @@ impl<S: MasterStorage> Master<S> {
         let untagged = view.untagged_len();
         let topic = span_of(view.client(), message.as_slice());
         let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
-            Some((_, Whereabouts::Live(index))) if handed_back => {
+            Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.tasks[index].attempt == attempt => {
                 self.counters.handed_back += 1;
                 self.dispatcher.hand_back(now, index);
                 self.dispatch(now);
@@ -394,6 +395,9 @@ impl<S: MasterStorage> Master<S> {
     /// at most; [`poll_timeout`](Self::poll_timeout) is in the past if there are more.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((worker, held)) = self.dispatcher.expire_lease(now) {
+            if held == 0 {
+                continue;
+            }
             self.counters.leases_expired += 1;
             self.counters.redispatched += held as u64;
             self.events.push(Event::LeaseExpired { worker, held });
@@ -477,6 +481,12 @@ impl<S: MasterStorage> Master<S> {
     /// Further messages that can be held: a result is set aside for each task.
     fn room(&self) -> usize {
         self.results.capacity() - (self.results.len() + self.dispatcher.tasks.len()).min(self.results.capacity())
+    }
+
+    /// Further messages that may come in: one place is left to a result beside those that are set aside, for messages with
+    /// several.
+    fn room_for_messages(&self) -> usize {
+        self.room().saturating_sub(usize::from(self.results.capacity() > 1))
     }
 
     /// Gives queued messages to workers as long as there are both.

@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::buffer::{Buffer, Span};
-use crate::collections::{Index, Link, List, Slab};
+use crate::collections::{Index, Link, List, NONE, Slab};
 use crate::hash::KeyedHash;
 use crate::time::Instant;
 
@@ -115,7 +115,8 @@ impl<S: MasterStorage> Results<S> {
         }
         self.subscriptions.clear(&mut self.subscribers[id].subscriptions);
         while let Some(index) = self.subscribers[id].queue.pop_front(&mut self.deliveries) {
-            if self.deliveries[index].copy || !self.rehome(index) {
+            let entry = &self.deliveries[index];
+            if entry.taken || entry.sibling != NONE || !self.rehome(index) {
                 drop(self.discard(index));
             }
         }
@@ -161,13 +162,14 @@ impl<S: MasterStorage> Results<S> {
         let key = topic_of(&message, &topic, self.own_topic.as_ref());
         if let Some(target) = self.subscriptions.only_target(key) {
             charge(sender, message.footprint());
-            self.hand(now, Publication { message, topic, sender }, target, false);
+            self.hand(now, Publication { message, topic, sender }, target, NONE);
             return Ok(0);
         }
         let mut first = None;
         let mut copies_dropped = 0;
         let mut room = spare;
         let mut only = true;
+        let mut copies = NONE;
         self.publication += 1;
         loop {
             let found = self.targets(topic_of(&message, &topic, self.own_topic.as_ref()));
@@ -183,7 +185,7 @@ impl<S: MasterStorage> Results<S> {
                     room -= 1;
                     charge(sender, message.footprint());
                     let copy = Publication { message: message.clone(), topic: topic.clone(), sender };
-                    self.hand(now, copy, target, true);
+                    copies = self.hand(now, copy, target, copies);
                 }
             }
             if !found.is_full() {
@@ -196,9 +198,9 @@ impl<S: MasterStorage> Results<S> {
         }
         let publication = Publication { message, topic, sender };
         match first {
-            Some(target) => self.hand(now, publication, target, false),
+            Some(target) => _ = self.hand(now, publication, target, copies),
             None => {
-                let entry = Self::delivery(now, publication, Holder::Topic(0), false);
+                let entry = Self::delivery(now, publication, Holder::Topic(0));
                 let index = match self.deliveries.insert(entry) {
                     Ok(index) => index,
                     Err(entry) => {
@@ -230,6 +232,11 @@ impl<S: MasterStorage> Results<S> {
         let subscriber = self.subscribers.get_mut(id)?;
         subscriber.last_taken = now;
         let index = subscriber.queue.pop_front(&mut self.deliveries)?;
+        let mut sibling = self.deliveries[index].sibling;
+        while sibling != index && sibling != NONE {
+            self.deliveries[sibling].taken = true;
+            sibling = self.deliveries[sibling].sibling;
+        }
         Some(self.forget(index))
     }
 
@@ -269,30 +276,46 @@ impl<S: MasterStorage> Results<S> {
         Removed { sender: entry.sender, footprint: entry.message.footprint() }
     }
 
-    /// Takes a delivery out that is in no queue.
+    /// Takes a delivery out that is in no queue. O(copies of it).
     fn forget(&mut self, index: u32) -> Delivery<S::Buffer> {
+        let next = self.deliveries[index].sibling;
+        if next != NONE {
+            let mut previous = next;
+            while self.deliveries[previous].sibling != index {
+                previous = self.deliveries[previous].sibling;
+            }
+            self.deliveries[previous].sibling = if next == previous { NONE } else { next };
+        }
         self.ages.remove(&mut self.deliveries, index);
         self.deliveries.remove(index).expect("queues hold indices of live deliveries only")
     }
 
-    fn delivery(now: Instant, publication: Publication<S::Buffer>, holder: Holder, copy: bool) -> Delivery<S::Buffer> {
+    fn delivery(now: Instant, publication: Publication<S::Buffer>, holder: Holder) -> Delivery<S::Buffer> {
         Delivery {
             message: publication.message,
             topic: publication.topic,
             sender: publication.sender,
             since: now,
             holder,
-            copy,
+            taken: false,
+            sibling: NONE,
             queue_link: Link::UNLINKED,
             age_link: Link::UNLINKED,
         }
     }
 
-    fn hand(&mut self, now: Instant, publication: Publication<S::Buffer>, subscriber: u32, copy: bool) {
-        let entry = Self::delivery(now, publication, Holder::Subscriber(subscriber), copy);
-        let Ok(index) = self.deliveries.insert(entry) else { return };
+    /// Puts a result into a subscriber's queue, and into the ring of `copies`, a member of which it gives.
+    fn hand(&mut self, now: Instant, publication: Publication<S::Buffer>, subscriber: u32, copies: u32) -> u32 {
+        let entry = Self::delivery(now, publication, Holder::Subscriber(subscriber));
+        let Ok(index) = self.deliveries.insert(entry) else { return copies };
         self.ages.push_back(&mut self.deliveries, index);
         self.enqueue(now, index, subscriber);
+        if copies != NONE {
+            let next = self.deliveries[copies].sibling;
+            self.deliveries[index].sibling = if next == NONE { copies } else { next };
+            self.deliveries[copies].sibling = index;
+        }
+        index
     }
 
     fn enqueue(&mut self, now: Instant, index: u32, id: u32) {

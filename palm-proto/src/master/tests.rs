@@ -123,8 +123,36 @@ fn a_full_queue_is_full_for_each_of_several_senders() {
 }
 
 #[test]
+fn tables_full_of_messages_still_take_results_in() {
+    type Buffer = heapless::Vec<u8, 128>;
+    let config = MasterConfig { window: Some(4), ..MasterConfig::default() };
+    let mut master: Master<FixedStorage<Buffer, 4, 8>> =
+        Master::new("server", config, Tables::fixed(), Seed::from_u64(7)).unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    let body = Buffer::from_slice(message("me", "x").as_slice()).unwrap();
+    for sender in [(); 8].map(|()| master.add_sender().unwrap()) {
+        if master.may_submit(sender, body.len()) {
+            master.handle_submit(NOW, sender, Span::whole(body.clone())).unwrap();
+        }
+    }
+    let mut wires = std::vec::Vec::new();
+    while let Some(assignment) = master.poll_task(worker) {
+        let mut wire = Buffer::from_slice(assignment.message.as_slice()).unwrap();
+        wire.extend_from_slice(&assignment.tags(NOW)).unwrap();
+        wires.push(wire);
+    }
+    assert_eq!(wires.len(), 3);
+    // The first message has two results, which nobody takes.
+    for wire in [wires[0].clone(), wires[0].clone()] {
+        assert!(master.may_answer(wire.len()));
+        master.handle_result(NOW, Span::whole(wire)).unwrap();
+    }
+    assert_eq!(master.counters().additional, 1);
+}
+
+#[test]
 fn a_copy_takes_no_place_that_is_set_aside_for_a_result() {
-    let sizes = TableSizes { tasks: 2, peers: 4, subscriptions: 4 };
+    let sizes = TableSizes { tasks: 3, peers: 4, subscriptions: 4 };
     let mut master: HostMaster =
         Master::new("server", MasterConfig::default(), Tables::sized(&sizes), Seed::from_u64(7)).unwrap();
     let client = master.add_sender().unwrap();
@@ -133,19 +161,20 @@ fn a_copy_takes_no_place_that_is_set_aside_for_a_result() {
         master.handle_subscribe(NOW, home, b"me").unwrap();
     }
     let worker = master.add_worker(NOW, 3, 1).unwrap();
-    // Four results fit: the one of `a` and its copy, and those of `b` and `c`, for whose copies there is no room.
-    master.handle_submit(NOW, client, message("me", "a")).unwrap();
-    master.handle_submit(NOW, client, message("me", "b")).unwrap();
+    // Six results fit: those of `a` and `b` and their copies, and those of `c` and `d`, for whose copies there is no room.
+    for name in ["a", "b", "c"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+    }
     let wire = take(&mut master, NOW, worker).unwrap();
     answer(&mut master, NOW, &wire);
-    master.handle_submit(NOW, client, message("me", "c")).unwrap();
+    master.handle_submit(NOW, client, message("me", "d")).unwrap();
     while let Some(wire) = take(&mut master, NOW, worker) {
         answer(&mut master, NOW, &wire);
     }
     let [first, second] = homes.map(|home| results(&mut master, NOW, home));
     let longer = if first.len() > second.len() { &first } else { &second };
-    assert_eq!(longer, &done(&["a", "b", "c"]));
-    assert_eq!((first.len() + second.len(), master.counters().copies_dropped), (4, 2));
+    assert_eq!(longer, &done(&["a", "b", "c", "d"]));
+    assert_eq!((first.len() + second.len(), master.counters().copies_dropped), (6, 2));
     assert_eq!(master.gauges().memory, 0);
 }
 
@@ -212,6 +241,39 @@ fn a_worker_that_hangs_loses_its_lease_and_returns_when_it_answers() {
         master.handle_submit(due, client, message("me", name)).unwrap();
     }
     assert!(master.has_task(hung) && master.has_task(other));
+}
+
+#[test]
+fn a_worker_whose_answers_were_lost_is_tried_again() {
+    let lease = Some(Duration::from_secs(5));
+    let mut master = master(MasterConfig { lease, window: Some(2), attempts: 10, ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    for name in ["a", "b"] {
+        master.handle_submit(NOW, client, message("me", name)).unwrap();
+        take(&mut master, NOW, worker).unwrap();
+    }
+    for _ in 0..5 {
+        let at = master.poll_timeout().unwrap();
+        master.handle_timeout(at);
+        assert!(take(&mut master, at, worker).is_none());
+        let at = master.poll_timeout().unwrap();
+        master.handle_timeout(at);
+        assert_eq!(payload(&take(&mut master, at, worker).unwrap()), "a");
+        assert!(take(&mut master, at, worker).is_none(), "one message shows whether it works");
+    }
+    let at = master.poll_timeout().unwrap();
+    master.handle_timeout(at);
+    let at = master.poll_timeout().unwrap();
+    master.handle_timeout(at);
+    let wire = take(&mut master, at, worker).unwrap();
+    answer(&mut master, at, &wire);
+    let wire = take(&mut master, at, worker).unwrap();
+    assert_eq!(payload(&wire), "b");
+    answer(&mut master, at, &wire);
+    assert!(master.is_idle());
+    master.remove_worker(at, worker);
+    assert_eq!(master.counters().dead_letters, 0);
 }
 
 #[test]
@@ -357,6 +419,53 @@ fn several_subscribers_get_a_copy_each() {
         assert_eq!(results(&mut master, NOW, subscriber), done(&["a"]));
     }
     assert_eq!(master.gauges().memory, 0);
+}
+
+#[test]
+fn a_result_that_several_were_given_comes_back_once_and_only_if_nobody_took_it() {
+    for takes in [None, Some(0), Some(1), Some(2)] {
+        let mut master = master(MasterConfig::default());
+        let client = master.add_sender().unwrap();
+        let worker = master.add_worker(NOW, 1, 1).unwrap();
+        let all = [(); 3].map(|()| master.add_subscriber(NOW, 2).unwrap());
+        all.iter().for_each(|&subscriber| master.handle_subscribe(NOW, subscriber, b"me").unwrap());
+        master.handle_submit(NOW, client, message("me", "a")).unwrap();
+        let wire = take(&mut master, NOW, worker).unwrap();
+        answer(&mut master, NOW, &wire);
+        if let Some(takes) = takes {
+            assert_eq!(results(&mut master, NOW, all[takes]), done(&["a"]));
+        }
+        for (position, subscriber) in all.into_iter().enumerate() {
+            master.remove_subscriber(subscriber);
+            let left = all[position + 1..].iter().filter(|_| takes.is_none()).count();
+            assert!(master.gauges().results >= left && master.gauges().results <= 3 - position);
+        }
+        let late = master.add_subscriber(NOW, 2).unwrap();
+        master.handle_subscribe(NOW, late, b"me").unwrap();
+        let expected = if takes.is_none() { done(&["a"]) } else { Vec::new() };
+        assert_eq!(results(&mut master, NOW, late), expected, "{takes:?}");
+        assert_eq!(master.gauges().memory, 0);
+    }
+}
+
+#[test]
+fn what_is_handed_back_late_is_taken_from_nobody() {
+    let lease = Some(Duration::from_secs(5));
+    let mut master = master(MasterConfig { lease, ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let hung = master.add_worker(NOW, 1, 1).unwrap();
+    master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let wire = take(&mut master, NOW, hung).unwrap();
+    let due = master.poll_timeout().unwrap();
+    let other = master.add_worker(due, 2, 1).unwrap();
+    master.handle_timeout(due);
+    assert!(take(&mut master, due, other).is_some());
+    let mut back = BytesMut::from(&wire[..]);
+    MessageWriter::new(&mut back).status(Status::HandedBack).finish().unwrap();
+    answer(&mut master, due, &back.freeze());
+    assert_eq!((master.load(other).unwrap().0, master.counters().handed_back), (1, 0));
+    master.remove_worker(due, other);
+    assert_eq!(master.gauges().queued, 1, "who handed it back gets nothing more");
 }
 
 #[test]

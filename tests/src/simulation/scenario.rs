@@ -61,7 +61,7 @@ impl Scenario {
         let faulty = dice.chance(850);
         let lease = dice.chance(400).then(|| dice.time(200_000, 5_000_000));
         let faults = Faults {
-            every: if faulty { dice.time(3_000, 2_000_000) } else { Duration::ZERO },
+            every: if faulty { dice.time(10_000, 2_000_000) } else { Duration::ZERO },
             workers: dice.chance(700),
             hangs: lease.is_some() && dice.chance(700),
             clients: dice.chance(500),
@@ -82,7 +82,7 @@ impl Scenario {
             heartbeat: dice.time(500_000, 5_000_000),
             ..EndpointConfig::default()
         };
-        let sizes = TableSizes { tasks: dice.spread(256, 8_192), peers: 64, subscriptions: 64 };
+        let sizes = TableSizes { tasks: dice.spread(256, 8_192), peers: 1_024, subscriptions: 1_024 };
         let count = dice.spread(1, 8);
         let clients = (0..count).map(|_| client(dice, messages / count as u32, payload)).collect();
         let count = if orderly { 1 } else { dice.spread(1, 8) };
@@ -112,7 +112,7 @@ impl Scenario {
             (WorkerPlan { results: 1, service, concurrency: 0, growth: 0, line }, Instant::ZERO)
         };
         let workers = (0..6).map(worker).collect();
-        let faults = Faults { every: Duration::from_millis(20), workers: true, ..Faults::default() };
+        let faults = Faults { every: Duration::from_millis(5), workers: true, ..Faults::default() };
         let master = MasterConfig { attempts: u32::MAX, ..MasterConfig::default() };
         let config = EndpointConfig { master, ..EndpointConfig::default() };
         let sizes = TableSizes { tasks: 100_000, peers: 64, subscriptions: 64 };

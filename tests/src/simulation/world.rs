@@ -127,7 +127,7 @@ impl World {
 
     fn is_over(&self) -> bool {
         let sent = |node: &Node| if let Node::Client(client) = node { client.is_done_sending() } else { true };
-        let idle = self.master.endpoint.is_idle();
+        let idle = self.master.endpoint.is_idle() && self.master.endpoint.master().gauges().results == 0;
         self.context.calm && idle && self.context.ledger.is_settled() && self.nodes.iter().all(sent)
     }
 

@@ -1,0 +1,47 @@
+//! Simulated clusters, one for each seed. A seed that fails replays with the program `simulate` (`docs/testing.md`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use palm_tests::simulation::{Summary, run, run_at_full_speed};
+
+/// Runs the clusters of these seeds; tells the seed of one that breaks a promise.
+fn hold(seeds: std::ops::Range<u64>, messages: u32) -> Vec<Summary> {
+    let one = |seed| {
+        let result = catch_unwind(AssertUnwindSafe(|| run(seed, messages, None)));
+        match result {
+            Ok(Ok(summary)) => summary,
+            Ok(Err(violation)) => panic!("simulate --seed {seed} --messages {messages} --trace: {violation}"),
+            Err(_) => panic!("simulate --seed {seed} --messages {messages} --trace: a panic, see above"),
+        }
+    };
+    seeds.map(one).collect()
+}
+
+#[test]
+fn many_small_clusters_keep_their_promises() {
+    let runs = hold(0..400, 60);
+    let sum = |what: fn(&Summary) -> u64| runs.iter().map(what).sum::<u64>();
+    // The seeds do bring about what is to be survived.
+    assert!(sum(|run| run.deaths) > 1_000 && sum(|run| run.redispatched) > 1_000 && sum(|run| run.duplicates) > 100);
+}
+
+#[test]
+fn larger_clusters_keep_their_promises() {
+    hold(1_000_000..1_000_060, 1_000);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 2_000_000..2_000_010 {
+        assert_eq!(run(seed, 100, None), run(seed, 100, None), "seed {seed}");
+    }
+    assert_ne!(run(2_000_000, 100, None), run(2_000_001, 100, None));
+}
+
+#[test]
+fn a_million_messages_while_workers_die_and_a_client_subscribes_late() {
+    let messages = 1_000_000;
+    let summary = run_at_full_speed(3_000_000, messages, None).expect("no promise is broken");
+    assert!(summary.deaths > 50 && summary.redispatched > 1_000, "{summary:?}");
+    assert_eq!((summary.received, summary.failures, summary.excused), (u64::from(messages), 0, 0), "{summary:?}");
+}
