@@ -251,7 +251,7 @@ impl<S: MasterStorage> Master<S> {
         };
         let attempt = view.attempt().max(1);
         let handed_back = view.status() == Status::HandedBack;
-        let untagged = view.untagged_len();
+        let (untagged, unmarked) = (view.untagged_len(), view.unmarked_len());
         let topic = span_of(view.client(), message.as_slice());
         let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
             Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.tasks[index].attempt == attempt => {
@@ -291,7 +291,9 @@ impl<S: MasterStorage> Master<S> {
                 None => self.counters.unmatched += 1,
             }
         }
-        message.truncate(untagged);
+        // The UUID that the master put into the `cache` field is of no use at home.
+        let made_cache = live.is_some_and(|index| self.dispatcher.tasks[index].wants_cache) && !self.config.pipelined;
+        message.truncate(if made_cache { unmarked } else { untagged });
         if let Some(index) = live {
             self.counters.answered += 1;
             while let Some(passed_over) = self.dispatcher.passed_over(index) {

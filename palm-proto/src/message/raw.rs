@@ -2,6 +2,8 @@
 
 use super::extension::{Extension, Status, TaskId, field};
 use super::view::{ParseError, ParseErrorKind};
+use crate::uuid::Uuid;
+
 use super::wire::{Field, Fields, Value, ascii_prefix, is_text};
 
 /// A serialised message whose every field has been checked, with its strings as bytes. Nothing is copied.
@@ -103,6 +105,18 @@ impl<'a> RawMessage<'a> {
     /// down to.
     pub const fn untagged_len(&self) -> usize {
         self.untagged
+    }
+
+    /// The same without a UUID in the `cache` field before them, if that is an appended one: it stands after the payload, where
+    /// no component puts its own.
+    pub fn unmarked_len(&self) -> usize {
+        let (cache, payload) = (self.cache(), self.payload());
+        let at = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
+        let appended = cache.len() == Uuid::LEN
+            && !payload.is_empty()
+            && at(payload) < at(cache)
+            && at(cache) + Uuid::LEN == self.untagged;
+        if appended { self.untagged - Uuid::LEN - 2 } else { self.untagged }
     }
 
     /// Id of the stream, UTF-8.
