@@ -7,8 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use palm_fuzz::Input;
-use palm_proto::client::{Config, Job, Reply, Retry};
-use palm_proto::slots::slots;
+use palm_proto::client::{Config, HeapJob, Reply, Retry};
 use palm_proto::{Instant, MessageWriter, Status};
 
 fuzz_target!(|input: &[u8]| {
@@ -22,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
         retry: Retry { dead_letter: input.below(2) == 1, ..Retry::times(input.below(4) as u32) },
         retry_delay: Duration::from_millis(input.below(30) as u64),
     };
-    let mut job = Job::<Bytes, _>::new(config, slots((window * results) as usize));
+    let mut job = HeapJob::sized(config);
     let mut millis = 0;
     let mut next = 0;
     // Results so far of each message that has not ended.

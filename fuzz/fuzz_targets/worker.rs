@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use palm_fuzz::Input;
-use palm_proto::slots::slots;
-use palm_proto::worker::{Answer, Config, Full, Stop, Worker};
+use palm_proto::collections::HeapTable;
+use palm_proto::worker::{Answer, Config, Full, HeapWorker, Stop};
 use palm_proto::{Instant, MessageRef, MessageWriter, Status, TaskId};
 
 fuzz_target!(|input: &[u8]| {
     let mut input = Input::new(input);
     let (concurrency, capacity) = (1 + input.below(4) as u32, 1 + input.below(8));
-    let mut worker = Worker::<Bytes, _>::new(Config { concurrency }, slots(capacity));
+    let mut worker = HeapWorker::new(Config { concurrency }, HeapTable::new(capacity));
     let mut now = Instant::ZERO;
     let mut running = Vec::new();
     let (mut taken, mut ended, mut written) = (0, 0, 0);

@@ -34,14 +34,6 @@ impl KeyedHash {
         state.compress(tail(rest) | (bytes.len() as u64) << 56);
         state.finish()
     }
-
-    /// The slot among `len` at which the search for `hash` begins; 0 if there are none.
-    ///
-    /// Takes the upper bits, without a division, and any `len` will do.
-    #[inline]
-    pub(crate) fn slot(hash: u32, len: usize) -> usize {
-        ((u64::from(hash) * len as u64) >> 32) as usize
-    }
 }
 
 impl core::fmt::Debug for KeyedHash {
@@ -122,14 +114,5 @@ mod tests {
     fn the_key_matters() {
         let [one, other] = [1, 2].map(|seed| KeyedHash::new(Seed::from_u64(seed)).hash(b"topic"));
         assert_ne!(one, other);
-    }
-
-    #[test]
-    fn slots_are_within_the_table_and_spread_over_it() {
-        for len in [1, 2, 3, 7, 100] {
-            assert_eq!(KeyedHash::slot(0, len), 0);
-            assert_eq!(KeyedHash::slot(u32::MAX, len), len - 1);
-        }
-        assert_eq!(KeyedHash::slot(u32::MAX, 0), 0);
     }
 }

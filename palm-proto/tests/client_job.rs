@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use palm_proto::client::{Config, Job, Reply, Retry};
-use palm_proto::slots::slots;
+use palm_proto::client::{Config, HeapJob, Reply, Retry};
 use palm_proto::{Instant, MessageRef, MessageWriter, Status};
 use proptest::prelude::*;
 
@@ -68,7 +67,7 @@ proptest! {
             retry: Retry::times(retries),
             retry_delay: Duration::from_millis(20),
         };
-        let mut job = Job::<Bytes, _>::new(config, slots((window * results) as usize));
+        let mut job = HeapJob::sized(config);
         let mut fates = fates.into_iter().cycle();
         // Results on the way, by arrival in milliseconds.
         let mut network: Vec<(u64, Bytes)> = Vec::new();
@@ -144,7 +143,7 @@ proptest! {
         ordered: bool,
     ) {
         let config = Config { window: 4, results, ordered, ..Config::default() };
-        let mut job = Job::<Bytes, _>::new(config, slots(8));
+        let mut job = HeapJob::sized(config);
         for sequence in 0..4 {
             let _ = job.submit(Instant::ZERO, sequence, message(sequence));
         }

@@ -4,23 +4,23 @@
 //! owner's own access. What the owner presets (the addresses that discovery hands out) no peer can change.
 //!
 //! It keeps at most [`CacheLimits::entries`] entries of at most [`CacheLimits::bytes`] bytes together. A call hashes the key
-//! and looks, as a rule, at a few slots; with a table that is full it may look at all of them.
+//! and compares it, as a rule, with at most one other; in a [`FixedCache`] that is nearly full it may look at all places of
+//! its index.
 
 mod request;
-mod table;
 #[cfg(test)]
 mod tests;
 
 use core::fmt;
 
 pub use request::{CacheOutcome, CacheReply};
-pub use table::Entry;
-use table::Place;
 
 use crate::buffer::Buffer;
+#[cfg(feature = "alloc")]
+use crate::collections::HeapTable;
+use crate::collections::{Index, Place, Slab, Slot, Table};
 use crate::hash::KeyedHash;
 use crate::random::{Random, Seed};
-use crate::storage::Slots;
 
 /// What a cache keeps at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,57 +42,61 @@ impl Default for CacheLimits {
     }
 }
 
-/// The cache. `B` holds a key or a value, `S` is the table.
+/// The cache. `B` holds a key or a value, `S` and `P` are its tables.
 #[derive(Debug)]
-pub struct Cache<B, S> {
-    slots: S,
+pub struct Cache<B, S, P> {
+    entries: Slab<Entry<B>, S>,
+    by_key: Index<P>,
     limits: CacheLimits,
     hash: KeyedHash,
     random: Random,
-    len: usize,
     bytes: usize,
-    buffer: core::marker::PhantomData<B>,
+}
+
+/// An entry of a cache; named only by storage types.
+#[derive(Debug)]
+pub struct Entry<B> {
+    preset: bool,
+    key: B,
+    value: B,
 }
 
 /// A cache of at most `N` entries that lie in the cache itself.
-pub type FixedCache<B, const N: usize> = Cache<B, [Entry<B>; N]>;
+pub type FixedCache<B, const N: usize> = Cache<B, heapless::Vec<Slot<Entry<B>>, N>, heapless::Vec<Place, N>>;
 
-/// A cache whose table is allocated when it is made.
+/// A cache with its tables on the heap.
 #[cfg(feature = "alloc")]
-pub type HeapCache = Cache<bytes::Bytes, alloc::boxed::Box<[Entry<bytes::Bytes>]>>;
+pub type HeapCache = Cache<bytes::Bytes, HeapTable<Slot<Entry<bytes::Bytes>>>, HeapTable<Place>>;
 
 impl<B: Buffer, const N: usize> FixedCache<B, N> {
     /// An empty cache. It keeps `N` entries at most, whatever `limits` say, and no key or value that a `B` cannot hold.
     pub fn new(limits: CacheLimits, seed: Seed) -> Self {
-        Self::with_slots(core::array::from_fn(|_| Entry::EMPTY), limits, seed)
+        Self::with_tables(heapless::Vec::new(), heapless::Vec::new(), limits, seed)
     }
 }
 
 #[cfg(feature = "alloc")]
 impl HeapCache {
-    /// An empty cache, with a table for `limits.entries` entries: about 100 bytes for each, taken at once.
+    /// An empty cache for `limits.entries` entries: 16 bytes for each at once, the rest as they come.
     ///
     /// # Panics
-    /// If there is no memory for the table.
+    /// If so much memory cannot be set aside: about 100 bytes for each entry.
     pub fn new(limits: CacheLimits, seed: Seed) -> Self {
-        // A quarter of the slots stays empty, so that a search soon meets an empty one.
-        let slots = limits.entries.saturating_add(limits.entries / 3).saturating_add(1);
-        Self::with_slots(crate::storage::boxed(slots, || Entry::EMPTY), limits, seed)
+        let places = HeapTable::new(limits.entries.saturating_mul(2));
+        Self::with_tables(HeapTable::new(limits.entries), places, limits, seed)
     }
 }
 
-impl<B: Buffer, S: Slots<Entry<B>>> Cache<B, S> {
-    /// An empty cache in `slots`, which lose what they hold.
-    pub fn with_slots(mut slots: S, limits: CacheLimits, seed: Seed) -> Self {
-        slots.as_mut().fill_with(|| Entry::EMPTY);
+impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
+    /// An empty cache in empty tables: one for the entries, and one that finds them, best with places for twice as many.
+    pub fn with_tables(entries: S, places: P, limits: CacheLimits, seed: Seed) -> Self {
         Self {
-            slots,
+            entries: Slab::new(entries, 0),
+            by_key: Index::new(places),
             limits,
             hash: KeyedHash::new(seed.derive("cache hash")),
             random: Random::new(seed.derive("cache keys")),
-            len: 0,
             bytes: 0,
-            buffer: core::marker::PhantomData,
         }
     }
 
@@ -111,10 +115,7 @@ impl<B: Buffer, S: Slots<Entry<B>>> Cache<B, S> {
 
     /// The value of `key` as it is kept.
     pub fn buffer(&self, key: &[u8]) -> Option<&B> {
-        match self.find(key) {
-            Place::Found(at) => self.slots.as_ref().get(at)?.value(),
-            Place::Free(_) | Place::Full => None,
-        }
+        self.find(self.hash.hash(key), key).map(|index| &self.entries[index].value)
     }
 
     /// Sets the value of `key`.
@@ -130,25 +131,26 @@ impl<B: Buffer, S: Slots<Entry<B>>> Cache<B, S> {
     /// # Errors
     /// If the key is preset; it then stays.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, CacheRefused> {
-        let Place::Found(at) = self.find(key) else {
+        let hash = self.hash.hash(key);
+        let Some(index) = self.find(hash, key) else {
             return Ok(false);
         };
-        if self.slots.as_ref().get(at).is_some_and(Entry::is_preset) {
+        if self.entries[index].preset {
             return Err(CacheRefused::Preset);
         }
-        self.bytes -= table::remove(self.slots.as_mut(), at);
-        self.len -= 1;
+        self.by_key.remove(hash, index);
+        self.bytes -= self.entries.remove(index).map_or(0, |entry| entry.bytes());
         Ok(true)
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.len
+        self.entries.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.entries.is_empty()
     }
 
     /// Bytes of all keys and values.
@@ -161,35 +163,64 @@ impl<B: Buffer, S: Slots<Entry<B>>> Cache<B, S> {
         self.limits
     }
 
-    /// Sets a value; where it lies.
-    fn put(&mut self, key: &[u8], value: &[u8], preset: bool) -> Result<usize, CacheRefused> {
+    /// Sets a value; where its entry is.
+    fn put(&mut self, key: &[u8], value: &[u8], preset: bool) -> Result<u32, CacheRefused> {
         if key.len() > self.limits.key || value.len() > self.limits.value {
             return Err(CacheRefused::TooLarge);
         }
-        let place = self.find(key);
-        let at = match place {
-            Place::Found(at) => at,
-            Place::Free(at) if self.len < self.limits.entries => at,
-            Place::Free(_) | Place::Full => return Err(CacheRefused::Full),
-        };
-        let slot = self.slots.as_mut().get_mut(at).ok_or(CacheRefused::Full)?;
-        if slot.is_preset() && !preset {
-            return Err(CacheRefused::Preset);
+        let hash = self.hash.hash(key);
+        match self.find(hash, key) {
+            Some(index) => self.replace(index, value, preset).map(|()| index),
+            None => self.add(hash, key, value, preset),
         }
-        let bytes = (self.bytes - slot.bytes()).saturating_add(key.len()).saturating_add(value.len());
-        if bytes > self.limits.bytes {
-            return Err(CacheRefused::Full);
-        }
-        slot.fill(upper(self.hash.hash(key)), key, value, preset).ok_or(CacheRefused::TooLarge)?;
-        self.bytes = bytes;
-        if let Place::Free(_) = place {
-            self.len += 1;
-        }
-        Ok(at)
     }
 
-    fn find(&self, key: &[u8]) -> Place {
-        table::find(self.slots.as_ref(), upper(self.hash.hash(key)), key)
+    fn replace(&mut self, index: u32, value: &[u8], preset: bool) -> Result<(), CacheRefused> {
+        let entry = &mut self.entries[index];
+        if entry.preset && !preset {
+            return Err(CacheRefused::Preset);
+        }
+        let bytes = self.limits.fit(self.bytes - entry.value.as_ref().len(), value.len())?;
+        entry.value = B::copy_from(value).ok_or(CacheRefused::TooLarge)?;
+        entry.preset |= preset;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    fn add(&mut self, hash: u64, key: &[u8], value: &[u8], preset: bool) -> Result<u32, CacheRefused> {
+        if self.entries.len() >= self.limits.entries || self.entries.is_full() {
+            return Err(CacheRefused::Full);
+        }
+        let bytes = self.limits.fit(self.bytes, key.len().saturating_add(value.len()))?;
+        let (Some(key), Some(value)) = (B::copy_from(key), B::copy_from(value)) else {
+            return Err(CacheRefused::TooLarge);
+        };
+        let index = self.entries.insert(Entry { preset, key, value }).map_err(|_| CacheRefused::Full)?;
+        if !self.by_key.insert(hash, index) {
+            self.entries.remove(index);
+            return Err(CacheRefused::Full);
+        }
+        self.bytes = bytes;
+        Ok(index)
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        self.by_key.candidates(hash).find(|&index| self.entries[index].key.as_ref() == key)
+    }
+}
+
+impl<B: Buffer> Entry<B> {
+    /// Bytes of key and value.
+    fn bytes(&self) -> usize {
+        self.key.as_ref().len() + self.value.as_ref().len()
+    }
+}
+
+impl CacheLimits {
+    /// So many bytes, if they are not too many.
+    fn fit(&self, kept: usize, more: usize) -> Result<usize, CacheRefused> {
+        let bytes = kept.saturating_add(more);
+        if bytes > self.bytes { Err(CacheRefused::Full) } else { Ok(bytes) }
     }
 }
 
@@ -215,7 +246,3 @@ impl fmt::Display for CacheRefused {
 }
 
 impl core::error::Error for CacheRefused {}
-
-const fn upper(hash: u64) -> u32 {
-    (hash >> 32) as u32
-}

@@ -4,11 +4,11 @@ use core::fmt;
 
 use super::{Cache, CacheRefused, Entry};
 use crate::buffer::Buffer;
+use crate::collections::{Place, Slot, Table};
 use crate::message::RawMessage;
-use crate::storage::Slots;
 use crate::uuid::Uuid;
 
-impl<B: Buffer, S: Slots<Entry<B>>> Cache<B, S> {
+impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
     /// Carries one request out: the serialised message of a REQ peer. There is a reply to anything at all, since a REQ peer
     /// waits for one.
     pub fn handle_request<'a>(&'a mut self, message: &'a [u8]) -> CacheReply<'a, B> {
@@ -43,10 +43,7 @@ impl<B: Buffer, S: Slots<Entry<B>>> Cache<B, S> {
             self.put(key, value, false)
         };
         match put {
-            Ok(at) => match self.slots.as_ref().get(at).and_then(Entry::key) {
-                Some(key) => CacheReply { outcome: CacheOutcome::Set, body: Body::Value(key) },
-                None => CacheReply::empty(CacheOutcome::Full),
-            },
+            Ok(index) => CacheReply { outcome: CacheOutcome::Set, body: Body::Value(&self.entries[index].key) },
             Err(CacheRefused::Preset) => CacheReply { outcome: CacheOutcome::PresetRefused, body: Body::Key(key) },
             Err(CacheRefused::Full) => CacheReply::empty(CacheOutcome::Full),
             Err(CacheRefused::TooLarge) => CacheReply::empty(CacheOutcome::TooLarge),

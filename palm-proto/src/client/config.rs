@@ -7,8 +7,8 @@ use super::retry::Retry;
 /// How a job is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Most messages that are under way: submitted, and their last outcome not taken. At least one; less if the storage has not
-    /// `results` slots for each.
+    /// Most messages that are under way: submitted, and their last outcome not taken. At least one; less if the tables have not
+    /// `results` entries for each.
     pub window: u32,
     /// Results that each message has; at least one.
     pub results: u32,

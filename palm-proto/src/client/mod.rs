@@ -4,13 +4,20 @@
 //! count, so that a result finds its job by it.
 
 mod config;
+mod entry;
 mod job;
 mod outcome;
+mod progress;
 mod reply;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
-pub use job::{Job, Place};
+pub use entry::Entry;
+#[cfg(feature = "alloc")]
+pub use job::HeapJob;
+pub use job::{FixedJob, Job};
 pub use outcome::{Counters, Failure, Outcome, SubmitError, SubmitErrorKind, Transmit};
 pub use reply::Reply;
 pub use retry::Retry;

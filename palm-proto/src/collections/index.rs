@@ -24,58 +24,50 @@ impl Place {
 impl<S: Table<Place>> Index<S> {
     /// An index with as many places as `places` has capacity.
     pub(crate) fn new(mut places: S) -> Self {
-        while places.as_ref().len() < places.capacity() && places.push(Place::EMPTY).is_ok() {}
+        let count = places.capacity().min(NONE as usize);
+        while places.as_ref().len() < count && places.push(Place::EMPTY).is_ok() {}
         Self { places }
     }
 
     /// Adds `entry`; `false` if there is no place left.
     pub(crate) fn insert(&mut self, hash: u64, entry: u32) -> bool {
-        let hash = fold(hash);
+        let hash = upper(hash);
         let places = self.places.as_mut();
-        let count = places.len();
-        for step in 0..count {
-            let place = &mut places[(hash as usize + step) % count];
-            if place.entry == NONE {
-                *place = Place { entry, hash };
-                return true;
-            }
+        let free = probe(hash, places.len()).find(|&at| places[at].entry == NONE);
+        if let Some(at) = free {
+            places[at] = Place { entry, hash };
         }
-        false
+        free.is_some()
     }
 
     /// The entries that may have this hash, the caller compares keys.
+    #[inline]
     pub(crate) fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
-        let hash = fold(hash);
+        let hash = upper(hash);
         let places = self.places.as_ref();
-        let count = places.len();
-        (0..count)
-            .map(move |step| places[(hash as usize + step) % count])
+        let (before, from_home) = places.split_at(home(hash, places.len()));
+        from_home
+            .iter()
+            .chain(before)
             .take_while(|place| place.entry != NONE)
             .filter(move |place| place.hash == hash)
             .map(|place| place.entry)
     }
 
-    /// Takes `entry` out, which was put in under `hash`, and closes the gap.
+    /// Takes `entry` out, which was put in under `hash`, and closes the gap, so that no search walks over it.
     pub(crate) fn remove(&mut self, hash: u64, entry: u32) {
-        let hash = fold(hash);
         let places = self.places.as_mut();
         let count = places.len();
-        let home = |hash: u32| hash as usize % count;
-        let probe = (0..count).map(|step| (hash as usize + step) % count);
-        let Some(mut gap) = probe.take_while(|&at| places[at].entry != NONE).find(|&at| places[at].entry == entry)
-        else {
-            return;
-        };
+        let mut way = probe(upper(hash), count).take_while(|&at| places[at].entry != NONE);
+        let Some(mut gap) = way.find(|&at| places[at].entry == entry) else { return };
         let mut at = gap;
         for _ in 1..count {
-            at = (at + 1) % count;
+            at = if at + 1 == count { 0 } else { at + 1 };
             if places[at].entry == NONE {
                 break;
             }
             // An entry moves into the gap unless its home lies after the gap on the way to where it is now.
-            let from_home = (at + count - home(places[at].hash)) % count;
-            let from_gap = (at + count - gap) % count;
-            if from_home >= from_gap {
+            if distance(home(places[at].hash, count), at, count) >= distance(gap, at, count) {
                 places[gap] = places[at];
                 gap = at;
             }
@@ -84,8 +76,26 @@ impl<S: Table<Place>> Index<S> {
     }
 }
 
-fn fold(hash: u64) -> u32 {
-    (hash ^ (hash >> 32)) as u32
+/// The bits of a hash that are used.
+const fn upper(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// Where among `count` places the search for `hash` begins; 0 if there are none. Any `count` will do, and none costs a
+/// division.
+const fn home(hash: u32, count: usize) -> usize {
+    ((hash as u64 * count as u64) >> 32) as usize
+}
+
+/// All places, in the order in which they are searched.
+fn probe(hash: u32, count: usize) -> impl Iterator<Item = usize> {
+    let home = home(hash, count);
+    (home..count).chain(0..home)
+}
+
+/// Steps from `from` on to `to`, round the end.
+const fn distance(from: usize, to: usize, count: usize) -> usize {
+    if to >= from { to - from } else { to + count - from }
 }
 
 #[cfg(test)]
@@ -99,7 +109,7 @@ mod tests {
             let mut index: Index<heapless::Vec<Place, 8>> = Index::new(heapless::Vec::new());
             let mut model = std::vec::Vec::new();
             // Hashes collide often, and wrap round the end.
-            let hash = |entry: u32| u64::from(entry % 3 + 6);
+            let hash = |entry: u32| u64::from(entry % 3 + 5) << 61;
             for (insert, entry) in operations {
                 if insert && !model.contains(&entry) {
                     prop_assert_eq!(index.insert(hash(entry), entry), model.len() < 8);
@@ -116,5 +126,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn searches_begin_within_the_table_and_spread_over_it() {
+        for count in [1, 2, 3, 7, 100] {
+            assert_eq!((home(0, count), home(u32::MAX, count)), (0, count - 1));
+        }
+        let mut empty: Index<heapless::Vec<Place, 0>> = Index::new(heapless::Vec::new());
+        empty.remove(u64::MAX, 1);
+        assert_eq!((empty.insert(u64::MAX, 1), empty.candidates(u64::MAX).count()), (false, 0));
     }
 }

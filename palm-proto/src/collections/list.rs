@@ -118,3 +118,66 @@ impl<K> List<K> {
         Some(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Entry(Link);
+    struct InList;
+
+    impl Linked<InList> for Entry {
+        fn link(&mut self) -> &mut Link {
+            &mut self.0
+        }
+        fn peek_link(&self) -> Link {
+            self.0
+        }
+    }
+
+    type Entries = Slab<Entry, heapless::Vec<Slot<Entry>, 6>>;
+
+    fn indices(slab: &Entries, list: &List<InList>) -> Vec<u32> {
+        core::iter::successors(list.front(), |&index| list.next(slab, index)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn is_in_order_whatever_is_put_in_and_taken_out(operations in prop::collection::vec((0..5, 0_u32..6), 0..60)) {
+            let mut slab = Entries::new(heapless::Vec::new(), 0);
+            while slab.insert(Entry(Link::UNLINKED)).is_ok() {}
+            let mut list: List<InList> = List::new();
+            let mut model = VecDeque::new();
+            for (operation, index) in operations {
+                match (operation, slab[index].peek_link().is_linked()) {
+                    (0, false) => {
+                        list.push_front(&mut slab, index);
+                        model.push_front(index);
+                    }
+                    (1 | 2, false) => {
+                        list.push_back(&mut slab, index);
+                        model.push_back(index);
+                    }
+                    (0, true) => prop_assert_eq!(list.pop_front(&mut slab), model.pop_front()),
+                    (1, true) => {
+                        list.move_to_back(&mut slab, index);
+                        model.retain(|&kept| kept != index);
+                        model.push_back(index);
+                    }
+                    (_, true) => {
+                        list.remove(&mut slab, index);
+                        model.retain(|&kept| kept != index);
+                    }
+                    (_, false) => {}
+                }
+                prop_assert_eq!(indices(&slab, &list), Vec::from_iter(model.iter().copied()));
+                prop_assert_eq!((list.len(), list.back()), (model.len(), model.back().copied()));
+            }
+        }
+    }
+}

@@ -13,7 +13,12 @@
 //! - after any call, come back to every connection that [`poll_ready`](Endpoint::poll_ready) names, take events, and call
 //!   [`handle_timeout`](Endpoint::handle_timeout) at [`poll_timeout`](Endpoint::poll_timeout).
 
+mod config;
+mod event;
+mod flow;
+mod input;
 mod machine;
+mod output;
 mod peer;
 mod reply;
 mod storage;
@@ -22,7 +27,10 @@ mod tests;
 mod timers;
 mod transmit;
 
-pub use machine::{Endpoint, EndpointConfig, EndpointCounters, EndpointEvent, Fault, Next, Progress};
+pub use config::{EndpointConfig, EndpointCounters};
+pub use event::{EndpointEvent, Fault};
+pub use input::{Next, Progress};
+pub use machine::Endpoint;
 pub use peer::{ConnectionId, Peer, Service};
 pub use storage::{EndpointStorage, EndpointTables, FixedEndpoint};
 #[cfg(feature = "alloc")]

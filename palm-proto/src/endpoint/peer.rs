@@ -92,7 +92,7 @@ pub struct Peer<B> {
     pub(super) service: Service,
     pub(super) role: Role,
     pub(super) accepted: Instant,
-    /// Last time anything came, or was seen to be taken.
+    /// Last time anything came.
     pub(super) heard: Instant,
     /// It has taken something since it was last looked at.
     pub(super) takes: bool,

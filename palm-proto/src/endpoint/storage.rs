@@ -4,9 +4,8 @@ use core::fmt::Debug;
 
 use crate::buffer::Buffer;
 use crate::cache::Entry;
-use crate::collections::{Slot, Table};
+use crate::collections::{Place, Slot, Table};
 use crate::master::{FixedStorage, MasterStorage, Tables};
-use crate::storage::Slots;
 
 use super::peer::Peer;
 
@@ -17,7 +16,9 @@ pub trait EndpointStorage: Debug {
     /// Connections.
     type Peers: Table<Slot<Peer<<Self::Master as MasterStorage>::Buffer>>> + Debug;
     /// The cache's entries.
-    type Entries: Slots<Entry<<Self::Master as MasterStorage>::Buffer>> + Debug;
+    type Entries: Table<Slot<Entry<<Self::Master as MasterStorage>::Buffer>>> + Debug;
+    /// The index of the cache.
+    type EntryPlaces: Table<Place> + Debug;
 }
 
 /// An endpoint's tables, all empty.
@@ -26,6 +27,7 @@ pub struct EndpointTables<S: EndpointStorage> {
     pub(super) master: Tables<S::Master>,
     pub(super) peers: S::Peers,
     pub(super) entries: S::Entries,
+    pub(super) entry_places: S::EntryPlaces,
 }
 
 /// Tables inline: `TASKS` messages, and `PEERS` connections in all, subscriptions and entries of the cache.
@@ -39,13 +41,19 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
 {
     type Master = FixedStorage<B, TASKS, PEERS>;
     type Peers = heapless::Vec<Slot<Peer<B>>, PEERS>;
-    type Entries = [Entry<B>; PEERS];
+    type Entries = heapless::Vec<Slot<Entry<B>>, PEERS>;
+    type EntryPlaces = heapless::Vec<Place, PEERS>;
 }
 
 impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> EndpointTables<FixedEndpoint<B, TASKS, PEERS>> {
     /// Empty tables.
-    pub fn fixed() -> Self {
-        Self { master: Tables::fixed(), peers: heapless::Vec::new(), entries: core::array::from_fn(|_| Entry::EMPTY) }
+    pub const fn fixed() -> Self {
+        Self {
+            master: Tables::fixed(),
+            peers: heapless::Vec::new(),
+            entries: heapless::Vec::new(),
+            entry_places: heapless::Vec::new(),
+        }
     }
 }
 
@@ -67,7 +75,8 @@ mod heap {
     impl EndpointStorage for HeapEndpoint {
         type Master = HeapStorage;
         type Peers = HeapTable<Slot<Peer<Bytes>>>;
-        type Entries = alloc::boxed::Box<[Entry<Bytes>]>;
+        type Entries = HeapTable<Slot<Entry<Bytes>>>;
+        type EntryPlaces = HeapTable<Place>;
     }
 
     /// Empty tables: `sizes.peers` connections in all, and `entries` in the cache.
@@ -75,7 +84,8 @@ mod heap {
         EndpointTables {
             master: Tables::sized(sizes),
             peers: HeapTable::new(sizes.peers),
-            entries: crate::storage::boxed(entries + entries / 3 + 1, || Entry::EMPTY),
+            entries: HeapTable::new(entries),
+            entry_places: HeapTable::new(entries.saturating_mul(2)),
         }
     }
 }

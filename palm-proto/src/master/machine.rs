@@ -15,8 +15,9 @@ use super::event::{Event, Events, label};
 use super::failure::failure;
 use super::finished::{Finished, FinishedBook};
 use super::output::{Assignment, Outcome};
-use super::results::{Expiry, Publication, Results, SubscribeError, SubscriberId};
+use super::results::{Expiry, Publication, Results, SubscriberId};
 use super::storage::{MasterStorage, Tables};
+use super::subscriptions::SubscribeError;
 use super::{Counters, Gauges, MasterConfig};
 
 /// Results looked at in one call of [`Master::handle_timeout`].

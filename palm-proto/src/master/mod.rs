@@ -41,6 +41,7 @@
 
 mod accounts;
 mod config;
+mod delivery;
 mod dispatch;
 mod event;
 mod failure;
@@ -49,18 +50,21 @@ mod machine;
 mod output;
 mod results;
 mod storage;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use accounts::{Sender, SenderId};
 pub use config::{Counters, Gauges, MESSAGE_OVERHEAD, MasterConfig, WindowLimits};
+pub use delivery::{Delivery, Subscriber, Topic};
 pub use dispatch::{Task, Worker, WorkerId};
 pub use event::{Event, Label};
 pub use finished::Finished;
 pub use machine::{Master, NameTooLong, NotTaken, Refusal};
 pub use output::{Assignment, Outcome, Tags};
-pub use results::{Delivery, SubscribeError, Subscriber, SubscriberId, Subscription, Topic};
+pub use results::SubscriberId;
 pub use storage::{FixedStorage, MasterStorage, Tables};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapStorage, TableSizes};
+pub use subscriptions::{SubscribeError, Subscription};

@@ -8,138 +8,17 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::buffer::{Buffer, Span};
-use crate::collections::{Index, Link, Linked, List, NONE, Slab};
+use crate::collections::{Index, Link, List, NONE, Slab};
 use crate::hash::KeyedHash;
 use crate::time::Instant;
 
 use super::MasterStorage;
+use super::delivery::{Delivery, Holder, InAge, InWake, Subscriber, Topic};
+use super::subscriptions::{SubscribeError, Subscriptions};
 
 /// A connection over which results go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubscriberId(pub(super) u32);
-
-/// A result that has not been taken yet; named only by storage types.
-#[derive(Debug)]
-pub struct Delivery<B> {
-    pub(super) message: Span<B>,
-    /// Where in the message its topic is, its client's id.
-    pub(super) topic: Range<u32>,
-    /// On whose account it is.
-    pub(super) sender: u32,
-    /// When it came, or its holder last took something.
-    since: Instant,
-    holder: Holder,
-    /// Another subscriber has taken a copy of it: nobody waits for this one.
-    taken: bool,
-    /// The next in a ring of copies of it that other subscribers were given; `NONE`: there is no other.
-    sibling: u32,
-    queue_link: Link,
-    age_link: Link,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    Topic(u32),
-    Subscriber(u32),
-}
-
-/// Somebody who takes results; named only by storage types.
-#[derive(Debug)]
-pub struct Subscriber {
-    token: u32,
-    queue: List<InQueue>,
-    subscriptions: List<OfSubscriber>,
-    last_taken: Instant,
-    /// The last publication that it was given.
-    publication: u64,
-    wake_link: Link,
-}
-
-/// What a subscriber wants: every topic that begins so; named only by storage types.
-#[derive(Debug)]
-pub struct Subscription<B> {
-    prefix: Span<B>,
-    subscriber: u32,
-    /// How often it was subscribed less how often it was cancelled.
-    count: u32,
-    link: Link,
-}
-
-/// A topic for which results wait and nobody has subscribed; named only by storage types.
-#[derive(Debug)]
-pub struct Topic<B> {
-    key: Span<B>,
-    waiting: List<InQueue>,
-}
-
-#[derive(Debug)]
-struct InQueue;
-#[derive(Debug)]
-struct InAge;
-#[derive(Debug)]
-struct OfSubscriber;
-#[derive(Debug)]
-struct InWake;
-
-impl<B> Linked<InQueue> for Delivery<B> {
-    fn link(&mut self) -> &mut Link {
-        &mut self.queue_link
-    }
-    fn peek_link(&self) -> Link {
-        self.queue_link
-    }
-}
-
-impl<B> Linked<InAge> for Delivery<B> {
-    fn link(&mut self) -> &mut Link {
-        &mut self.age_link
-    }
-    fn peek_link(&self) -> Link {
-        self.age_link
-    }
-}
-
-impl<B> Linked<OfSubscriber> for Subscription<B> {
-    fn link(&mut self) -> &mut Link {
-        &mut self.link
-    }
-    fn peek_link(&self) -> Link {
-        self.link
-    }
-}
-
-impl Linked<InWake> for Subscriber {
-    fn link(&mut self) -> &mut Link {
-        &mut self.wake_link
-    }
-    fn peek_link(&self) -> Link {
-        self.wake_link
-    }
-}
-
-/// Longest topic or prefix, in bytes.
-pub(super) const TOPIC_MAX: usize = 255;
-
-/// A subscription was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SubscribeError {
-    /// There is no room for another one.
-    Full,
-    /// The prefix is longer than 255 bytes.
-    TooLong,
-}
-
-impl core::fmt::Display for SubscribeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Full => f.write_str("no room for another subscription"),
-            Self::TooLong => write!(f, "a topic has at most {TOPIC_MAX} bytes"),
-        }
-    }
-}
-
-impl core::error::Error for SubscribeError {}
 
 /// A result that goes into the book.
 pub(super) struct Publication<B> {
@@ -158,18 +37,12 @@ pub(super) struct Removed {
 pub(super) struct Results<S: MasterStorage> {
     deliveries: Slab<Delivery<S::Buffer>, S::Deliveries>,
     subscribers: Slab<Subscriber, S::Subscribers>,
-    subscriptions: Slab<Subscription<S::Buffer>, S::Subscriptions>,
-    by_prefix: Index<S::SubscriptionPlaces>,
+    subscriptions: Subscriptions<S>,
     topics: Slab<Topic<S::Buffer>, S::Topics>,
     by_topic: Index<S::TopicPlaces>,
-    /// How many subscriptions there are of each length.
-    lengths: [u32; TOPIC_MAX + 1],
-    /// Lengths that occur, shortest first.
-    distinct: heapless::Vec<u8, { TOPIC_MAX + 1 }>,
     /// All deliveries, roughly by age.
     ages: List<InAge>,
     wakes: List<InWake>,
-    known: [Known; KNOWN],
     hash: KeyedHash,
     keep: Duration,
     /// Number of the current publication.
@@ -193,15 +66,11 @@ impl<S: MasterStorage> Results<S> {
         Self {
             deliveries: Slab::new(deliveries, 0),
             subscribers: Slab::new(subscribers, 0),
-            subscriptions: Slab::new(subscriptions, 0),
-            by_prefix: Index::new(subscription_places),
+            subscriptions: Subscriptions::new(subscriptions, subscription_places, hash),
             topics: Slab::new(topics, 0),
             by_topic: Index::new(topic_places),
-            lengths: [0; TOPIC_MAX + 1],
-            distinct: heapless::Vec::new(),
             ages: List::new(),
             wakes: List::new(),
-            known: [const { Known::NONE }; KNOWN],
             hash,
             keep,
             publication: 0,
@@ -244,9 +113,7 @@ impl<S: MasterStorage> Results<S> {
         if self.subscribers.get(id).is_none() {
             return;
         }
-        while let Some(subscription) = self.subscribers[id].subscriptions.front() {
-            self.remove_subscription(subscription);
-        }
+        self.subscriptions.clear(&mut self.subscribers[id].subscriptions);
         while let Some(index) = self.subscribers[id].queue.pop_front(&mut self.deliveries) {
             let entry = &self.deliveries[index];
             if entry.taken || entry.sibling != NONE || !self.rehome(index) {
@@ -267,36 +134,16 @@ impl<S: MasterStorage> Results<S> {
         SubscriberId(id): SubscriberId,
         prefix: &[u8],
     ) -> Result<(), SubscribeError> {
-        if prefix.len() > TOPIC_MAX {
-            return Err(SubscribeError::TooLong);
+        if self.subscriptions.add(&mut self.subscribers[id].subscriptions, id, prefix)? {
+            self.claim(now, id, prefix);
         }
-        let hash = self.hash.hash(prefix);
-        let known = self.subscription(hash, prefix, id);
-        if let Some(known) = known {
-            self.subscriptions[known].count = self.subscriptions[known].count.saturating_add(1);
-            return Ok(());
-        }
-        let owned = Span::copy_from(prefix).ok_or(SubscribeError::TooLong)?;
-        let entry = Subscription { prefix: owned, subscriber: id, count: 1, link: Link::UNLINKED };
-        let index = self.subscriptions.insert(entry).map_err(|_| SubscribeError::Full)?;
-        if !self.by_prefix.insert(hash, index) {
-            self.subscriptions.remove(index);
-            return Err(SubscribeError::Full);
-        }
-        self.subscribers[id].subscriptions.push_back(&mut self.subscriptions, index);
-        self.lengths[prefix.len()] += 1;
-        self.note_lengths();
-        self.claim(now, id, prefix);
         Ok(())
     }
 
     /// Takes one subscription back; what is in the subscriber's queue by then still goes to it.
     pub(super) fn cancel(&mut self, SubscriberId(id): SubscriberId, prefix: &[u8]) {
-        let Some(index) = self.subscription(self.hash.hash(prefix), prefix, id) else { return };
-        self.subscriptions[index].count -= 1;
-        if self.subscriptions[index].count == 0 {
-            self.remove_subscription(index);
-        }
+        let Some(subscriber) = self.subscribers.get_mut(id) else { return };
+        self.subscriptions.cancel(&mut subscriber.subscriptions, id, prefix);
     }
 
     /// Puts a result into the queue of each of its subscribers, or under its topic if there are none. `charge` is told the
@@ -313,7 +160,7 @@ impl<S: MasterStorage> Results<S> {
     ) -> Result<u64, Publication<S::Buffer>> {
         let Publication { message, topic, sender } = publication;
         let key = topic_of(&message, &topic, self.own_topic.as_ref());
-        if let Some(target) = self.known_target(key) {
+        if let Some(target) = self.subscriptions.only_target(key) {
             charge(sender, message.footprint());
             self.hand(now, Publication { message, topic, sender }, target, NONE);
             return Ok(0);
@@ -347,7 +194,7 @@ impl<S: MasterStorage> Results<S> {
         }
         charge(sender, message.footprint());
         if let (Some(target), true) = (first, only) {
-            Known::learn(&mut self.known, topic_of(&message, &topic, self.own_topic.as_ref()), target);
+            self.subscriptions.learn(topic_of(&message, &topic, self.own_topic.as_ref()), target);
         }
         let publication = Publication { message, topic, sender };
         match first {
@@ -540,81 +387,11 @@ impl<S: MasterStorage> Results<S> {
         }
     }
 
-    /// The only subscriber of a topic, if that has been seen lately.
-    #[inline]
-    fn known_target(&self, topic: &[u8]) -> Option<u32> {
-        let known = self.known.get(known_place(topic))?;
-        (known.subscriber != NONE && known.topic.as_slice() == topic).then_some(known.subscriber)
-    }
-
     /// Some subscribers whose prefix begins `topic` and that were not given this publication yet. If the answer is full, there
     /// may be more.
     fn targets(&self, topic: &[u8]) -> heapless::Vec<u32, 8> {
-        let mut found = heapless::Vec::new();
-        for &length in &self.distinct {
-            let Some(prefix) = topic.get(..usize::from(length)) else { break };
-            for index in self.by_prefix.candidates(self.hash.hash(prefix)) {
-                let subscription = &self.subscriptions[index];
-                let target = subscription.subscriber;
-                let due = subscription.prefix.as_slice() == prefix
-                    && self.subscribers[target].publication != self.publication
-                    && !found.contains(&target);
-                if due && found.push(target).is_err() {
-                    return found;
-                }
-            }
-        }
-        found
+        self.subscriptions.targets(topic, |target| self.subscribers[target].publication == self.publication)
     }
-
-    fn subscription(&self, hash: u64, prefix: &[u8], subscriber: u32) -> Option<u32> {
-        self.by_prefix.candidates(hash).find(|&index| {
-            let entry = &self.subscriptions[index];
-            entry.subscriber == subscriber && entry.prefix.as_slice() == prefix
-        })
-    }
-
-    fn remove_subscription(&mut self, index: u32) {
-        let subscriber = self.subscriptions[index].subscriber;
-        self.subscribers[subscriber].subscriptions.remove(&mut self.subscriptions, index);
-        let Some(entry) = self.subscriptions.remove(index) else { return };
-        self.by_prefix.remove(self.hash.hash(entry.prefix.as_slice()), index);
-        self.lengths[entry.prefix.len()] -= 1;
-        self.note_lengths();
-    }
-
-    /// The subscriptions have changed.
-    fn note_lengths(&mut self) {
-        self.known.iter_mut().for_each(|known| known.subscriber = NONE);
-        let occurring = self.lengths.iter().enumerate().filter(|(_, count)| **count > 0);
-        self.distinct = occurring.map(|(length, _)| length as u8).collect();
-    }
-}
-
-/// A topic with a single subscriber: most results need not be looked up by hash.
-#[derive(Debug)]
-struct Known {
-    topic: heapless::Vec<u8, 40>,
-    subscriber: u32,
-}
-
-impl Known {
-    const NONE: Self = Self { topic: heapless::Vec::new(), subscriber: NONE };
-
-    fn learn(all: &mut [Self; KNOWN], topic: &[u8], subscriber: u32) {
-        if let (Ok(topic), Some(known)) = (heapless::Vec::from_slice(topic), all.get_mut(known_place(topic))) {
-            *known = Self { topic, subscriber };
-        }
-    }
-}
-
-/// Topics that are remembered; a power of two.
-const KNOWN: usize = 8;
-
-/// Where a topic is remembered: topics differ at their end, as UUIDs and counted names do.
-fn known_place(topic: &[u8]) -> usize {
-    let last = topic.last_chunk::<2>().map_or(0, |&[a, b]| usize::from(a) ^ usize::from(b) << 1);
-    last % KNOWN
 }
 
 /// What became of the oldest result.

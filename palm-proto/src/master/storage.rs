@@ -6,9 +6,10 @@ use crate::buffer::Buffer;
 use crate::collections::{Place, Slot, Table};
 
 use super::accounts::Sender;
+use super::delivery::{Delivery, Subscriber, Topic};
 use super::dispatch::{Task, Worker};
 use super::finished::Finished;
-use super::results::{Delivery, Subscriber, Subscription, Topic};
+use super::subscriptions::Subscription;
 
 /// The types of a master's tables. Use [`FixedStorage`], or `HeapStorage` with the `alloc` feature.
 #[expect(missing_docs, reason = "one table each, named for what it holds")]

@@ -253,19 +253,18 @@ fn a_worker_whose_answers_were_lost_is_tried_again() {
         master.handle_submit(NOW, client, message("me", name)).unwrap();
         take(&mut master, NOW, worker).unwrap();
     }
-    let mut at = NOW;
     for _ in 0..5 {
-        at = master.poll_timeout().unwrap();
+        let at = master.poll_timeout().unwrap();
         master.handle_timeout(at);
         assert!(take(&mut master, at, worker).is_none());
-        at = master.poll_timeout().unwrap();
+        let at = master.poll_timeout().unwrap();
         master.handle_timeout(at);
         assert_eq!(payload(&take(&mut master, at, worker).unwrap()), "a", "nor is the message to blame");
         assert!(take(&mut master, at, worker).is_none(), "one message shows whether it works");
     }
-    at = master.poll_timeout().unwrap();
+    let at = master.poll_timeout().unwrap();
     master.handle_timeout(at);
-    at = master.poll_timeout().unwrap();
+    let at = master.poll_timeout().unwrap();
     master.handle_timeout(at);
     let wire = take(&mut master, at, worker).unwrap();
     answer(&mut master, at, &wire);
@@ -426,7 +425,9 @@ fn a_result_that_several_were_given_comes_back_once_and_only_if_nobody_took_it()
         let client = master.add_sender().unwrap();
         let worker = master.add_worker(NOW, 1, 1).unwrap();
         let all = [(); 3].map(|()| master.add_subscriber(NOW, 2).unwrap());
-        all.map(|subscriber| master.handle_subscribe(NOW, subscriber, b"me").unwrap());
+        for subscriber in all {
+            master.handle_subscribe(NOW, subscriber, b"me").unwrap();
+        }
         master.handle_submit(NOW, client, message("me", "a")).unwrap();
         let wire = take(&mut master, NOW, worker).unwrap();
         answer(&mut master, NOW, &wire);

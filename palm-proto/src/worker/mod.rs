@@ -4,7 +4,15 @@
 //! and gives the answers back.
 
 mod answer;
+mod call;
 mod machine;
+mod task;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, write_answer};
-pub use machine::{Call, CallId, Config, Counters, Event, Full, Stop, Task, UnknownCall, Worker};
+pub use call::{Call, CallId, Config, Counters, Event, Full, Stop, UnknownCall};
+#[cfg(feature = "alloc")]
+pub use machine::HeapWorker;
+pub use machine::{FixedWorker, Worker};
+pub use task::Task;

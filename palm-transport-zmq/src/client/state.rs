@@ -7,16 +7,13 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use palm_proto::client::{Config, Counters, Job as Machine, Outcome, Place, Reply};
-use palm_proto::slots::{Slot, slots};
+use palm_proto::client::{Config, Counters, HeapJob, Outcome, Reply};
 use tokio::sync::Notify;
 
 /// Longest run of sequence numbers that a job is given at once.
 const LONGEST_RUN: u64 = 1 << 16;
 /// Most messages that one job sends before another has its turn.
 const TURN: usize = 32;
-
-type JobMachine = Machine<Bytes, Vec<Slot<Place<Bytes>>>>;
 
 /// Names a job on its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +50,7 @@ struct State {
 
 #[derive(Debug)]
 struct Entry {
-    machine: JobMachine,
+    machine: HeapJob,
     waker: Option<Waker>,
     sending: bool,
 }
@@ -114,8 +111,7 @@ impl Shared {
     }
 
     pub(super) fn begin(&self, config: Config) -> JobId {
-        let capacity = config.window.max(1) as usize * config.results.max(1) as usize;
-        let machine = JobMachine::new(config, slots(capacity));
+        let machine = HeapJob::sized(config);
         let mut state = self.lock();
         let id = JobId(state.next_job);
         state.next_job += 1;

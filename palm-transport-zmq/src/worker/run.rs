@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use palm_proto::Status;
-use palm_proto::slots::{Slot, slots};
-use palm_proto::worker::{self as machine, Answer, CallId, Counters, Event, Stop, Task};
+use palm_proto::collections::HeapTable;
+use palm_proto::worker::{self as machine, Answer, CallId, Counters, Event, HeapWorker, Stop};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout_at;
@@ -29,8 +29,6 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Results of calls that go on which may wait for the worker.
 const PARTS: usize = 64;
 
-type Machine = machine::Worker<Bytes, Vec<Slot<Task<Bytes>>>>;
-
 /// What a worker has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,7 +45,7 @@ struct Runner {
     config: Config,
     functions: Functions,
     cache: CacheClient,
-    machine: Machine,
+    machine: HeapWorker,
     /// Calls that run; without an answer ends one whose results were handed in before.
     calls: JoinSet<(CallId, End)>,
     /// Results of calls that go on.
@@ -81,7 +79,7 @@ pub(super) async fn run(worker: Worker) -> Report {
     let mut runner = Runner {
         functions: Arc::new(functions),
         cache,
-        machine: Machine::new(machine::Config { concurrency }, slots(capacity)),
+        machine: HeapWorker::new(machine::Config { concurrency }, HeapTable::new(capacity)),
         calls: JoinSet::new(),
         parts: mpsc::channel(PARTS),
         outbox: Arc::default(),

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use palm_proto::client::{Config, Job, Place, Reply, Retry};
+use palm_proto::client::{Config, HeapJob, Reply, Retry};
 use palm_proto::endpoint::Service;
-use palm_proto::slots::{Slot, slots};
 use palm_proto::{Instant, MessageWriter};
 
 use super::context::Context;
@@ -42,8 +41,6 @@ pub struct ClientPlan {
     pub line: Line,
 }
 
-type ClientJob = Job<Bytes, Vec<Slot<Place<Bytes>>>>;
-
 /// A client.
 #[derive(Debug)]
 pub(super) struct ClientNode {
@@ -61,7 +58,7 @@ pub(super) struct ClientNode {
     next_take: Instant,
     back_at: Instant,
     wake_at: Option<Instant>,
-    job: Option<ClientJob>,
+    job: Option<HeapJob>,
     /// It is away for good.
     pub(super) gone: bool,
 }
@@ -79,7 +76,7 @@ impl ClientNode {
             let timeout = Some(Duration::from_secs(90));
             let config =
                 Config { window, timeout, retry: Retry::times(20), ordered: number % 2 == 0, ..Config::default() };
-            Job::new(config, slots(window as usize))
+            HeapJob::sized(config)
         });
         context.queue.push(plan.starts, Event::Wake(me));
         Self {
@@ -306,7 +303,7 @@ impl ClientNode {
                 push.send(context, transmit.message, Some(key));
                 continue;
             }
-            if let Some(due) = self.job.as_ref().and_then(ClientJob::poll_timeout) {
+            if let Some(due) = self.job.as_ref().and_then(HeapJob::poll_timeout) {
                 self.wake(context, due);
             }
             if self.sent == self.plan.messages {
@@ -362,7 +359,7 @@ fn ask(context: &mut Context, socket: &mut Socket, question: usize) {
     socket.request(context, &message);
 }
 
-fn end_outcomes(context: &mut Context, job: &mut ClientJob, client: u32) {
+fn end_outcomes(context: &mut Context, job: &mut HeapJob, client: u32) {
     while let Some(outcome) = job.poll_event() {
         let key = Key { client, number: outcome.sequence as u32 };
         context.ledger.finish(key, outcome.last, outcome.result.is_ok());

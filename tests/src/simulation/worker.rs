@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use palm_proto::collections::HeapTable;
 use palm_proto::endpoint::Service;
-use palm_proto::slots::{Slot, slots};
-use palm_proto::worker::{Answer, CallId, Config, Stop, Task, Worker, write_answer};
+use palm_proto::worker::{Answer, CallId, Config, HeapWorker, Stop, write_answer};
 use palm_proto::{Instant, MessageRef};
 
 use super::context::Context;
@@ -35,7 +35,7 @@ pub struct WorkerPlan {
     pub line: Line,
 }
 
-type Machine = Worker<Bytes, Vec<Slot<Task<Bytes>>>>;
+type Machine = HeapWorker;
 
 /// A worker.
 #[derive(Debug)]
@@ -310,7 +310,7 @@ impl WorkerNode {
 
 fn machine(plan: &WorkerPlan) -> Option<Machine> {
     let concurrency = plan.concurrency;
-    (concurrency > 0).then(|| Worker::new(Config { concurrency }, slots(concurrency as usize * 4)))
+    (concurrency > 0).then(|| HeapWorker::new(Config { concurrency }, HeapTable::new(concurrency as usize * 4)))
 }
 
 fn key_of(message: &[u8]) -> Option<(super::ledger::Key, u64, u8, u8)> {

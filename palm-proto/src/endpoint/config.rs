@@ -1,0 +1,59 @@
+//! How an endpoint behaves, and what it has done.
+
+use core::time::Duration;
+
+use crate::cache::CacheLimits;
+use crate::master::MasterConfig;
+
+/// How an endpoint behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// The master's behaviour.
+    pub master: MasterConfig,
+    /// Bounds of the cache, which are beside the master's memory.
+    pub cache: CacheLimits,
+    /// Longest message, in bytes. At most a quarter of the master's memory is ever used.
+    pub max_message: usize,
+    /// Time for a handshake.
+    pub handshake_timeout: Duration,
+    /// Silence after which a peer that speaks ZMTP 3.1 is sent a PING; after twice as much more it is gone, unless it takes
+    /// what it is sent. Subscribers are not asked.
+    pub heartbeat: Duration,
+    /// Time in which a message that has come in part must go on.
+    pub partial_timeout: Duration,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            master: MasterConfig::default(),
+            cache: CacheLimits::default(),
+            max_message: 64 << 20,
+            handshake_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(5),
+            partial_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What an endpoint has done; each only ever grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointCounters {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections refused, as there were too many.
+    pub refused: u64,
+    /// Connections closed for breaking the protocol or a limit.
+    pub protocol_errors: u64,
+    /// Handshakes that were not over in time.
+    pub handshake_timeouts: u64,
+    /// Peers that fell silent.
+    pub silent: u64,
+    /// Messages of several frames, where one is due, thrown away.
+    pub multipart: u64,
+    /// Requests to the cache.
+    pub cache_requests: u64,
+    /// Requests that no sound peer makes.
+    pub cache_faults: u64,
+}

@@ -1,0 +1,116 @@
+//! Flow control: who may send how much, who has to wait, and who is given up because nothing comes.
+
+use crate::time::Instant;
+
+use super::input::Next;
+use super::machine::Endpoint;
+use super::peer::Role;
+use super::storage::EndpointStorage;
+use super::timers::Class;
+
+/// Blocked connections that are looked at after a call.
+const UNBLOCKED_A_CALL: usize = 8;
+/// Messages beyond this size are large: how many of them may have come in part is bounded.
+const LARGE: usize = 64 << 10;
+
+/// The size of a message if it is large, else 0.
+pub(super) fn large(len: usize) -> u64 {
+    if len > LARGE { len as u64 } else { 0 }
+}
+
+impl<S: EndpointStorage> Endpoint<S> {
+    /// How many bytes a driver should read from a connection at a time, so that what all connections have in hand stays small
+    /// beside what is free: 4 to 256 KiB.
+    pub fn read_share(&self) -> usize {
+        let free = self.memory.saturating_sub(self.master.memory());
+        let share = free / (2 * self.peers.len() as u64 + 1);
+        share.clamp(4 << 10, 256 << 10) as usize
+    }
+
+    /// Whether a message may be waited for of which only a part is there. Large ones together are given half the memory, each
+    /// at most half of what is left of that: so peers that never end theirs do not keep others from sending.
+    pub(super) fn may_begin(&self, index: u32, total: usize) -> bool {
+        let left = (self.memory / 2).saturating_sub(self.partial);
+        (self.partial == 0 || large(total) <= left / 2) && self.may_read(index, total)
+    }
+
+    /// Sets room aside for a message that has come in part.
+    pub(super) fn reserve(&mut self, index: u32, total: usize) {
+        let peer = &mut self.peers[index];
+        peer.reserved = u32::try_from(total).unwrap_or(u32::MAX);
+        let sender = peer.sender();
+        self.partial += large(total);
+        self.master.reserve(sender, total);
+    }
+
+    pub(super) fn may_read(&self, index: u32, len: usize) -> bool {
+        let peer = &self.peers[index];
+        match peer.role {
+            Role::Sender(sender) => !self.draining && self.master.may_submit(sender, len),
+            Role::Answerer => self.master.may_answer(len),
+            // One request at a time, and its reply leaves before the next.
+            Role::CacheClient => peer.request.reply.is_none() && peer.outgoing == 0 && self.master.may_answer(len),
+            Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
+        }
+    }
+
+    pub(super) fn unreserve(&mut self, index: u32) {
+        let peer = &mut self.peers[index];
+        let reserved = core::mem::take(&mut peer.reserved) as usize;
+        if reserved > 0 {
+            let sender = peer.sender();
+            self.partial -= large(reserved);
+            self.master.release(sender, reserved);
+        }
+    }
+
+    pub(super) fn block(&mut self, index: u32, wanted: usize) -> Next {
+        let peer = &mut self.peers[index];
+        peer.wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        if !peer.is_blocked() {
+            self.blocked.push_back(&mut self.peers, index);
+        }
+        Next::Wait
+    }
+
+    pub(super) fn unblock(&mut self, index: u32) {
+        self.blocked.remove(&mut self.peers, index);
+        self.mark_ready(index);
+    }
+
+    /// Lets some of those that wait go on, if there is room for them again.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..UNBLOCKED_A_CALL.min(self.blocked.len()) {
+            let Some(index) = self.blocked.front() else { return };
+            let reserved = self.peers[index].reserved > 0;
+            let wanted = if reserved { 0 } else { self.peers[index].wanted as usize };
+            if self.may_begin(index, wanted) {
+                self.unblock(index);
+            } else {
+                self.blocked.remove(&mut self.peers, index);
+                self.blocked.push_back(&mut self.peers, index);
+            }
+        }
+    }
+
+    /// Something came from a peer: it lives.
+    pub(super) fn heard(&mut self, now: Instant, index: u32) {
+        self.now = now;
+        let peer = &mut self.peers[index];
+        peer.heard = now;
+        if peer.closing || peer.role == Role::Stranger {
+            return;
+        }
+        if peer.is_blocked() {
+            // It is we who do not read.
+            self.timers.stop(&mut self.peers, index);
+        } else if peer.reserved > 0 {
+            self.timers.start(&mut self.peers, now, index, Class::Partial);
+        } else if peer.zmtp.speaks_ping() && !matches!(peer.role, Role::Subscriber(_)) {
+            // A subscriber that is slow does not read, and so answers no PING: only TCP can tell whether it lives.
+            self.timers.start(&mut self.peers, now, index, Class::Quiet);
+        } else {
+            self.timers.stop(&mut self.peers, index);
+        }
+    }
+}

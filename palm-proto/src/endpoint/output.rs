@@ -1,0 +1,107 @@
+//! What goes out over a connection.
+
+use crate::time::Instant;
+use crate::zmtp::{CONTROL_MAX, frame_header};
+
+use super::machine::{BufferOf, Endpoint};
+use super::peer::{ConnectionId, Role};
+use super::storage::EndpointStorage;
+use super::transmit::{Body, Topic, Transmit};
+
+/// Bytes that a driver may hold for one connection before it is given no more.
+const OUTGOING_MAX: u32 = 256 << 10;
+/// The same while memory is short.
+const OUTGOING_SHORT: u32 = 16 << 10;
+
+impl<S: EndpointStorage> Endpoint<S> {
+    /// The next message or control bytes for a connection; `None` if there is nothing, or as much is on its way as may be.
+    pub fn poll_transmit(&mut self, now: Instant, id: ConnectionId) -> Option<Transmit<'_, BufferOf<S>>> {
+        let index = self.find(id)?;
+        let cap = if self.master.memory() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX };
+        let peer = &mut self.peers[index];
+        if peer.zmtp.has_transmit() {
+            let len = peer.zmtp.poll_transmit(&mut self.control);
+            peer.outgoing += len as u32;
+            self.master.reserve(None, len);
+            let lead = self.control.get(..len).unwrap_or(&[]);
+            return Some(Transmit { lead, ..Transmit::EMPTY });
+        }
+        if peer.closing || peer.outgoing >= cap {
+            return None;
+        }
+        match peer.role {
+            Role::Worker(worker) => {
+                if !self.master.has_task(worker) {
+                    return None;
+                }
+                let (len, sent) = {
+                    let assignment = self.master.poll_task(worker)?;
+                    let tags = assignment.tags(now);
+                    (assignment.message.len() + tags.len(), (tags, assignment.task))
+                };
+                let (tags, task) = sent;
+                let header = frame_header(len, false);
+                let total = len + header.as_ref().len();
+                peer.outgoing += total as u32;
+                self.master.reserve(None, total);
+                let message = self.master.leased(task)?;
+                Some(Transmit { header: Some(header), body: Body::Kept(message), tags, ..Transmit::EMPTY })
+            }
+            Role::Subscriber(subscriber) => {
+                let outcome = self.master.poll_result(now, subscriber)?;
+                let tags = outcome.tags();
+                let header = frame_header(outcome.message.len() + tags.len(), false);
+                let own = self.master.own_topic().map_or(0, <[u8]>::len);
+                let topic_len = outcome.topic.as_ref().map_or(own, ExactSizeIterator::len);
+                let topic_header = frame_header(topic_len, true);
+                let total = topic_header.as_ref().len()
+                    + topic_len
+                    + header.as_ref().len()
+                    + outcome.message.len()
+                    + tags.len();
+                peer.outgoing += total as u32;
+                self.master.reserve(None, total);
+                let topic = match outcome.topic {
+                    Some(range) => Topic::InBody(range),
+                    None => Topic::Own(self.master.own_topic().unwrap_or(&[])),
+                };
+                let (topic_header, header) = (Some(topic_header), Some(header));
+                Some(Transmit {
+                    topic_header,
+                    topic,
+                    header,
+                    body: Body::Given(outcome.message),
+                    tags,
+                    ..Transmit::EMPTY
+                })
+            }
+            Role::CacheClient if peer.request.is_whole() => {
+                let reply = peer.request.reply.take()?;
+                let header = frame_header(reply.len(), false);
+                let total = peer.request.envelope.len() + header.as_ref().len() + reply.len();
+                peer.outgoing += total as u32;
+                self.master.release(None, reply.len());
+                self.master.reserve(None, total);
+                let lead = &self.peers[index].request.envelope;
+                Some(Transmit { lead, header: Some(header), body: Body::Given(reply), ..Transmit::EMPTY })
+            }
+            Role::CacheClient | Role::Stranger | Role::Sender(_) | Role::Answerer => None,
+        }
+    }
+
+    /// Bytes of what [`poll_transmit`](Self::poll_transmit) gave have left.
+    pub fn handle_sent(&mut self, id: ConnectionId, bytes: usize) {
+        let Some(index) = self.find(id) else { return };
+        let peer = &mut self.peers[index];
+        let bytes = bytes.min(peer.outgoing as usize);
+        peer.outgoing -= bytes as u32;
+        peer.takes |= bytes > CONTROL_MAX || peer.outgoing > 0;
+        let was_cache = peer.role == Role::CacheClient && peer.outgoing == 0;
+        self.master.release(None, bytes);
+        if was_cache && self.peers[index].is_blocked() {
+            // The next request waited for the reply to leave.
+            self.unblock(index);
+        }
+        self.settle();
+    }
+}

@@ -1,0 +1,200 @@
+//! Who has subscribed to what.
+
+use crate::buffer::Span;
+use crate::collections::{Index, Link, Linked, List, NONE, Slab};
+use crate::hash::KeyedHash;
+
+use super::MasterStorage;
+
+/// Longest topic or prefix, in bytes.
+pub(super) const TOPIC_MAX: usize = 255;
+
+/// A subscription was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// There is no room for another one.
+    Full,
+    /// The prefix is longer than 255 bytes.
+    TooLong,
+}
+
+impl core::fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full => f.write_str("no room for another subscription"),
+            Self::TooLong => write!(f, "a topic has at most {TOPIC_MAX} bytes"),
+        }
+    }
+}
+
+impl core::error::Error for SubscribeError {}
+
+/// What a subscriber wants: every topic that begins so; named only by storage types.
+#[derive(Debug)]
+pub struct Subscription<B> {
+    prefix: Span<B>,
+    subscriber: u32,
+    /// How often it was subscribed less how often it was cancelled.
+    count: u32,
+    link: Link,
+}
+
+/// The list of a subscriber's subscriptions.
+#[derive(Debug)]
+pub(super) struct OfSubscriber;
+
+impl<B> Linked<OfSubscriber> for Subscription<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}
+
+/// All subscriptions, by prefix.
+///
+/// Subscribers are numbers here; each one's list of its subscriptions is its own, and comes with the calls that change it.
+#[derive(Debug)]
+pub(super) struct Subscriptions<S: MasterStorage> {
+    entries: Slab<Subscription<S::Buffer>, S::Subscriptions>,
+    by_prefix: Index<S::SubscriptionPlaces>,
+    hash: KeyedHash,
+    /// How many subscriptions there are of each length.
+    lengths: [u32; TOPIC_MAX + 1],
+    /// Lengths that occur, shortest first.
+    distinct: heapless::Vec<u8, { TOPIC_MAX + 1 }>,
+    known: [Known; KNOWN],
+}
+
+impl<S: MasterStorage> Subscriptions<S> {
+    pub(super) fn new(entries: S::Subscriptions, places: S::SubscriptionPlaces, hash: KeyedHash) -> Self {
+        Self {
+            entries: Slab::new(entries, 0),
+            by_prefix: Index::new(places),
+            hash,
+            lengths: [0; TOPIC_MAX + 1],
+            distinct: heapless::Vec::new(),
+            known: [const { Known::NONE }; KNOWN],
+        }
+    }
+
+    /// Subscribes once more to every topic that begins with `prefix`; whether the subscriber had not yet.
+    pub(super) fn add(
+        &mut self,
+        own: &mut List<OfSubscriber>,
+        subscriber: u32,
+        prefix: &[u8],
+    ) -> Result<bool, SubscribeError> {
+        if prefix.len() > TOPIC_MAX {
+            return Err(SubscribeError::TooLong);
+        }
+        let hash = self.hash.hash(prefix);
+        if let Some(known) = self.find(hash, prefix, subscriber) {
+            self.entries[known].count = self.entries[known].count.saturating_add(1);
+            return Ok(false);
+        }
+        let owned = Span::copy_from(prefix).ok_or(SubscribeError::TooLong)?;
+        let entry = Subscription { prefix: owned, subscriber, count: 1, link: Link::UNLINKED };
+        let index = self.entries.insert(entry).map_err(|_| SubscribeError::Full)?;
+        if !self.by_prefix.insert(hash, index) {
+            self.entries.remove(index);
+            return Err(SubscribeError::Full);
+        }
+        own.push_back(&mut self.entries, index);
+        self.lengths[prefix.len()] += 1;
+        self.note_lengths();
+        Ok(true)
+    }
+
+    /// Takes one subscription back.
+    pub(super) fn cancel(&mut self, own: &mut List<OfSubscriber>, subscriber: u32, prefix: &[u8]) {
+        let Some(index) = self.find(self.hash.hash(prefix), prefix, subscriber) else { return };
+        self.entries[index].count -= 1;
+        if self.entries[index].count == 0 {
+            self.remove(own, index);
+        }
+    }
+
+    /// Takes all of a subscriber's back.
+    pub(super) fn clear(&mut self, own: &mut List<OfSubscriber>) {
+        while let Some(index) = own.front() {
+            self.remove(own, index);
+        }
+    }
+
+    /// The only subscriber of a topic, if that has been seen lately.
+    #[inline]
+    pub(super) fn only_target(&self, topic: &[u8]) -> Option<u32> {
+        let known = self.known.get(known_place(topic))?;
+        (known.subscriber != NONE && known.topic.as_slice() == topic).then_some(known.subscriber)
+    }
+
+    /// `subscriber` is the only one of `topic`, as long as the subscriptions do not change.
+    pub(super) fn learn(&mut self, topic: &[u8], subscriber: u32) {
+        if let (Ok(topic), Some(known)) = (heapless::Vec::from_slice(topic), self.known.get_mut(known_place(topic))) {
+            *known = Known { topic, subscriber };
+        }
+    }
+
+    /// Some subscribers whose prefix begins `topic`, but for those that are `passed_over`. If the answer is full, there may be
+    /// more.
+    pub(super) fn targets(&self, topic: &[u8], passed_over: impl Fn(u32) -> bool) -> heapless::Vec<u32, 8> {
+        let mut found = heapless::Vec::new();
+        for &length in &self.distinct {
+            let Some(prefix) = topic.get(..usize::from(length)) else { break };
+            for index in self.by_prefix.candidates(self.hash.hash(prefix)) {
+                let subscription = &self.entries[index];
+                let target = subscription.subscriber;
+                let due = subscription.prefix.as_slice() == prefix && !passed_over(target) && !found.contains(&target);
+                if due && found.push(target).is_err() {
+                    return found;
+                }
+            }
+        }
+        found
+    }
+
+    fn find(&self, hash: u64, prefix: &[u8], subscriber: u32) -> Option<u32> {
+        self.by_prefix.candidates(hash).find(|&index| {
+            let entry = &self.entries[index];
+            entry.subscriber == subscriber && entry.prefix.as_slice() == prefix
+        })
+    }
+
+    fn remove(&mut self, own: &mut List<OfSubscriber>, index: u32) {
+        own.remove(&mut self.entries, index);
+        let Some(entry) = self.entries.remove(index) else { return };
+        self.by_prefix.remove(self.hash.hash(entry.prefix.as_slice()), index);
+        self.lengths[entry.prefix.len()] -= 1;
+        self.note_lengths();
+    }
+
+    /// The subscriptions have changed.
+    fn note_lengths(&mut self) {
+        self.known.iter_mut().for_each(|known| known.subscriber = NONE);
+        let occurring = self.lengths.iter().enumerate().filter(|(_, count)| **count > 0);
+        self.distinct = occurring.map(|(length, _)| length as u8).collect();
+    }
+}
+
+/// A topic with a single subscriber: most results need not be looked up by hash.
+#[derive(Debug)]
+struct Known {
+    topic: heapless::Vec<u8, 40>,
+    subscriber: u32,
+}
+
+impl Known {
+    const NONE: Self = Self { topic: heapless::Vec::new(), subscriber: NONE };
+}
+
+/// Topics that are remembered; a power of two.
+const KNOWN: usize = 8;
+
+/// Where a topic is remembered: topics differ at their end, as UUIDs and counted names do.
+fn known_place(topic: &[u8]) -> usize {
+    let last = topic.last_chunk::<2>().map_or(0, |&[a, b]| usize::from(a) ^ usize::from(b) << 1);
+    last % KNOWN
+}
