@@ -538,11 +538,12 @@ impl<S: MasterStorage> Master<S> {
         if task.attempt > 1 || attempt != 1 {
             self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from() });
         }
+        self.publish(now, message, topic, sender);
+        self.accounts.remove_task(sender, task.message.footprint());
+        // What this sets in motion must find the result in the place that was set aside for it.
         if attempt != 0 {
             self.resume(now, id, attempt, task.taken_from());
         }
-        self.publish(now, message, topic, sender);
-        self.accounts.remove_task(sender, task.message.footprint());
     }
 
     fn publish(&mut self, now: Instant, message: Span<S::Buffer>, topic: core::ops::Range<u32>, sender: u32) {

@@ -27,10 +27,21 @@ enum Operation {
     RemoveWorker(usize),
     AddSubscriber,
     RemoveSubscriber(usize),
-    Submit { sender: usize, topic: usize, filling: usize, deadline: Option<u64>, asks: bool },
+    Submit {
+        sender: usize,
+        topic: usize,
+        filling: usize,
+        deadline: Option<u64>,
+        asks: bool,
+    },
     TakeTask(usize),
     /// The answer to something that a worker was sent, maybe long ago, maybe for the second time.
-    Answer { of: usize, status: Status, filling: usize, tagged: bool },
+    Answer {
+        of: usize,
+        status: Status,
+        filling: usize,
+        tagged: bool,
+    },
     Subscribe(usize, usize),
     Cancel(usize, usize),
     TakeResult(usize),
@@ -183,14 +194,7 @@ impl<S: MasterStorage> Pair<S> {
         }
     }
 
-    fn submit(
-        &mut self,
-        choice: usize,
-        client: &'static str,
-        filling: usize,
-        deadline: Option<u64>,
-        asks: bool,
-    ) {
+    fn submit(&mut self, choice: usize, client: &'static str, filling: usize, deadline: Option<u64>, asks: bool) {
         let Some((real, modelled)) = pick(&self.senders, choice) else { return };
         let payload = self.payload(filling);
         let mut wire = heapless::Vec::<u8, 128>::new();
@@ -247,7 +251,10 @@ impl<S: MasterStorage> Pair<S> {
         let content = Content { client: sent.client, payload, status };
         let of = tagged.then_some((sent.number, sent.attempt));
         assert_eq!(taken.is_ok(), self.model.answer(content, wire.len(), of));
-        assert!(taken.is_ok_and(|()| true) || self.master.gauges().results > 0, "with no result waiting, all are taken");
+        assert!(
+            taken.is_ok_and(|()| true) || self.master.gauges().results > 0,
+            "with no result waiting, all are taken"
+        );
     }
 
     fn compare(&self) {
@@ -320,4 +327,3 @@ proptest! {
         check::<FixedStorage<heapless::Vec<u8, 256>, TASKS, PEERS>>(config, Tables::fixed(), capacities, &operations);
     }
 }
-

@@ -105,6 +105,8 @@ pub(crate) struct Model {
     /// By age.
     deliveries: Vec<Delivery>,
     delivery_count: usize,
+    /// Deliveries that wait under their topics, in order.
+    waiting: Vec<usize>,
     subscribers: BTreeMap<usize, Subscriber>,
     subscriber_count: usize,
     /// Prefix, subscriber, and how often it was asked for.
@@ -132,6 +134,7 @@ impl Model {
             finished: VecDeque::new(),
             deliveries: Vec::new(),
             delivery_count: 0,
+            waiting: Vec::new(),
             subscribers: BTreeMap::new(),
             subscriber_count: 0,
             subscriptions: Vec::new(),
@@ -197,8 +200,7 @@ impl Model {
             return false;
         }
         let deadline = deadline.map(|millis| self.now + Duration::from_millis(millis));
-        let task =
-            Task { content, len, sender: Some(sender), deadline, attempt: 0, failures: 0, taken: None };
+        let task = Task { content, len, sender: Some(sender), deadline, attempt: 0, failures: 0, taken: None };
         self.tasks.insert(self.task_count, task);
         self.queue.push_back(self.task_count);
         self.task_count += 1;
@@ -396,13 +398,13 @@ impl Model {
             }
             self.finished.push_back((number, attempt, task.taken));
         }
-        if attempt != 0 {
-            self.resume(number, attempt, task.taken);
-        }
         self.publish(content, len, task.sender);
         self.count(task.sender, task.len, -1);
         if let Some(sender) = task.sender {
             self.senders[sender].tasks -= 1;
+        }
+        if attempt != 0 {
+            self.resume(number, attempt, task.taken);
         }
     }
 
@@ -446,14 +448,7 @@ impl Model {
         self.keep(content, len, sender, targets.first().copied(), publication);
     }
 
-    fn keep(
-        &mut self,
-        content: Content,
-        len: usize,
-        sender: Option<usize>,
-        holder: Option<usize>,
-        publication: usize,
-    ) {
+    fn keep(&mut self, content: Content, len: usize, sender: Option<usize>, holder: Option<usize>, publication: usize) {
         let (id, since) = (self.delivery_count, self.now);
         self.delivery_count += 1;
         self.deliveries.push(Delivery { id, content, len, sender, since, holder, taken: false, publication });
@@ -462,8 +457,9 @@ impl Model {
             let account = &mut self.senders[sender];
             account.result_size = (account.result_size * 7 + len as u64 + MESSAGE_OVERHEAD) / 8;
         }
-        if let Some(holder) = holder {
-            self.enqueue(id, holder, since);
+        match holder {
+            Some(holder) => self.enqueue(id, holder, since),
+            None => self.waiting.push(id),
         }
     }
 
@@ -509,8 +505,9 @@ impl Model {
             }
             let target = self.targets(entry.content.client).first().copied();
             self.deliveries[position].holder = target;
-            if let Some(target) = target {
-                self.enqueue(delivery, target, entry.since);
+            match target {
+                Some(target) => self.enqueue(delivery, target, entry.since),
+                None => self.waiting.push(delivery),
             }
         }
         self.subscribers.remove(&id);
@@ -518,6 +515,7 @@ impl Model {
 
     fn forget(&mut self, position: usize) -> Delivery {
         let entry = self.deliveries.remove(position);
+        self.waiting.retain(|&other| other != entry.id);
         self.count(entry.sender, entry.len, -1);
         entry
     }
@@ -532,14 +530,15 @@ impl Model {
             return false;
         }
         self.subscriptions.push((prefix, id, 1));
-        let waits = |entry: &&mut Delivery| entry.holder.is_none() && entry.content.client.starts_with(prefix);
-        let claimed: Vec<_> = self.deliveries.iter_mut().filter(waits).collect();
-        let mut ids = Vec::new();
-        for entry in claimed {
-            entry.holder = Some(id);
-            ids.push(entry.id);
+        for delivery in std::mem::take(&mut self.waiting) {
+            let entry = self.deliveries.iter_mut().find(|entry| entry.id == delivery).unwrap();
+            if entry.content.client.starts_with(prefix) {
+                entry.holder = Some(id);
+                self.enqueue(delivery, id, self.now);
+            } else {
+                self.waiting.push(delivery);
+            }
         }
-        ids.into_iter().for_each(|delivery| self.enqueue(delivery, id, self.now));
         true
     }
 
