@@ -246,7 +246,8 @@ impl World {
         let unsent: usize = self.wires.values().map(|(_, wire)| wire.unsent).sum();
         assert!(master.memory() <= MEMORY + unsent as u64 + 8_192, "{}", master.gauges());
         let (counters, gauges) = (master.counters(), master.gauges());
-        let answered = counters.answered + counters.dead_letters + counters.deadline_exceeded + counters.unavailable;
+        let given_up = counters.dead_letters + counters.deadline_exceeded + counters.unaddressed + counters.unavailable;
+        let answered = counters.answered + given_up;
         assert_eq!(counters.submitted, answered + (gauges.queued + gauges.leased) as u64);
     }
 

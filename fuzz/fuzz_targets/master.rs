@@ -152,7 +152,8 @@ fn answer(master: &mut Master<HeapStorage>, now: Instant, input: &mut Input<'_>,
 
 fn check(master: &Master<HeapStorage>, config: &MasterConfig) {
     let (counters, gauges) = (master.counters(), master.gauges());
-    let answered = counters.answered + counters.dead_letters + counters.deadline_exceeded + counters.unavailable;
+    let given_up = counters.dead_letters + counters.deadline_exceeded + counters.unaddressed + counters.unavailable;
+    let answered = counters.answered + given_up;
     assert_eq!(counters.submitted, answered + (gauges.queued + gauges.leased) as u64);
     let passed_on = answered + counters.additional + counters.unmatched;
     let left = counters.delivered + counters.expired + gauges.results as u64;

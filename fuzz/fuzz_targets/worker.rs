@@ -25,7 +25,10 @@ fuzz_target!(|input: &[u8]| {
                     message.extend_from_slice(input.bytes());
                 } else {
                     let mut writer = MessageWriter::new(&mut message);
-                    writer.client("c").function(["s.f", "f", "a.f b.g", ""][input.below(4)]).stage(input.below(3) as i64);
+                    writer
+                        .client("c")
+                        .function(["s.f", "f", "a.f b.g", ""][input.below(4)])
+                        .stage(input.below(3) as i64);
                     writer.payload(input.bytes()).sequence(u64::from(input.byte()));
                     if input.below(3) == 0 {
                         writer.deadline(input.below(20) as u64);

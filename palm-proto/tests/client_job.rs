@@ -1,6 +1,5 @@
 //! A client's job against a network that loses, repeats and reorders, under a virtual clock.
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
-#![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::time::Duration;

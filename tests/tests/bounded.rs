@@ -77,7 +77,6 @@ fn flood(size: usize, subscribed: bool) {
 }
 
 #[test]
-#[ignore = "known fault: results that nobody reads hold up the connection of the worker that sends them, and with it others"]
 fn a_client_of_small_messages_with_large_results() {
     within(300, || {
         let master = Master::start(Side::Ours, "server", &["--memory", "256MiB"]);
@@ -101,8 +100,7 @@ fn a_client_of_small_messages_with_large_results() {
 #[test]
 fn a_worker_that_floods_with_results_that_nobody_asked_for() {
     within(300, || {
-        // Until they are dropped again, large results of others may have to wait.
-        let master = Master::start(Side::Ours, "server", &["--memory", "256MiB", "--keep", "10s"]);
+        let master = Master::start(Side::Ours, "server", &["--memory", "256MiB"]);
         let _worker = master.worker(Side::Stock, "worker1");
         let mut rogue = Peer::pusher(&master.addresses.worker_pull).unwrap();
         rogue.patience(Some(Duration::from_secs(5))).unwrap();

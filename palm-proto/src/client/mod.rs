@@ -1,7 +1,8 @@
 //! A client's job: messages out, results in, matched to each other (`docs/spec.md`, section 8).
 //!
 //! [`Job`] numbers nothing itself: whoever has several jobs on one client gives each message its sequence number out of one
-//! count, so that a result finds its job by it.
+//! count, so that a result finds its job by it. Its tables lie inline in a [`FixedJob`], and on the heap in a `HeapJob` (with
+//! the `alloc` feature).
 
 mod config;
 mod entry;

@@ -114,7 +114,13 @@ impl<K> List<K> {
 
     pub(crate) fn pop_front<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>) -> Option<u32> {
         let index = self.front()?;
-        self.remove(slab, index);
+        let link = core::mem::replace(slab[index].link(), Link::UNLINKED);
+        self.head = link.next;
+        match link.next {
+            NONE => self.tail = NONE,
+            next => slab[next].link().previous = NONE,
+        }
+        self.len -= 1;
         Some(index)
     }
 }

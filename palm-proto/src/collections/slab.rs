@@ -69,9 +69,9 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
             return Ok(index);
         }
         let slot = &mut self.slots.as_mut()[index as usize];
-        if let State::Free { next } = slot.state {
-            self.first_free = next;
-        }
+        // The list of free slots holds nothing else; said so, it spares a look at what is overwritten.
+        let State::Free { next } = slot.state else { return Err(entry) };
+        self.first_free = next;
         slot.state = State::Used(entry);
         self.len += 1;
         Ok(index)

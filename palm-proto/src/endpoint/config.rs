@@ -17,7 +17,7 @@ pub struct EndpointConfig {
     /// Time for a handshake.
     pub handshake_timeout: Duration,
     /// Silence after which a peer that speaks ZMTP 3.1 is sent a PING; after twice as much more it is gone, unless it takes
-    /// what it is sent. Subscribers are not asked.
+    /// what it is sent. Subscribers are not asked: one that is slow does not read, and only TCP can tell whether it lives.
     pub heartbeat: Duration,
     /// Time in which a message that has come in part must go on.
     pub partial_timeout: Duration,

@@ -47,7 +47,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let peer = &self.peers[index];
         match peer.role {
             Role::Sender(sender) => !self.draining && self.master.may_submit(sender, len),
-            Role::Answerer => self.master.may_answer(len),
+            Role::Answerer => self.master.may_answer(len) && (!peer.stray || self.master.may_take_stray(len)),
             // One request at a time, and its reply leaves before the next.
             Role::CacheClient => peer.request.reply.is_none() && peer.outgoing == 0 && self.master.may_answer(len),
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
@@ -91,6 +91,17 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.blocked.push_back(&mut self.peers, index);
             }
         }
+    }
+
+    /// Whether a peer that has been asked and has not answered may not have been reached by the question yet: it has taken
+    /// something since.
+    pub(super) fn is_slow(&mut self, now: Instant, index: u32) -> bool {
+        let peer = &mut self.peers[index];
+        let takes = core::mem::take(&mut peer.takes);
+        if takes {
+            peer.heard = now;
+        }
+        takes
     }
 
     /// Something came from a peer: it lives.

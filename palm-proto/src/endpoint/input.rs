@@ -221,10 +221,11 @@ impl<S: EndpointStorage> Endpoint<S> {
                     _ => self.master.handle_result(now, message),
                 };
                 match taken {
-                    Err(NotTaken { reason: Refusal::Full, message }) => {
+                    Err(NotTaken { reason: reason @ (Refusal::Full | Refusal::Stray), message }) => {
+                        self.peers[index].stray = reason == Refusal::Stray;
                         return Taken::Blocked(Some(message.into_parts().0));
                     }
-                    Ok(()) | Err(NotTaken { reason: Refusal::Malformed, .. }) => {}
+                    Ok(()) | Err(NotTaken { reason: Refusal::Malformed, .. }) => self.peers[index].stray = false,
                 }
                 self.unreserve(index);
                 Taken::Yes

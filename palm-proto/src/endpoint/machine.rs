@@ -192,8 +192,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                         self.mark_ready(index);
                     }
                 }
-                // The question may still be behind what it takes.
-                Class::Pinged if core::mem::take(&mut self.peers[index].takes) => {
+                Class::Pinged if self.is_slow(now, index) => {
                     self.timers.start(&mut self.peers, now, index, Class::Pinged);
                 }
                 Class::Pinged | Class::Partial => {

@@ -92,7 +92,7 @@ pub struct Peer<B> {
     pub(super) service: Service,
     pub(super) role: Role,
     pub(super) accepted: Instant,
-    /// Last time anything came.
+    /// Last time anything came, or was seen to be taken.
     pub(super) heard: Instant,
     /// It has taken something since it was last looked at.
     pub(super) takes: bool,
@@ -104,6 +104,8 @@ pub struct Peer<B> {
     pub(super) outgoing: u32,
     /// What it waits to be allowed to send, in bytes, while it is blocked.
     pub(super) wanted: u32,
+    /// Its last answer was one too many of those that nobody waits for.
+    pub(super) stray: bool,
     /// It is to be closed, as soon as pending control bytes are sent.
     pub(super) closing: bool,
     /// A cache request, and the reply to it.
@@ -128,6 +130,7 @@ impl<B> Peer<B> {
             reserved: 0,
             outgoing: 0,
             wanted: 0,
+            stray: false,
             closing: false,
             request: Request::default(),
             timer: None,

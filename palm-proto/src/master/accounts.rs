@@ -4,10 +4,19 @@
 //! over. A connection may go on sending as long as it holds no more than what is left free: so `n` connections whose
 //! results nobody reads leave one part in `n + 1` to the others (dynamic thresholds, Choudhury and Hahne 1998). However many
 //! they are, their messages leave an eighth of it to results: a master full of messages could take no answer in.
+//!
+//! Each sender has a queue of its own, and they have their turns; one whose results would take more than is left free is held
+//! back until they have gone home. So neither a long queue nor large results of one client keep the others waiting.
 
-use crate::collections::{Slab, Slot, Table};
+use crate::collections::{Link, Linked, List, Slab, Slot, Table};
 
 use super::MESSAGE_OVERHEAD;
+use super::dispatch::{InQueue, Task};
+
+/// Taken for the size of a result, in bytes, as long as none has been seen.
+const RESULT_SIZE_UNSEEN: u64 = 64 << 10;
+/// Senders that were held back that are looked at in a call.
+const REVIVED_A_CALL: usize = 4;
 
 /// A connection over which messages come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +31,31 @@ pub struct Sender {
     /// Tasks among them.
     tasks: u32,
     bytes: u64,
-    /// Moving average of the size of a result.
+    /// Bytes of results among them.
+    result_bytes: u64,
+    /// Moving average of the size of a result; 0: none has been seen.
     result_size: u64,
+    queue: List<InQueue>,
+    turn_link: Link,
+    held_back: bool,
+}
+
+#[derive(Debug)]
+struct InTurn;
+
+impl Linked<InTurn> for Sender {
+    fn link(&mut self) -> &mut Link {
+        &mut self.turn_link
+    }
+    fn peek_link(&self) -> Link {
+        self.turn_link
+    }
+}
+
+impl Sender {
+    fn leased(&self) -> u64 {
+        u64::from(self.tasks) - self.queue.len() as u64
+    }
 }
 
 /// The account of what has no sender any more, or never had one.
@@ -37,15 +69,40 @@ pub(super) struct Accounts<T> {
     senders: Slab<Sender, T>,
     used: u64,
     limit: u64,
+    /// Bytes of results that are on nobody's account.
+    stray: u64,
+    /// Senders with something queued, whose turn it is.
+    turns: List<InTurn>,
+    /// Senders with something queued, whose results would take too much.
+    held_back: List<InTurn>,
+    queued: usize,
 }
 
 impl<T: Table<Slot<Sender>>> Accounts<T> {
     pub(super) fn new(senders: T, limit: u64) -> Self {
-        Self { senders: Slab::new(senders, 0), used: 0, limit }
+        Self {
+            senders: Slab::new(senders, 0),
+            used: 0,
+            limit,
+            stray: 0,
+            turns: List::new(),
+            held_back: List::new(),
+            queued: 0,
+        }
     }
 
     pub(super) fn open(&mut self) -> Option<SenderId> {
-        let sender = Sender { open: true, held: 0, tasks: 0, bytes: 0, result_size: 0 };
+        let sender = Sender {
+            open: true,
+            held: 0,
+            tasks: 0,
+            bytes: 0,
+            result_bytes: 0,
+            result_size: 0,
+            queue: List::new(),
+            turn_link: Link::UNLINKED,
+            held_back: false,
+        };
         self.senders.insert(sender).ok().map(SenderId)
     }
 
@@ -109,18 +166,120 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
     pub(super) fn add_result(&mut self, id: u32, footprint: usize) {
         let bytes = footprint as u64 + MESSAGE_OVERHEAD;
         self.reserve(id, bytes);
-        if let Some(sender) = self.senders.get_mut(id) {
-            sender.held += 1;
-            sender.result_size = (sender.result_size * 7 + bytes) / 8;
+        match self.senders.get_mut(id) {
+            Some(sender) => {
+                sender.held += 1;
+                sender.result_bytes += bytes;
+                sender.result_size = if sender.result_size == 0 { bytes } else { (sender.result_size * 7 + bytes) / 8 };
+            }
+            None => self.stray += bytes,
         }
     }
 
     pub(super) fn remove_result(&mut self, id: u32, footprint: usize) {
-        self.release(id, footprint as u64 + MESSAGE_OVERHEAD);
-        if let Some(sender) = self.senders.get_mut(id) {
-            sender.held -= 1;
+        let bytes = footprint as u64 + MESSAGE_OVERHEAD;
+        self.release(id, bytes);
+        match self.senders.get_mut(id) {
+            Some(sender) => {
+                sender.held -= 1;
+                sender.result_bytes -= bytes;
+            }
+            None => self.stray -= bytes,
         }
         self.reap(id);
+    }
+
+    /// Whether a result of `len` bytes may come in that is on nobody's account: all of them have the threshold of one sender.
+    pub(super) fn may_take_stray(&self, len: u64) -> bool {
+        self.stray == 0 || self.stray + len + MESSAGE_OVERHEAD <= self.free()
+    }
+
+    /// Messages queued.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Puts a message at the end of its sender's queue.
+    pub(super) fn enqueue<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
+        let id = tasks[task].sender;
+        self.senders[id].queue.push_back(tasks, task);
+        self.queued += 1;
+        if !self.senders[id].turn_link.is_linked() {
+            self.turns.push_back(&mut self.senders, id);
+        }
+    }
+
+    /// Puts a message back to the head of its sender's queue, whose turn it is next.
+    pub(super) fn put_back<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
+        let id = tasks[task].sender;
+        self.senders[id].queue.push_front(tasks, task);
+        self.queued += 1;
+        self.leave_turn(id);
+        self.turns.push_front(&mut self.senders, id);
+    }
+
+    /// Takes a message out of its sender's queue, and lets the others have their turn.
+    pub(super) fn dequeue<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
+        let id = tasks[task].sender;
+        self.senders[id].queue.remove(tasks, task);
+        self.queued -= 1;
+        if self.senders[id].queue.is_empty() {
+            self.leave_turn(id);
+        } else if !self.senders[id].held_back {
+            self.turns.move_to_back(&mut self.senders, id);
+        }
+    }
+
+    /// The message whose turn it is. Senders whose results would take too much are held back.
+    pub(super) fn next_queued(&mut self) -> Option<u32> {
+        loop {
+            let id = self.turns.front()?;
+            if self.may_dispatch(id) {
+                return self.senders[id].queue.front();
+            }
+            self.turns.remove(&mut self.senders, id);
+            self.held_back.push_back(&mut self.senders, id);
+            self.senders[id].held_back = true;
+        }
+    }
+
+    /// Some message that is queued, also of a sender that is held back.
+    pub(super) fn any_queued(&self) -> Option<u32> {
+        let id = self.turns.front().or_else(|| self.held_back.front())?;
+        self.senders[id].queue.front()
+    }
+
+    /// Whether a sender is held back.
+    pub(super) fn holds_back(&self) -> bool {
+        !self.held_back.is_empty()
+    }
+
+    /// Gives some of those that are held back their turns, if there is room for their results again.
+    pub(super) fn revive(&mut self) {
+        for _ in 0..REVIVED_A_CALL.min(self.held_back.len()) {
+            let Some(id) = self.held_back.pop_front(&mut self.senders) else { return };
+            let may = self.may_dispatch(id);
+            self.senders[id].held_back = !may;
+            let list = if may { &mut self.turns } else { &mut self.held_back };
+            list.push_back(&mut self.senders, id);
+        }
+    }
+
+    /// Whether the result of one more message of this sender is likely to find room beside those that wait or are out. One is
+    /// let through in any case.
+    fn may_dispatch(&self, id: u32) -> bool {
+        let sender = &self.senders[id];
+        let size = if sender.result_size == 0 { RESULT_SIZE_UNSEEN } else { sender.result_size };
+        let out = sender.leased();
+        (out == 0 && sender.result_bytes == 0) || sender.result_bytes + (out + 1) * size <= self.free()
+    }
+
+    fn leave_turn(&mut self, id: u32) {
+        if self.senders[id].turn_link.is_linked() {
+            let was_held_back = core::mem::take(&mut self.senders[id].held_back);
+            let list = if was_held_back { &mut self.held_back } else { &mut self.turns };
+            list.remove(&mut self.senders, id);
+        }
     }
 
     fn reap(&mut self, id: u32) {

@@ -95,6 +95,8 @@ pub struct Counters {
     pub dead_letters: u64,
     /// Messages whose deadline had passed before a worker could take them.
     pub deadline_exceeded: u64,
+    /// Messages that name no function, answered with a failure.
+    pub unaddressed: u64,
     /// Messages that were not done when the master stopped.
     pub unavailable: u64,
     /// Results and failures handed to a subscriber's connection.

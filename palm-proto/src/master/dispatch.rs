@@ -1,6 +1,6 @@
 //! The queue, the workers, and the lease book: which message is where, and who is next.
 //!
-//! A task is in exactly one list: the queue, or that of the worker that holds it. Both are in the order in which the
+//! A task is in exactly one list: its sender's queue, or that of the worker that holds it. Both are in the order in which the
 //! messages came, so that what a lost worker held goes back to the head of the queue in order.
 
 use core::time::Duration;
@@ -12,6 +12,7 @@ use crate::random::Random;
 use crate::time::Instant;
 use crate::uuid::Uuid;
 
+use super::accounts::Accounts;
 use super::window::Window;
 use super::{Assignment, MasterConfig, MasterStorage};
 
@@ -167,7 +168,8 @@ pub(super) enum Whereabouts {
 pub(super) struct Dispatcher<S: MasterStorage> {
     pub(super) tasks: Slab<Task<S::Buffer>, S::Tasks>,
     pub(super) workers: Slab<Worker, S::Workers>,
-    queue: List<InQueue>,
+    /// Who sent what, and in which order it is dispatched.
+    pub(super) accounts: Accounts<S::Senders>,
     /// Workers with credit, by load.
     levels: [List<InLevel>; LEVELS],
     /// A bit for each level at which there is a worker.
@@ -185,11 +187,17 @@ pub(super) struct Dispatcher<S: MasterStorage> {
 }
 
 impl<S: MasterStorage> Dispatcher<S> {
-    pub(super) fn new(tasks: S::Tasks, workers: S::Workers, first_generation: u32, config: &MasterConfig) -> Self {
+    pub(super) fn new(
+        tasks: S::Tasks,
+        workers: S::Workers,
+        senders: S::Senders,
+        first_generation: u32,
+        config: &MasterConfig,
+    ) -> Self {
         Self {
             tasks: Slab::new(tasks, first_generation),
             workers: Slab::new(workers, 0),
-            queue: List::new(),
+            accounts: Accounts::new(senders, config.memory),
             levels: [const { List::new() }; LEVELS],
             levels_in_use: 0,
             leases: List::new(),
@@ -200,10 +208,6 @@ impl<S: MasterStorage> Dispatcher<S> {
             lease: config.lease,
             silent_workers: config.silent_workers,
         }
-    }
-
-    pub(super) fn queued(&self) -> usize {
-        self.queue.len()
     }
 
     pub(super) fn add_worker(&mut self, token: u32, jobs: u32) -> Option<WorkerId> {
@@ -261,8 +265,6 @@ impl<S: MasterStorage> Dispatcher<S> {
     /// with.
     fn take_back(&mut self, now: Instant, index: u32, taken_from: Option<WorkerId>) -> usize {
         let jobs = self.workers[index].jobs as usize;
-        // A message is not to blame for what a worker was suspected of before.
-        let blame = taken_from.is_none() || self.workers[index].standing == Standing::Good;
         let held = self.workers[index].tasks.len();
         let mut position = held;
         while let Some(task) = self.workers[index].tasks.back() {
@@ -270,13 +272,13 @@ impl<S: MasterStorage> Dispatcher<S> {
             let was_sent = self.tasks[task].sent;
             self.unassign(now, task);
             let entry = &mut self.tasks[task];
-            if was_sent && position < jobs && blame {
+            if was_sent && position < jobs {
                 entry.failures += 1;
             }
             if let (true, Some(worker)) = (was_sent, taken_from) {
                 entry.taken_from = Some(Taken { worker, attempt: entry.attempt });
             }
-            self.queue.push_front(&mut self.tasks, task);
+            self.accounts.put_back(&mut self.tasks, task);
         }
         held
     }
@@ -302,23 +304,21 @@ impl<S: MasterStorage> Dispatcher<S> {
             taken_from: None,
         };
         let index = self.tasks.insert(task).map_err(|task| task.message)?;
-        self.queue.push_back(&mut self.tasks, index);
+        let footprint = self.tasks[index].message.footprint();
+        self.accounts.add_task(sender, footprint);
+        self.accounts.enqueue(&mut self.tasks, index);
         Ok(self.id(index))
     }
 
-    /// The next message, if there is a worker for it; the caller decides what becomes of it before it calls [`assign`].
-    ///
-    /// [`assign`]: Self::assign
-    pub(super) fn next_assignment(&self) -> Option<(u32, u32)> {
-        let task = self.queue.front()?;
+    /// The next worker, if there is one with credit.
+    pub(super) fn next_worker(&self) -> Option<u32> {
         let level = self.levels_in_use.trailing_zeros() as usize;
-        let worker = self.levels.get(level)?.front()?;
-        Some((task, worker))
+        self.levels.get(level)?.front()
     }
 
-    /// Gives the message at the head of the queue to a worker.
+    /// Gives a message that is queued to a worker.
     pub(super) fn assign(&mut self, now: Instant, task: u32, worker: u32) {
-        self.queue.remove(&mut self.tasks, task);
+        self.accounts.dequeue(&mut self.tasks, task);
         let entry = &mut self.tasks[task];
         entry.worker = worker;
         entry.sent = false;
@@ -392,7 +392,7 @@ impl<S: MasterStorage> Dispatcher<S> {
     pub(super) fn finish(&mut self, now: Instant, task: u32, answered: bool) -> Task<S::Buffer> {
         let worker = self.tasks[task].worker;
         if worker == NONE {
-            self.queue.remove(&mut self.tasks, task);
+            self.accounts.dequeue(&mut self.tasks, task);
         } else {
             if answered {
                 self.workers[worker].window.on_answer(now);
@@ -419,7 +419,7 @@ impl<S: MasterStorage> Dispatcher<S> {
         }
         self.workers[worker].draining = true;
         self.unassign(now, task);
-        self.queue.push_front(&mut self.tasks, task);
+        self.accounts.put_back(&mut self.tasks, task);
     }
 
     /// An attempt of a task was answered: a worker that was taken to hang works after all, if it had that. Its token.
@@ -481,14 +481,9 @@ impl<S: MasterStorage> Dispatcher<S> {
         Some((token, held))
     }
 
-    /// A message at the head of the queue that is to be given up, because it has been lost with too many workers.
+    /// A message that is to be given up, because it has been lost with too many workers.
     pub(super) fn spent(&self, task: u32, attempts: u32) -> bool {
         self.tasks[task].failures >= attempts.max(1)
-    }
-
-    /// The message at the head of the queue.
-    pub(super) fn first_queued(&self) -> Option<u32> {
-        self.queue.front()
     }
 
     /// Takes a task out of its worker's list; the caller puts it elsewhere.

@@ -5,11 +5,11 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::hash::KeyedHash;
-use crate::message::{MessageRef, RawMessage, Status, TaskId, resolve};
+use crate::message::{MessageRef, RawMessage, Status, TaskId, is_addressed};
 use crate::random::{Random, Seed};
 use crate::time::Instant;
 
-use super::accounts::{Accounts, NOBODY, SenderId};
+use super::accounts::{NOBODY, SenderId};
 use super::dispatch::{Dispatcher, Taken, Whereabouts, WorkerId};
 use super::event::{Event, Events, label};
 use super::failure::failure;
@@ -20,6 +20,8 @@ use super::storage::{MasterStorage, Tables};
 use super::subscriptions::SubscribeError;
 use super::{Counters, Gauges, MasterConfig};
 
+/// Time after which further senders that are held back are looked at if nothing else happens.
+const HELD_BACK_TURN: Duration = Duration::from_millis(20);
 /// Results looked at in one call of [`Master::handle_timeout`].
 const EXPIRIES_A_CALL: usize = 256;
 
@@ -27,7 +29,6 @@ const EXPIRIES_A_CALL: usize = 256;
 #[derive(Debug)]
 pub struct Master<S: MasterStorage> {
     config: MasterConfig,
-    accounts: Accounts<S::Senders>,
     dispatcher: Dispatcher<S>,
     finished: FinishedBook<S::Finished, S::FinishedPlaces>,
     results: Results<S>,
@@ -36,6 +37,8 @@ pub struct Master<S: MasterStorage> {
     counters: Counters,
     /// No message is given out any more.
     stopped: bool,
+    /// The last time that was told.
+    now: Instant,
 }
 
 /// A master's name does not fit into its buffer type.
@@ -65,6 +68,8 @@ pub struct NotTaken<B> {
 pub enum Refusal {
     /// There is no room now: offer it again later.
     Full,
+    /// It is a result of no message that is out, and as many of those wait as may: offer it again later.
+    Stray,
     /// It is no PALM message: throw it away. It has been counted.
     Malformed,
 }
@@ -92,14 +97,14 @@ impl<S: MasterStorage> Master<S> {
         }
         Ok(Self {
             config,
-            accounts: Accounts::new(tables.senders, config.memory),
-            dispatcher: Dispatcher::new(tables.tasks, tables.workers, first_generation, &config),
+            dispatcher: Dispatcher::new(tables.tasks, tables.workers, tables.senders, first_generation, &config),
             finished: FinishedBook::new(tables.finished, tables.finished_places),
             results,
             random,
             events: Events::default(),
             counters: Counters::default(),
             stopped: false,
+            now: Instant::ZERO,
         })
     }
 
@@ -107,17 +112,18 @@ impl<S: MasterStorage> Master<S> {
 
     /// Adds a connection over which messages come in; `None` if there is no room for one.
     pub fn add_sender(&mut self) -> Option<SenderId> {
-        self.accounts.open()
+        self.dispatcher.accounts.open()
     }
 
     /// Takes it out again. Its messages stay.
     pub fn remove_sender(&mut self, sender: SenderId) {
-        self.accounts.close(sender);
+        self.dispatcher.accounts.close(sender);
     }
 
     /// Whether a message of `len` bytes may be read from this sender now. Ask before reading it, or once its length is known.
     pub fn may_submit(&self, sender: SenderId, len: usize) -> bool {
-        !self.dispatcher.tasks.is_full() && self.accounts.may_submit(sender, len as u64, self.room_for_messages())
+        let room = self.room_for_messages();
+        !self.dispatcher.tasks.is_full() && self.dispatcher.accounts.may_submit(sender, len as u64, room)
     }
 
     /// Takes a message from a client. O(1).
@@ -145,16 +151,14 @@ impl<S: MasterStorage> Master<S> {
         }
         let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
         let wants_cache = view.cache().is_empty();
-        let function = core::str::from_utf8(view.function()).unwrap_or_default();
-        let is_addressed = resolve(function, view.stage).is_some();
-        let footprint = message.footprint();
+        let is_addressed = is_addressed(view.function(), view.stage);
         let task = match self.dispatcher.enqueue(message, sender.0, deadline, wants_cache) {
             Ok(task) => task,
             Err(message) => return Err(NotTaken { reason: Refusal::Full, message }),
         };
-        self.accounts.add_task(sender.0, footprint);
         self.counters.submitted += 1;
         if !is_addressed && let Whereabouts::Live(index) = self.dispatcher.locate(task) {
+            self.counters.unaddressed += 1;
             self.give_up(now, index, Status::NoSuchFunction, "the message names no function: expected server.method");
         }
         self.dispatch(now);
@@ -222,9 +226,14 @@ impl<S: MasterStorage> Master<S> {
 
     /// Whether an answer of `len` bytes may be read now.
     pub fn may_answer(&self, len: usize) -> bool {
-        let fits = len as u64 + super::MESSAGE_OVERHEAD <= self.accounts.free();
+        let fits = len as u64 + super::MESSAGE_OVERHEAD <= self.dispatcher.accounts.free();
         // With no result waiting there is nothing whose leaving would make room: let one through.
         self.room() > 0 && fits || self.results.len() == 0
+    }
+
+    /// Whether an answer of `len` bytes may be read from a worker whose last one was refused as [`Refusal::Stray`].
+    pub fn may_take_stray(&self, len: usize) -> bool {
+        self.dispatcher.accounts.may_take_stray(len as u64)
     }
 
     /// Takes an answer of a worker. O(1), and O(subscribers) for a topic that several have subscribed to.
@@ -274,6 +283,9 @@ impl<S: MasterStorage> Master<S> {
             if self.room() == 0 {
                 return Err(NotTaken { reason: Refusal::Full, message });
             }
+            if !self.may_take_stray(message.footprint()) {
+                return Err(NotTaken { reason: Refusal::Stray, message });
+            }
             match view.task() {
                 Some(_) => self.counters.additional += 1,
                 None => self.counters.unmatched += 1,
@@ -285,7 +297,7 @@ impl<S: MasterStorage> Master<S> {
             while let Some(passed_over) = self.dispatcher.passed_over(index) {
                 self.counters.silent += 1;
                 let task = self.dispatcher.finish(now, passed_over, true);
-                self.accounts.remove_task(task.sender, task.message.footprint());
+                self.dispatcher.accounts.remove_task(task.sender, task.message.footprint());
             }
             self.complete(now, index, attempt, message, topic, sender);
             self.dispatch(now);
@@ -305,7 +317,7 @@ impl<S: MasterStorage> Master<S> {
 
     /// The subscriber is gone: what it has not taken waits for another. O(results that waited for it).
     pub fn remove_subscriber(&mut self, subscriber: SubscriberId) {
-        let accounts = &mut self.accounts;
+        let accounts = &mut self.dispatcher.accounts;
         self.results.remove_subscriber(subscriber, |removed| accounts.remove_result(removed.sender, removed.footprint));
     }
 
@@ -330,8 +342,11 @@ impl<S: MasterStorage> Master<S> {
     /// The next result for a subscriber, which has it from then on. O(1).
     pub fn poll_result(&mut self, now: Instant, subscriber: SubscriberId) -> Option<Outcome<S::Buffer>> {
         let delivery = self.results.take_next(now, subscriber)?;
-        self.accounts.remove_result(delivery.sender, delivery.message.footprint());
+        self.dispatcher.accounts.remove_result(delivery.sender, delivery.message.footprint());
         self.counters.delivered += 1;
+        if self.dispatcher.accounts.holds_back() {
+            self.dispatch(now);
+        }
         let (topic, stage) = match self.results.own_topic {
             None => (Some(delivery.topic.start as usize..delivery.topic.end as usize), None),
             Some(_) => {
@@ -371,10 +386,9 @@ impl<S: MasterStorage> Master<S> {
 
     /// When [`handle_timeout`](Self::handle_timeout) should be called; `None`: nothing is pending. O(1).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.dispatcher.lease_timeout(), self.results.timeout()) {
-            (Some(lease), Some(result)) => Some(lease.min(result)),
-            (lease, result) => lease.or(result),
-        }
+        // Of many senders that are held back only some are looked at in a call: time brings the others their turn.
+        let held_back = self.dispatcher.accounts.holds_back().then(|| self.now + HELD_BACK_TURN);
+        [self.dispatcher.lease_timeout(), self.results.timeout(), held_back].into_iter().flatten().min()
     }
 
     /// Takes back what hung workers hold, and drops results that nobody took in time. Harmless when early. Looks at 256 results
@@ -393,7 +407,7 @@ impl<S: MasterStorage> Master<S> {
                 Expiry::None => break,
                 Expiry::Kept => {}
                 Expiry::Dropped(delivery) => {
-                    self.accounts.remove_result(delivery.sender, delivery.message.footprint());
+                    self.dispatcher.accounts.remove_result(delivery.sender, delivery.message.footprint());
                     self.counters.expired += 1;
                     let client = delivery.topic.start as usize..delivery.topic.end as usize;
                     let client = delivery.message.as_slice().get(client).unwrap_or(&[]);
@@ -412,17 +426,17 @@ impl<S: MasterStorage> Master<S> {
 
     /// Bytes that it holds, as counted against [`MasterConfig::memory`].
     pub fn memory(&self) -> u64 {
-        self.accounts.used()
+        self.dispatcher.accounts.used()
     }
 
     /// What it holds.
     pub fn gauges(&self) -> Gauges {
-        let queued = self.dispatcher.queued();
+        let queued = self.dispatcher.accounts.queued();
         Gauges {
             queued,
             leased: self.dispatcher.tasks.len() - queued,
             results: self.results.len(),
-            memory: self.accounts.used(),
+            memory: self.dispatcher.accounts.used(),
             workers: self.dispatcher.workers.len(),
             subscribers: self.results.subscribers(),
         }
@@ -431,12 +445,12 @@ impl<S: MasterStorage> Master<S> {
     /// Counts bytes that a caller holds on this master's behalf (a message that has come in part, bytes on their way out), on
     /// a sender's account if it is that sender's doing.
     pub fn reserve(&mut self, sender: Option<SenderId>, bytes: usize) {
-        self.accounts.reserve(sender.map_or(NOBODY, |sender| sender.0), bytes as u64);
+        self.dispatcher.accounts.reserve(sender.map_or(NOBODY, |sender| sender.0), bytes as u64);
     }
 
     /// Counts them no more.
     pub fn release(&mut self, sender: Option<SenderId>, bytes: usize) {
-        self.accounts.release(sender.map_or(NOBODY, |sender| sender.0), bytes as u64);
+        self.dispatcher.accounts.release(sender.map_or(NOBODY, |sender| sender.0), bytes as u64);
     }
 
     /// Whether no message is queued or with a worker.
@@ -455,7 +469,7 @@ impl<S: MasterStorage> Master<S> {
         self.stopped = true;
         let mut given_back = 0;
         while given_back < count {
-            let first = self.dispatcher.first_queued();
+            let first = self.dispatcher.accounts.any_queued();
             let Some(task) = first.or_else(|| self.dispatcher.tasks.indices().next()) else { break };
             self.counters.unavailable += 1;
             self.give_up(now, task, Status::Unavailable, "the master stopped before the message was done");
@@ -477,13 +491,18 @@ impl<S: MasterStorage> Master<S> {
 
     /// Gives queued messages to workers as long as there are both.
     fn dispatch(&mut self, now: Instant) {
+        self.now = now;
         if self.stopped {
             return;
         }
-        while let Some((task, worker)) = self.dispatcher.next_assignment() {
+        self.dispatcher.accounts.revive();
+        while let Some(task) = self.dispatcher.accounts.next_queued() {
             if self.dispatcher.spent(task, self.config.attempts) {
                 self.bury(now, task);
-            } else if self.dispatcher.tasks[task].deadline.is_some_and(|deadline| deadline <= now) {
+                continue;
+            }
+            let Some(worker) = self.dispatcher.next_worker() else { return };
+            if self.dispatcher.tasks[task].deadline.is_some_and(|deadline| deadline <= now) {
                 self.counters.deadline_exceeded += 1;
                 self.give_up(now, task, Status::DeadlineExceeded, "the deadline passed before a worker was free");
             } else {
@@ -515,7 +534,7 @@ impl<S: MasterStorage> Master<S> {
         let Some(message) = message.and_then(|view| failure::<S::Buffer>(&view, status, text)) else {
             // Only a client id that a small buffer cannot hold beside the failure comes to this.
             let entry = self.dispatcher.finish(now, task, false);
-            self.accounts.remove_task(sender, entry.message.footprint());
+            self.dispatcher.accounts.remove_task(sender, entry.message.footprint());
             return;
         };
         let client = RawMessage::parse(message.as_slice()).map_or(&[][..], |view| view.client());
@@ -539,7 +558,7 @@ impl<S: MasterStorage> Master<S> {
             self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from() });
         }
         self.publish(now, message, topic, sender);
-        self.accounts.remove_task(sender, task.message.footprint());
+        self.dispatcher.accounts.remove_task(sender, task.message.footprint());
         // What this sets in motion must find the result in the place that was set aside for it.
         if attempt != 0 {
             self.resume(now, id, attempt, task.taken_from());
@@ -549,13 +568,13 @@ impl<S: MasterStorage> Master<S> {
     fn publish(&mut self, now: Instant, message: Span<S::Buffer>, topic: core::ops::Range<u32>, sender: u32) {
         // The result itself is in none of the tables at this moment, and takes one place.
         let spare = self.room().saturating_sub(1);
-        let accounts = &mut self.accounts;
+        let accounts = &mut self.dispatcher.accounts;
         let charge = |sender, footprint| accounts.add_result(sender, footprint);
         match self.results.publish(now, Publication { message, topic, sender }, charge, spare) {
             Ok(copies_dropped) => self.counters.copies_dropped += copies_dropped,
             Err(lost) => {
                 // Room was set aside; only a topic that a small buffer cannot hold comes to this.
-                self.accounts.remove_result(sender, lost.message.footprint());
+                self.dispatcher.accounts.remove_result(sender, lost.message.footprint());
                 self.counters.expired += 1;
             }
         }

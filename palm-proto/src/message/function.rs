@@ -14,13 +14,30 @@ pub struct FunctionAddress<'a> {
 ///
 /// A method ends at a second dot, as in the Python components. `None` if there is no such word, or no dot in it.
 pub fn resolve(function: &str, stage: i64) -> Option<FunctionAddress<'_>> {
-    let word = if function.contains(' ') {
+    let word = if function.bytes().any(|byte| byte == b' ') {
         function.split_ascii_whitespace().nth(usize::try_from(stage).ok()?)?
     } else {
         function
     };
-    let mut parts = word.split('.');
-    Some(FunctionAddress { server: parts.next()?, method: parts.next()? })
+    let (server, rest) = split_at_dot(word)?;
+    Some(FunctionAddress { server, method: split_at_dot(rest).map_or(rest, |(method, _)| method) })
+}
+
+/// What is before and after the first dot. Names are short: a loop over their bytes is several times faster than a search.
+fn split_at_dot(word: &str) -> Option<(&str, &str)> {
+    let dot = word.bytes().position(|byte| byte == b'.')?;
+    Some((word.get(..dot)?, word.get(dot + 1..)?))
+}
+
+/// Whether [`resolve`] finds an address: for those who pass a message on, and need not know which.
+pub(crate) fn is_addressed(function: &[u8], stage: i64) -> bool {
+    let word = if function.contains(&b' ') {
+        let mut words = function.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        usize::try_from(stage).ok().and_then(|stage| words.nth(stage))
+    } else {
+        Some(function)
+    };
+    word.is_some_and(|word| word.contains(&b'.'))
 }
 
 #[cfg(test)]
@@ -40,5 +57,15 @@ mod tests {
         assert_eq!(resolve("", 0), None);
         assert_eq!(resolve("s.f.g", 0), address("s", "f"));
         assert_eq!(resolve(".f", 0), address("", "f"));
+    }
+
+    #[test]
+    fn is_addressed_where_there_is_an_address() {
+        for function in ["", "f", "s.f", "a.f b.g", "a.f b", "a b.g", " a.f", "a.f ", "   ", "a\tb.c d.e", "a\tb.c"] {
+            for stage in -1..4 {
+                let expected = resolve(function, stage).is_some();
+                assert_eq!(is_addressed(function.as_bytes(), stage), expected, "{function:?}, {stage}");
+            }
+        }
     }
 }

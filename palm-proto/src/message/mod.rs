@@ -13,6 +13,7 @@ mod writer;
 
 pub use extension::{Extension, FAILURE_PAYLOAD, Status, TaskId, field};
 pub use fields::{RawField, RawFields};
+pub(crate) use function::is_addressed;
 pub use function::{FunctionAddress, resolve};
 pub use raw::RawMessage;
 pub use view::{MessageRef, ParseError, ParseErrorKind};

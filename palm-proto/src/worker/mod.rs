@@ -1,7 +1,8 @@
 //! A worker: takes messages, has their functions called, and makes the results (`docs/spec.md`, section 7).
 //!
 //! [`Worker`] calls nothing itself: its driver runs what [`Worker::poll_call`] names, as many at a time as the worker allows,
-//! and gives the answers back.
+//! and gives the answers back. Its messages lie inline in a [`FixedWorker`], and on the heap in a `HeapWorker` (with the
+//! `alloc` feature).
 
 mod answer;
 mod call;

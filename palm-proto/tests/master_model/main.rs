@@ -1,4 +1,5 @@
 //! The master against a model: whatever its peers do, both do the same.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod model;
 

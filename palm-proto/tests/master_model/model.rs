@@ -21,6 +21,9 @@ enum Standing {
     Tried,
 }
 
+/// A worker that had a message and was taken to hang, and the attempt.
+type Taken = (usize, u32);
+
 #[derive(Debug)]
 struct Task {
     content: Content,
@@ -29,8 +32,7 @@ struct Task {
     deadline: Option<Instant>,
     attempt: u32,
     failures: u32,
-    /// The worker that had it and was taken to hang, and the attempt.
-    taken: Option<(usize, u32)>,
+    taken: Option<Taken>,
 }
 
 #[derive(Debug)]
@@ -101,7 +103,7 @@ pub(crate) struct Model {
     /// Workers with messages, or suspended, by since when.
     leases: Vec<usize>,
     suspects: Vec<usize>,
-    finished: VecDeque<(usize, u32, Option<(usize, u32)>)>,
+    finished: VecDeque<(usize, u32, Option<Taken>)>,
     /// By age.
     deliveries: Vec<Delivery>,
     delivery_count: usize,
@@ -417,7 +419,7 @@ impl Model {
         self.complete(number, 0, content, wire.len());
     }
 
-    fn resume(&mut self, number: usize, attempt: u32, taken: Option<(usize, u32)>) {
+    fn resume(&mut self, number: usize, attempt: u32, taken: Option<Taken>) {
         let known = taken.filter(|&(id, of)| of == attempt && self.suspects.contains(&id)).map(|(id, _)| id);
         let awaits = |id: &&usize| self.workers[*id].awaited == Some((number, attempt));
         let Some(id) = known.or_else(|| self.suspects.iter().find(awaits).copied()) else { return };

@@ -74,8 +74,13 @@ impl ClientNode {
         let job = plan.job.then(|| {
             let window = plan.window.unwrap_or(64);
             let timeout = Some(Duration::from_secs(90));
-            let config =
-                Config { window, timeout, retry: Retry::times(20), ordered: number % 2 == 0, ..Config::default() };
+            let config = Config {
+                window,
+                timeout,
+                retry: Retry::times(20),
+                ordered: number.is_multiple_of(2),
+                ..Config::default()
+            };
             HeapJob::sized(config)
         });
         context.queue.push(plan.starts, Event::Wake(me));

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// One of the master's peers.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, and all live as long as the world")]
 pub(super) enum Node {
     Client(ClientNode),
     Worker(WorkerNode),
