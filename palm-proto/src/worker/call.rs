@@ -35,7 +35,7 @@ pub struct Call<'a> {
 pub enum Stop {
     /// They are done; so are those that come still.
     Finish,
-    /// They go back undone, with [`Status::HandedBack`]: only to a master that knows this status.
+    /// They go back undone, with [`Status::HandedBack`](crate::Status::HandedBack): only to a master that knows this status.
     HandBack,
 }
 
