@@ -126,6 +126,11 @@ impl<S: MasterStorage> Master<S> {
         !self.dispatcher.tasks.is_full() && self.dispatcher.accounts.may_submit(sender, len as u64, room)
     }
 
+    /// Whether there is a place for a message, of which the bytes have been counted with [`reserve`](Self::reserve).
+    pub fn has_place(&self) -> bool {
+        self.room_for_messages() > 0 && !self.dispatcher.tasks.is_full()
+    }
+
     /// Takes a message from a client. O(1).
     ///
     /// One that names no function is answered with a failure at once: a Python worker that was given it would die of it.
