@@ -28,7 +28,7 @@ type Taken = (usize, u32);
 struct Task {
     content: Content,
     len: usize,
-    sender: Option<usize>,
+    sender: usize,
     deadline: Option<Instant>,
     attempt: u32,
     failures: u32,
@@ -52,7 +52,9 @@ struct Sender {
     tasks: u64,
     held: usize,
     bytes: u64,
+    result_bytes: u64,
     result_size: u64,
+    queue: VecDeque<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -95,7 +97,12 @@ pub(crate) struct Model {
     senders: Vec<Sender>,
     tasks: BTreeMap<usize, Task>,
     task_count: usize,
-    queue: VecDeque<usize>,
+    /// Senders with something queued, whose turn it is, and those whose results would take too much.
+    turns: VecDeque<usize>,
+    held_back: VecDeque<usize>,
+    /// Bytes of results that are on nobody's account.
+    stray: u64,
+    dispatched_at: Instant,
     workers: BTreeMap<usize, Worker>,
     worker_count: usize,
     /// Workers with credit, by messages outstanding, in the order in which they came to have so many.
@@ -127,7 +134,10 @@ impl Model {
             senders: Vec::new(),
             tasks: BTreeMap::new(),
             task_count: 0,
-            queue: VecDeque::new(),
+            turns: VecDeque::new(),
+            held_back: VecDeque::new(),
+            stray: 0,
+            dispatched_at: Instant::ZERO,
             workers: BTreeMap::new(),
             worker_count: 0,
             levels: vec![Vec::new(); 8],
@@ -190,6 +200,64 @@ impl Model {
             && account.held + 1 < self.room()
     }
 
+    fn may_take_stray(&self, len: usize) -> bool {
+        self.stray == 0 || self.stray + len as u64 + MESSAGE_OVERHEAD <= self.free()
+    }
+
+    /// Whether the result of one more message of a sender is likely to find room.
+    fn may_dispatch(&self, id: usize) -> bool {
+        let sender = &self.senders[id];
+        let size = if sender.result_size == 0 { 64 << 10 } else { sender.result_size };
+        let out = sender.tasks - sender.queue.len() as u64;
+        out == 0 && sender.result_bytes == 0 || sender.result_bytes + (out + 1) * size <= self.free()
+    }
+
+    // Turns
+
+    fn put_back(&mut self, number: usize) {
+        let sender = self.tasks[&number].sender;
+        self.senders[sender].queue.push_front(number);
+        self.turns.retain(|&other| other != sender);
+        self.held_back.retain(|&other| other != sender);
+        self.turns.push_front(sender);
+    }
+
+    fn dequeue(&mut self, number: usize) {
+        let sender = self.tasks[&number].sender;
+        self.senders[sender].queue.retain(|&other| other != number);
+        let is_held_back = self.held_back.contains(&sender);
+        self.turns.retain(|&other| other != sender);
+        if self.senders[sender].queue.is_empty() {
+            self.held_back.retain(|&other| other != sender);
+        } else if !is_held_back {
+            self.turns.push_back(sender);
+        }
+    }
+
+    fn is_queued(&self, number: usize) -> bool {
+        self.senders[self.tasks[&number].sender].queue.contains(&number)
+    }
+
+    /// The message whose turn it is.
+    fn next_queued(&mut self) -> Option<usize> {
+        while let Some(&sender) = self.turns.front() {
+            if self.may_dispatch(sender) {
+                return self.senders[sender].queue.front().copied();
+            }
+            self.turns.pop_front();
+            self.held_back.push_back(sender);
+        }
+        None
+    }
+
+    fn revive(&mut self) {
+        for _ in 0..self.held_back.len().min(4) {
+            let Some(sender) = self.held_back.pop_front() else { return };
+            let may = self.may_dispatch(sender);
+            (if may { &mut self.turns } else { &mut self.held_back }).push_back(sender);
+        }
+    }
+
     pub(crate) fn may_answer(&self, len: usize) -> bool {
         self.deliveries.is_empty() || self.room() > 0 && len as u64 + MESSAGE_OVERHEAD <= self.free()
     }
@@ -202,9 +270,12 @@ impl Model {
             return false;
         }
         let deadline = deadline.map(|millis| self.now + Duration::from_millis(millis));
-        let task = Task { content, len, sender: Some(sender), deadline, attempt: 0, failures: 0, taken: None };
+        let task = Task { content, len, sender, deadline, attempt: 0, failures: 0, taken: None };
         self.tasks.insert(self.task_count, task);
-        self.queue.push_back(self.task_count);
+        self.senders[sender].queue.push_back(self.task_count);
+        if !self.turns.contains(&sender) && !self.held_back.contains(&sender) {
+            self.turns.push_back(sender);
+        }
         self.task_count += 1;
         self.count(Some(sender), len, 1);
         self.senders[sender].tasks += 1;
@@ -235,7 +306,7 @@ impl Model {
     }
 
     pub(crate) fn remove_worker(&mut self, id: usize) {
-        let held = self.take_back(id, true, false);
+        let held = self.take_back(id, false);
         self.workers.remove(&id);
         self.levels.iter_mut().for_each(|level| level.retain(|&other| other != id));
         self.leases.retain(|&other| other != id);
@@ -268,28 +339,33 @@ impl Model {
     }
 
     fn dispatch(&mut self) {
-        while !self.stopped
-            && let Some(&number) = self.queue.front()
-            && let Some(&id) = self.levels.iter().find_map(|level| level.first())
-        {
+        self.dispatched_at = self.now;
+        if self.stopped {
+            return;
+        }
+        self.revive();
+        while let Some(number) = self.next_queued() {
             let task = &self.tasks[&number];
             if task.failures >= self.config.attempts.max(1) {
                 self.counters.dead_letters += 1;
                 let text = "every worker that was given the message was lost with it";
                 self.give_up(number, Status::DeadLetter, text);
-            } else if task.deadline.is_some_and(|deadline| deadline <= self.now) {
+                continue;
+            }
+            let Some(&id) = self.levels.iter().find_map(|level| level.first()) else { return };
+            if task.deadline.is_some_and(|deadline| deadline <= self.now) {
                 self.counters.deadline_exceeded += 1;
                 self.give_up(number, Status::DeadlineExceeded, "the deadline passed before a worker was free");
-            } else {
-                self.queue.pop_front();
-                let worker = self.workers.get_mut(&id).unwrap();
-                if worker.tasks.is_empty() {
-                    worker.head_since = self.now;
-                    self.leases.push(id);
-                }
-                worker.tasks.push(number);
-                self.settle(id);
+                continue;
             }
+            self.dequeue(number);
+            let worker = self.workers.get_mut(&id).unwrap();
+            if worker.tasks.is_empty() {
+                worker.head_since = self.now;
+                self.leases.push(id);
+            }
+            worker.tasks.push(number);
+            self.settle(id);
         }
     }
 
@@ -332,17 +408,17 @@ impl Model {
         self.settle(id);
     }
 
-    fn take_back(&mut self, id: usize, blame: bool, hangs: bool) -> usize {
+    fn take_back(&mut self, id: usize, hangs: bool) -> usize {
         let worker = &self.workers[&id];
         let (tasks, sent, jobs) = (worker.tasks.clone(), worker.sent, worker.jobs);
         for (position, &number) in tasks.iter().enumerate().rev() {
             self.unassign(number);
             let task = self.tasks.get_mut(&number).unwrap();
-            task.failures += u32::from(position < sent && position < jobs && blame);
+            task.failures += u32::from(position < sent && position < jobs);
             if position < sent && hangs {
                 task.taken = Some((id, task.attempt));
             }
-            self.queue.push_front(number);
+            self.put_back(number);
         }
         tasks.len()
     }
@@ -360,7 +436,7 @@ impl Model {
                     if let Some(holder) = self.holder_of(number) {
                         self.workers.get_mut(&holder).unwrap().draining = true;
                         self.unassign(number);
-                        self.queue.push_front(number);
+                        self.put_back(number);
                     }
                     self.dispatch();
                 }
@@ -382,7 +458,7 @@ impl Model {
             self.resume(number, attempt, taken);
             return true;
         }
-        if self.room() == 0 {
+        if self.room() == 0 || !self.may_take_stray(len) {
             return false;
         }
         *(if of.is_some() { &mut self.counters.additional } else { &mut self.counters.unmatched }) += 1;
@@ -391,8 +467,10 @@ impl Model {
     }
 
     fn complete(&mut self, number: usize, attempt: u32, content: Content, len: usize) {
+        if self.is_queued(number) {
+            self.dequeue(number);
+        }
         self.unassign(number);
-        self.queue.retain(|&other| other != number);
         let task = self.tasks.remove(&number).unwrap();
         if task.attempt > 1 || attempt != 1 {
             if self.finished.len() == self.capacities.finished {
@@ -400,11 +478,9 @@ impl Model {
             }
             self.finished.push_back((number, attempt, task.taken));
         }
-        self.publish(content, len, task.sender);
-        self.count(task.sender, task.len, -1);
-        if let Some(sender) = task.sender {
-            self.senders[sender].tasks -= 1;
-        }
+        self.publish(content, len, Some(task.sender));
+        self.count(Some(task.sender), task.len, -1);
+        self.senders[task.sender].tasks -= 1;
         if attempt != 0 {
             self.resume(number, attempt, task.taken);
         }
@@ -455,9 +531,14 @@ impl Model {
         self.delivery_count += 1;
         self.deliveries.push(Delivery { id, content, len, sender, since, holder, taken: false, publication });
         self.count(sender, len, 1);
-        if let Some(sender) = sender {
-            let account = &mut self.senders[sender];
-            account.result_size = (account.result_size * 7 + len as u64 + MESSAGE_OVERHEAD) / 8;
+        let bytes = len as u64 + MESSAGE_OVERHEAD;
+        match sender.map(|sender| &mut self.senders[sender]) {
+            Some(account) => {
+                account.result_bytes += bytes;
+                let before = account.result_size;
+                account.result_size = if before == 0 { bytes } else { (before * 7 + bytes) / 8 };
+            }
+            None => self.stray += bytes,
         }
         match holder {
             Some(holder) => self.enqueue(id, holder, since),
@@ -519,6 +600,11 @@ impl Model {
         let entry = self.deliveries.remove(position);
         self.waiting.retain(|&other| other != entry.id);
         self.count(entry.sender, entry.len, -1);
+        let bytes = entry.len as u64 + MESSAGE_OVERHEAD;
+        match entry.sender {
+            Some(sender) => self.senders[sender].result_bytes -= bytes,
+            None => self.stray -= bytes,
+        }
         entry
     }
 
@@ -571,6 +657,9 @@ impl Model {
             other.taken |= other.publication == entry.publication;
         }
         self.counters.delivered += 1;
+        if !self.held_back.is_empty() {
+            self.dispatch();
+        }
         entry.content == *content
     }
 
@@ -586,7 +675,8 @@ impl Model {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         let result = self.deliveries.first().map(|oldest| oldest.since + self.config.keep);
-        [self.lease_timeout(), result].into_iter().flatten().min()
+        let held_back = (!self.held_back.is_empty()).then(|| self.dispatched_at + Duration::from_millis(20));
+        [self.lease_timeout(), result, held_back].into_iter().flatten().min()
     }
 
     pub(crate) fn handle_timeout(&mut self) {
@@ -599,12 +689,11 @@ impl Model {
                 self.settle(id);
                 continue;
             }
-            let good = worker.standing == Standing::Good;
-            if good {
+            if worker.standing == Standing::Good {
                 worker.awaited = worker.tasks.first().map(|number| (*number, self.tasks[number].attempt));
                 self.suspects.push(id);
             }
-            let held = self.take_back(id, good, true);
+            let held = self.take_back(id, true);
             let worker = self.workers.get_mut(&id).unwrap();
             (worker.standing, worker.head_since) = (Standing::Suspended, self.now);
             self.settle(id);
@@ -634,7 +723,8 @@ impl Model {
 
     pub(crate) fn abandon(&mut self) {
         self.stopped = true;
-        while let Some(number) = self.queue.front().copied() {
+        while let Some(&sender) = self.turns.front().or(self.held_back.front()) {
+            let number = self.senders[sender].queue[0];
             self.counters.unavailable += 1;
             self.give_up(number, Status::Unavailable, "the master stopped before the message was done");
         }
@@ -642,6 +732,7 @@ impl Model {
 
     /// Messages queued, messages with workers, results.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
-        (self.queue.len(), self.tasks.len() - self.queue.len(), self.deliveries.len())
+        let queued = self.senders.iter().map(|sender| sender.queue.len()).sum();
+        (queued, self.tasks.len() - queued, self.deliveries.len())
     }
 }
