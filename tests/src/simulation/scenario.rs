@@ -16,8 +16,10 @@ use super::worker::WorkerPlan;
 pub struct Faults {
     /// Average time between two of them; zero: there are none.
     pub every: Duration,
-    /// Workers die, stop or lose their connections.
+    /// Workers die or stop.
     pub workers: bool,
+    /// Workers lose their connections, and go on with what they have.
+    pub breaks: bool,
     /// Workers hang for longer than the lease.
     pub hangs: bool,
     /// Clients lose their connections.
@@ -59,17 +61,19 @@ impl Scenario {
         let payload = dice.spread(16, memory / 16).min(200_000);
         let growth = if dice.chance(300) { dice.spread(1, payload) } else { 0 };
         let faulty = dice.chance(850);
-        let lease = dice.chance(400).then(|| dice.time(200_000, 5_000_000));
+        // With one worker that does one message after the other, dying or not, results keep the order of the messages.
+        let orderly = dice.chance(150);
+        let lease = (!orderly && dice.chance(400)).then(|| dice.time(2_000_000, 20_000_000));
         let faults = Faults {
             every: if faulty { dice.time(10_000, 2_000_000) } else { Duration::ZERO },
             workers: dice.chance(700),
+            breaks: !orderly && dice.chance(700),
             hangs: lease.is_some() && dice.chance(700),
-            clients: dice.chance(500),
-            partitions: dice.chance(400),
-            intruders: dice.chance(300),
+            clients: !orderly && dice.chance(500),
+            partitions: !orderly && dice.chance(400),
+            intruders: !orderly && dice.chance(300),
             leaving: dice.chance(200),
         };
-        let orderly = !faulty && dice.chance(500);
         let config = EndpointConfig {
             master: MasterConfig {
                 memory: memory as u64,
@@ -86,7 +90,7 @@ impl Scenario {
         let count = dice.spread(1, 8);
         let clients = (0..count).map(|_| client(dice, messages / count as u32, payload)).collect();
         let count = if orderly { 1 } else { dice.spread(1, 8) };
-        let workers = (0..count).map(|_| worker(dice, growth, orderly)).collect();
+        let workers = (0..count).map(|_| worker(dice, payload, growth, orderly)).collect();
         Self { config, sizes, clients, workers, faults, orderly, longest: payload + growth + FIELDS }
     }
 
@@ -124,7 +128,8 @@ fn line(dice: &mut Dice, payload: usize) -> Line {
     Line {
         latency: dice.time(10, 50_000),
         speed: dice.spread(1_000, 1_000_000).max(payload / 20),
-        buffer: dice.spread(1 << 10, 1 << 20),
+        // A message takes some ways there and back, and less than a lease.
+        buffer: dice.spread(1 << 10, 1 << 20).max(payload / 4),
     }
 }
 
@@ -146,10 +151,11 @@ fn client(dice: &mut Dice, messages: u32, payload: usize) -> ClientPlan {
     }
 }
 
-fn worker(dice: &mut Dice, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
+fn worker(dice: &mut Dice, payload: usize, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
     let concurrency = if !orderly && dice.chance(300) { dice.spread(1, 8) as u32 } else { 0 };
-    let results = if concurrency == 0 && dice.chance(250) { dice.between(2, 5) as u8 } else { 1 };
-    let plan = WorkerPlan { results, service: dice.time(1, 10_000), concurrency, growth, line: line(dice, 200_000) };
+    let results = if concurrency == 0 && !orderly && dice.chance(250) { dice.between(2, 5) as u8 } else { 1 };
+    let plan =
+        WorkerPlan { results, service: dice.time(1, 10_000), concurrency, growth, line: line(dice, payload + growth) };
     let starts = if dice.chance(300) { dice.time(1_000, 3_000_000) } else { Duration::ZERO };
     (plan, Instant::ZERO + starts)
 }
