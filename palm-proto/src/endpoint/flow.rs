@@ -4,7 +4,7 @@ use crate::time::Instant;
 
 use super::input::Next;
 use super::machine::Endpoint;
-use super::peer::Role;
+use super::peer::{ConnectionId, Role};
 use super::storage::EndpointStorage;
 use super::timers::Class;
 
@@ -115,6 +115,14 @@ impl<S: EndpointStorage> Endpoint<S> {
             peer.heard = now;
         }
         takes
+    }
+
+    /// More of a message has come that a driver puts into a buffer of its own, and that is not whole yet: the peer has time
+    /// again for the rest.
+    pub fn handle_part(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(index) = self.find(id) {
+            self.heard(now, index);
+        }
     }
 
     /// Something came from a peer: it lives.
