@@ -57,8 +57,10 @@ const FIELDS: usize = 256;
 impl Scenario {
     /// Draws one in which clients send about `messages` messages in all.
     pub fn draw(dice: &mut Dice, messages: u32) -> Self {
-        let memory = dice.spread(256 << 10, 32 << 20);
-        let payload = dice.spread(16, memory / 16).min(200_000);
+        // Results so large that they queue up for a client that is slow or away.
+        let heavy = dice.chance(150);
+        let memory = dice.spread(if heavy { 8 << 20 } else { 256 << 10 }, 32 << 20);
+        let payload = if heavy { 50_000 } else { dice.spread(16, memory / 16).min(200_000) };
         let growth = if dice.chance(300) { dice.spread(1, payload) } else { 0 };
         let faulty = dice.chance(850);
         // With one worker that does one message after the other, dying or not, results keep the order of the messages.
@@ -69,7 +71,7 @@ impl Scenario {
             workers: dice.chance(700),
             breaks: !orderly && dice.chance(700),
             hangs: lease.is_some() && dice.chance(700),
-            clients: !orderly && dice.chance(500),
+            clients: !orderly && dice.chance(if heavy { 900 } else { 500 }),
             partitions: !orderly && dice.chance(400),
             intruders: !orderly && dice.chance(300),
             leaving: dice.chance(200),
@@ -88,7 +90,7 @@ impl Scenario {
         };
         let sizes = TableSizes { tasks: dice.spread(256, 8_192), peers: 1_024, subscriptions: 1_024 };
         let count = dice.spread(1, 8);
-        let clients = (0..count).map(|_| client(dice, messages / count as u32, payload)).collect();
+        let clients = (0..count).map(|_| client(dice, messages / count as u32, payload, heavy)).collect();
         let count = if orderly { 1 } else { dice.spread(1, 8) };
         let workers = (0..count).map(|_| worker(dice, payload, growth, orderly)).collect();
         Self { config, sizes, clients, workers, faults, orderly, longest: payload + growth + FIELDS }
@@ -100,6 +102,7 @@ impl Scenario {
         let late = Instant::from_millis(2_000);
         let client = |subscribes| ClientPlan {
             messages: messages / 4,
+            least: 1,
             payload: 40,
             window: None,
             gap: Duration::ZERO,
@@ -133,18 +136,23 @@ fn line(dice: &mut Dice, payload: usize) -> Line {
     }
 }
 
-fn client(dice: &mut Dice, messages: u32, payload: usize) -> ClientPlan {
+fn client(dice: &mut Dice, messages: u32, payload: usize, heavy: bool) -> ClientPlan {
     let starts = if dice.chance(300) { dice.time(1_000, 2_000_000) } else { Duration::ZERO };
     let late = if dice.chance(300) { dice.time(1_000, 10_000_000) } else { Duration::ZERO };
     let job = dice.chance(250);
     ClientPlan {
         messages,
-        payload: dice.spread(1, payload),
+        least: if heavy { payload / 2 } else { 1 },
+        payload: if heavy { payload } else { dice.spread(1, payload) },
         window: (job || dice.chance(600)).then(|| dice.spread(1, 500) as u32),
         gap: if dice.chance(300) { dice.time(1, 2_000) } else { Duration::ZERO },
         starts: Instant::ZERO + starts,
         subscribes: Instant::ZERO + starts + late,
-        pace: if dice.chance(200) { dice.time(1, 3_000) } else { Duration::ZERO },
+        pace: if dice.chance(if heavy { 700 } else { 200 }) {
+            dice.time(1, if heavy { 100_000 } else { 3_000 })
+        } else {
+            Duration::ZERO
+        },
         numbered: job || dice.chance(500),
         job,
         line: line(dice, payload),
