@@ -149,7 +149,7 @@ fn client(dice: &mut Dice, messages: u32, payload: usize, heavy: bool) -> Client
         starts: Instant::ZERO + starts,
         subscribes: Instant::ZERO + starts + late,
         pace: if dice.chance(if heavy { 700 } else { 200 }) {
-            dice.time(1, if heavy { 100_000 } else { 3_000 })
+            if heavy { dice.time(50_000, 1_000_000) } else { dice.time(1, 3_000) }
         } else {
             Duration::ZERO
         },
