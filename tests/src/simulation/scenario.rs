@@ -92,7 +92,12 @@ impl Scenario {
         let count = dice.spread(1, 8);
         let clients = (0..count).map(|_| client(dice, messages / count as u32, payload, heavy)).collect();
         let count = if orderly { 1 } else { dice.spread(1, 8) };
-        let workers = (0..count).map(|_| worker(dice, payload, growth, orderly)).collect();
+        let mut workers: Vec<_> = (0..count).map(|_| worker(dice, payload, growth, orderly)).collect();
+        if heavy {
+            // They are faster than who takes the results.
+            let line = Line { latency: Duration::from_micros(30), speed: 1_000_000, buffer: 1 << 20 };
+            workers.iter_mut().for_each(|(plan, _)| (plan.line, plan.service) = (line, Duration::from_micros(50)));
+        }
         Self { config, sizes, clients, workers, faults, orderly, longest: payload + growth + FIELDS }
     }
 
