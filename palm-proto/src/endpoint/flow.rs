@@ -4,7 +4,7 @@ use crate::time::Instant;
 
 use super::input::Next;
 use super::machine::Endpoint;
-use super::peer::Role;
+use super::peer::{ConnectionId, Role};
 use super::storage::EndpointStorage;
 use super::timers::Class;
 
@@ -54,6 +54,19 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
     }
 
+    /// Whether a message that is whole, and for which room in memory has been set aside, would be taken now.
+    fn may_end(&self, index: u32) -> bool {
+        let peer = &self.peers[index];
+        match peer.role {
+            Role::Sender(_) => !self.draining && self.master.has_place(),
+            Role::Answerer => {
+                self.master.may_answer(0) && (!peer.stray || self.master.may_take_stray(peer.wanted as usize))
+            }
+            Role::CacheClient => self.may_read(index, 0),
+            Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
+        }
+    }
+
     pub(super) fn unreserve(&mut self, index: u32) {
         let peer = &mut self.peers[index];
         let reserved = core::mem::take(&mut peer.reserved) as usize;
@@ -82,9 +95,9 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub(super) fn settle(&mut self) {
         for _ in 0..UNBLOCKED_A_CALL.min(self.blocked.len()) {
             let Some(index) = self.blocked.front() else { return };
-            let reserved = self.peers[index].reserved > 0;
-            let wanted = if reserved { 0 } else { self.peers[index].wanted as usize };
-            if self.may_begin(index, wanted) {
+            let peer = &self.peers[index];
+            let may = if peer.reserved > 0 { self.may_end(index) } else { self.may_begin(index, peer.wanted as usize) };
+            if may {
                 self.unblock(index);
             } else {
                 self.blocked.remove(&mut self.peers, index);
@@ -102,6 +115,14 @@ impl<S: EndpointStorage> Endpoint<S> {
             peer.heard = now;
         }
         takes
+    }
+
+    /// More of a message has come that a driver puts into a buffer of its own, and that is not whole yet: the peer has time
+    /// again for the rest.
+    pub fn handle_part(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(index) = self.find(id) {
+            self.heard(now, index);
+        }
     }
 
     /// Something came from a peer: it lives.

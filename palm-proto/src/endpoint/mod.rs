@@ -7,7 +7,9 @@
 //! The contract for a driver, for each connection:
 //! - [`handle_accept`](Endpoint::handle_accept) when it is established, [`handle_close`](Endpoint::handle_close) when it is
 //!   gone;
-//! - offer what was received to [`handle_input`](Endpoint::handle_input), and do as it says: read more, wait, or close;
+//! - offer what was received to [`handle_input`](Endpoint::handle_input), and do as it says: read more, wait, or close.
+//!   What is read into a buffer of its own is told by [`handle_part`](Endpoint::handle_part), and when it is whole handed over by
+//!   [`handle_message`](Endpoint::handle_message);
 //! - send what [`poll_transmit`](Endpoint::poll_transmit) gives until it is `None`, and tell
 //!   [`handle_sent`](Endpoint::handle_sent) what has left;
 //! - after any call, come back to every connection that [`poll_ready`](Endpoint::poll_ready) names, take events, and call

@@ -384,6 +384,24 @@ fn a_subscriber_that_reads_nothing_is_left_to_tcp() {
 }
 
 #[test]
+fn a_message_that_goes_on_coming_has_time() {
+    let mut bench = bench(&config());
+    let client = bench.join(Service::Pull, SocketType::Push);
+    let unit = [frame_header(100_000, false).as_ref(), &[0; 100_000]].concat();
+    let progress = bench.endpoint.handle_input(bench.now, client.id, &unit[..10]);
+    assert_eq!(progress.next, Next::Read { message: unit.len() });
+    for _ in 0..5 {
+        bench.now = bench.now + config().partial_timeout / 2;
+        bench.endpoint.handle_part(bench.now, client.id);
+        bench.endpoint.handle_timeout(bench.now);
+        assert!(!bench.endpoint.is_closing(client.id));
+    }
+    bench.now = bench.now + config().partial_timeout;
+    bench.endpoint.handle_timeout(bench.now);
+    assert!(bench.endpoint.is_closing(client.id));
+}
+
+#[test]
 fn clients_leave_some_connections_to_workers() {
     let mut bench = bench(&config());
     while bench.endpoint.handle_accept(bench.now, Service::Pull).is_some() {}

@@ -126,6 +126,11 @@ impl<S: MasterStorage> Master<S> {
         !self.dispatcher.tasks.is_full() && self.dispatcher.accounts.may_submit(sender, len as u64, room)
     }
 
+    /// Whether there is a place for a message, of which the bytes have been counted with [`reserve`](Self::reserve).
+    pub fn has_place(&self) -> bool {
+        self.room_for_messages() > 0 && !self.dispatcher.tasks.is_full()
+    }
+
     /// Takes a message from a client. O(1).
     ///
     /// One that names no function is answered with a failure at once: a Python worker that was given it would die of it.
@@ -559,11 +564,12 @@ impl<S: MasterStorage> Master<S> {
         if task.attempt > 1 || attempt != 1 {
             self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from() });
         }
+        self.publish(now, message, topic, sender);
+        self.dispatcher.accounts.remove_task(sender, task.message.footprint());
+        // What this sets in motion must find the result in the place that was set aside for it.
         if attempt != 0 {
             self.resume(now, id, attempt, task.taken_from());
         }
-        self.publish(now, message, topic, sender);
-        self.dispatcher.accounts.remove_task(sender, task.message.footprint());
     }
 
     fn publish(&mut self, now: Instant, message: Span<S::Buffer>, topic: core::ops::Range<u32>, sender: u32) {

@@ -129,6 +129,9 @@ impl Connection {
             if self.pending.len() == self.message {
                 self.large = true;
                 self.offer_message();
+            } else {
+                let mut state = self.shared.lock();
+                state.endpoint.handle_part(self.shared.now(), self.id);
             }
             return Ok(Step::Done);
         }

@@ -31,7 +31,8 @@ impl World {
             return self.calm_down();
         }
         match self.context.dice.between(0, 5) {
-            0 | 1 if self.faults.workers => self.trouble_a_worker(),
+            0 if self.faults.workers => self.end_a_worker(),
+            1 if self.faults.breaks => self.cut_a_worker_off(),
             2 if self.faults.hangs => self.hang_a_worker(),
             3 if self.faults.clients => self.trouble_a_client(),
             4 if self.faults.partitions => self.part_a_node(),
@@ -73,36 +74,37 @@ impl World {
         self.nodes.iter().enumerate().filter(|(_, node)| which(node)).map(|(index, _)| index).collect()
     }
 
-    fn trouble_a_worker(&mut self) {
+    fn end_a_worker(&mut self) {
+        let index = self.a_worker();
+        let context = &mut self.context;
+        let Some(Node::Worker(worker)) = self.nodes.get_mut(index) else { return };
+        if context.dice.chance(300) && worker.stop(context) {
+            return;
+        }
+        let back = context.now + context.dice.time(1_000, 3_000_000);
+        worker.die(context, back);
+        self.deaths += 1;
+    }
+
+    fn cut_a_worker_off(&mut self) {
         let index = self.a_worker();
         let context = &mut self.context;
         let now = context.now;
         let Some(Node::Worker(worker)) = self.nodes.get_mut(index) else { return };
-        match context.dice.between(0, 3) {
-            0 | 1 => {
-                let back = now + context.dice.time(1_000, 3_000_000);
-                worker.die(context, back);
-                self.deaths += 1;
-            }
-            2 => _ = worker.stop(context),
-            _ => {
-                // Without a lease nobody notices that a result was lost with a connection that carries results only.
-                let links = worker.links();
-                let alone = self.lease && context.dice.chance(500);
-                let only = alone.then(|| context.dice.pick(&[0, 1]));
-                for (position, link) in links.into_iter().enumerate() {
-                    if only.is_none_or(|only| only == position) {
-                        context.trace.note(now, "connection {} of worker {} breaks", &[link as u64, index as u64]);
-                        context.network.cut(&mut context.queue, &mut context.dice, now, link);
-                    }
-                }
+        // Without a lease nobody notices that a result was lost with a connection that carries results only.
+        let alone = self.lease && context.dice.chance(500);
+        let only = alone.then(|| context.dice.pick(&[0, 1]));
+        for (position, link) in worker.links().into_iter().enumerate() {
+            if only.is_none_or(|only| only == position) {
+                context.trace.note(now, "connection {} of worker {} breaks", &[link as u64, index as u64]);
+                context.network.cut(&mut context.queue, &mut context.dice, now, link);
             }
         }
     }
 
     fn hang_a_worker(&mut self) {
         let index = self.a_worker();
-        let until = self.context.now + self.context.dice.time(100_000, 20_000_000);
+        let until = self.context.now + self.context.dice.time(100_000, 60_000_000);
         if let Some(Node::Worker(worker)) = self.nodes.get_mut(index) {
             worker.hang(&mut self.context, until);
         }

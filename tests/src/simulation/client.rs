@@ -21,6 +21,8 @@ const BACKLOG: usize = 64 << 10;
 pub struct ClientPlan {
     /// Messages that it sends.
     pub messages: u32,
+    /// Payloads have at least so many bytes.
+    pub least: usize,
     /// Payloads have up to so many bytes.
     pub payload: usize,
     /// Most messages without a result; `None`: full speed.
@@ -333,7 +335,7 @@ impl ClientNode {
 
     fn send_next(&mut self, context: &mut Context) {
         let now = context.now;
-        let len = context.dice.spread(1, self.plan.payload);
+        let len = context.dice.spread(self.plan.least, self.plan.payload);
         let (key, payload) = context.ledger.submit(self.number, len);
         let mut message = BytesMut::new();
         let mut writer = MessageWriter::new(&mut message);

@@ -234,6 +234,8 @@ impl MasterNode {
                 progress = true;
                 if !whole || connection.pending.len() == connection.message {
                     self.offer(context, id.index());
+                } else {
+                    self.endpoint.handle_part(context.now, id);
                 }
             }
         }

@@ -50,6 +50,8 @@ struct Pipe {
     /// When the writer's end has let its last byte go.
     free_at: Instant,
     last_arrival: Instant,
+    /// Bytes that were written after the connection had broken.
+    lost: usize,
     /// Nothing follows the bytes; the reader knows from this time on.
     ends_at: Option<Instant>,
     ended: bool,
@@ -142,7 +144,7 @@ impl Network {
         }
     }
 
-    /// Writes as much as the buffer takes; the number of bytes. What nobody will read is taken, too.
+    /// Writes as much as the buffer takes; the number of bytes. What nobody will read is taken, too, as long as there is room.
     pub(super) fn write(&mut self, queue: &mut Queue, now: Instant, link: usize, side: Side, bytes: &[u8]) -> usize {
         if !self.is_open(link, side) {
             return 0;
@@ -151,7 +153,10 @@ impl Network {
         let line = entry.line;
         let pipe = entry.pipe(side.other());
         if pipe.ends_at.is_some() {
-            return bytes.len();
+            // The writer's end fills up until it learns of it.
+            let len = bytes.len().min(line.buffer.saturating_sub(pipe.bytes.len() + pipe.lost));
+            pipe.lost += len;
+            return len;
         }
         let len = bytes.len().min(line.buffer.saturating_sub(pipe.bytes.len()));
         pipe.writer_waits = len < bytes.len();

@@ -16,8 +16,10 @@ use super::worker::WorkerPlan;
 pub struct Faults {
     /// Average time between two of them; zero: there are none.
     pub every: Duration,
-    /// Workers die, stop or lose their connections.
+    /// Workers die or stop.
     pub workers: bool,
+    /// Workers lose their connections, and go on with what they have.
+    pub breaks: bool,
     /// Workers hang for longer than the lease.
     pub hangs: bool,
     /// Clients lose their connections.
@@ -55,21 +57,25 @@ const FIELDS: usize = 256;
 impl Scenario {
     /// Draws one in which clients send about `messages` messages in all.
     pub fn draw(dice: &mut Dice, messages: u32) -> Self {
-        let memory = dice.spread(256 << 10, 32 << 20);
-        let payload = dice.spread(16, memory / 16).min(200_000);
+        // Results so large that they queue up for a client that is slow or away.
+        let heavy = dice.chance(150);
+        let memory = dice.spread(if heavy { 8 << 20 } else { 256 << 10 }, 32 << 20);
+        let payload = if heavy { 50_000 } else { dice.spread(16, memory / 16).min(200_000) };
         let growth = if dice.chance(300) { dice.spread(1, payload) } else { 0 };
         let faulty = dice.chance(850);
-        let lease = dice.chance(400).then(|| dice.time(200_000, 5_000_000));
+        // With one worker that does one message after the other, dying or not, results keep the order of the messages.
+        let orderly = dice.chance(150);
+        let lease = (!orderly && dice.chance(400)).then(|| dice.time(2_000_000, 20_000_000));
         let faults = Faults {
             every: if faulty { dice.time(10_000, 2_000_000) } else { Duration::ZERO },
             workers: dice.chance(700),
+            breaks: !orderly && dice.chance(700),
             hangs: lease.is_some() && dice.chance(700),
-            clients: dice.chance(500),
-            partitions: dice.chance(400),
-            intruders: dice.chance(300),
+            clients: !orderly && dice.chance(if heavy { 900 } else { 500 }),
+            partitions: !orderly && dice.chance(400),
+            intruders: !orderly && dice.chance(300),
             leaving: dice.chance(200),
         };
-        let orderly = !faulty && dice.chance(500);
         let config = EndpointConfig {
             master: MasterConfig {
                 memory: memory as u64,
@@ -84,9 +90,14 @@ impl Scenario {
         };
         let sizes = TableSizes { tasks: dice.spread(256, 8_192), peers: 1_024, subscriptions: 1_024 };
         let count = dice.spread(1, 8);
-        let clients = (0..count).map(|_| client(dice, messages / count as u32, payload)).collect();
+        let clients = (0..count).map(|_| client(dice, messages / count as u32, payload, heavy)).collect();
         let count = if orderly { 1 } else { dice.spread(1, 8) };
-        let workers = (0..count).map(|_| worker(dice, growth, orderly)).collect();
+        let mut workers: Vec<_> = (0..count).map(|_| worker(dice, payload, growth, orderly)).collect();
+        if heavy {
+            // They are faster than who takes the results.
+            let line = Line { latency: Duration::from_micros(30), speed: 1_000_000, buffer: 1 << 20 };
+            workers.iter_mut().for_each(|(plan, _)| (plan.line, plan.service) = (line, Duration::from_micros(50)));
+        }
         Self { config, sizes, clients, workers, faults, orderly, longest: payload + growth + FIELDS }
     }
 
@@ -96,6 +107,7 @@ impl Scenario {
         let late = Instant::from_millis(2_000);
         let client = |subscribes| ClientPlan {
             messages: messages / 4,
+            least: 1,
             payload: 40,
             window: None,
             gap: Duration::ZERO,
@@ -124,32 +136,39 @@ fn line(dice: &mut Dice, payload: usize) -> Line {
     Line {
         latency: dice.time(10, 50_000),
         speed: dice.spread(1_000, 1_000_000).max(payload / 20),
-        buffer: dice.spread(1 << 10, 1 << 20),
+        // A message takes some ways there and back, and less than a lease.
+        buffer: dice.spread(1 << 10, 1 << 20).max(payload / 4),
     }
 }
 
-fn client(dice: &mut Dice, messages: u32, payload: usize) -> ClientPlan {
+fn client(dice: &mut Dice, messages: u32, payload: usize, heavy: bool) -> ClientPlan {
     let starts = if dice.chance(300) { dice.time(1_000, 2_000_000) } else { Duration::ZERO };
     let late = if dice.chance(300) { dice.time(1_000, 10_000_000) } else { Duration::ZERO };
     let job = dice.chance(250);
     ClientPlan {
         messages,
-        payload: dice.spread(1, payload),
+        least: if heavy { payload / 2 } else { 1 },
+        payload: if heavy { payload } else { dice.spread(1, payload) },
         window: (job || dice.chance(600)).then(|| dice.spread(1, 500) as u32),
         gap: if dice.chance(300) { dice.time(1, 2_000) } else { Duration::ZERO },
         starts: Instant::ZERO + starts,
         subscribes: Instant::ZERO + starts + late,
-        pace: if dice.chance(200) { dice.time(1, 3_000) } else { Duration::ZERO },
+        pace: if dice.chance(if heavy { 700 } else { 200 }) {
+            if heavy { dice.time(50_000, 1_000_000) } else { dice.time(1, 3_000) }
+        } else {
+            Duration::ZERO
+        },
         numbered: job || dice.chance(500),
         job,
         line: line(dice, payload),
     }
 }
 
-fn worker(dice: &mut Dice, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
+fn worker(dice: &mut Dice, payload: usize, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
     let concurrency = if !orderly && dice.chance(300) { dice.spread(1, 8) as u32 } else { 0 };
-    let results = if concurrency == 0 && dice.chance(250) { dice.between(2, 5) as u8 } else { 1 };
-    let plan = WorkerPlan { results, service: dice.time(1, 10_000), concurrency, growth, line: line(dice, 200_000) };
+    let results = if concurrency == 0 && !orderly && dice.chance(250) { dice.between(2, 5) as u8 } else { 1 };
+    let plan =
+        WorkerPlan { results, service: dice.time(1, 10_000), concurrency, growth, line: line(dice, payload + growth) };
     let starts = if dice.chance(300) { dice.time(1_000, 3_000_000) } else { Duration::ZERO };
     (plan, Instant::ZERO + starts)
 }

@@ -1,0 +1,330 @@
+//! The master against a model: whatever its peers do, both do the same.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod model;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::{Capacities, Content, Model};
+use palm_proto::master::{
+    FixedStorage, HeapStorage, MasterStorage, SenderId, SubscriberId, TableSizes, Tables, WorkerId,
+};
+use palm_proto::{Buffer, Instant, Master, MasterConfig, MessageRef, MessageWriter, Seed, Span, Status, TaskId};
+use proptest::prelude::*;
+
+const TASKS: usize = 4;
+const PEERS: usize = 3;
+/// Clients, and prefixes that their subscribers ask for.
+const TOPICS: [&str; 4] = ["a", "ab", "abc", "b"];
+const PREFIXES: [&str; 5] = ["", "a", "ab", "abc", "b"];
+
+/// Something that a master's peers or owner do; numbers choose among those that are there.
+#[derive(Clone, Debug)]
+enum Operation {
+    AddSender,
+    RemoveSender(usize),
+    AddWorker(u32),
+    RemoveWorker(usize),
+    AddSubscriber,
+    RemoveSubscriber(usize),
+    Submit {
+        sender: usize,
+        topic: usize,
+        filling: usize,
+        deadline: Option<u64>,
+        asks: bool,
+    },
+    TakeTask(usize),
+    /// The answer to something that a worker was sent, maybe long ago, maybe for the second time.
+    Answer {
+        of: usize,
+        status: Status,
+        filling: usize,
+        tagged: bool,
+    },
+    Subscribe(usize, usize),
+    Cancel(usize, usize),
+    TakeResult(usize),
+    Wait(u64),
+    Abandon,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let who = 0..12_usize;
+    prop_oneof![
+        1 => Just(Operation::AddSender),
+        1 => who.clone().prop_map(Operation::RemoveSender),
+        2 => (0..3_u32).prop_map(Operation::AddWorker),
+        1 => who.clone().prop_map(Operation::RemoveWorker),
+        2 => Just(Operation::AddSubscriber),
+        1 => who.clone().prop_map(Operation::RemoveSubscriber),
+        8 => (who.clone(), 0..TOPICS.len(), 0..40_usize, prop::option::weighted(0.1, 0..30_u64), any::<bool>())
+            .prop_map(|(sender, topic, filling, deadline, asks)| Operation::Submit {
+                sender, topic, filling, deadline, asks
+            }),
+        8 => who.clone().prop_map(Operation::TakeTask),
+        8 => (who.clone(), prop_oneof![8 => Just(Status::Done), 1 => Just(Status::HandedBack), 1 => Just(Status::Failed)],
+            0..40_usize, prop::bool::weighted(0.95))
+            .prop_map(|(of, status, filling, tagged)| Operation::Answer { of, status, filling, tagged }),
+        2 => (who.clone(), 0..PREFIXES.len()).prop_map(|(who, prefix)| Operation::Subscribe(who, prefix)),
+        1 => (who.clone(), 0..PREFIXES.len()).prop_map(|(who, prefix)| Operation::Cancel(who, prefix)),
+        6 => who.prop_map(Operation::TakeResult),
+        4 => (0..30_u64).prop_map(Operation::Wait),
+        1 => Just(Operation::Abandon),
+    ]
+}
+
+/// A message that a worker was sent.
+#[derive(Clone, Debug)]
+struct Sent {
+    real: TaskId,
+    number: usize,
+    attempt: u32,
+    client: &'static str,
+}
+
+/// The master and the model, and who is there.
+struct Pair<S: MasterStorage> {
+    master: Master<S>,
+    model: Model,
+    now: Instant,
+    senders: Vec<(SenderId, usize)>,
+    workers: Vec<(WorkerId, usize)>,
+    subscribers: Vec<(SubscriberId, usize)>,
+    sent: Vec<Sent>,
+    names: BTreeMap<usize, TaskId>,
+    count: u32,
+}
+
+fn pick<T: Copy>(all: &[T], choice: usize) -> Option<T> {
+    (!all.is_empty()).then(|| all[choice % all.len()])
+}
+
+fn remove<T>(all: &mut Vec<T>, choice: usize) -> Option<T> {
+    (!all.is_empty()).then(|| all.remove(choice % all.len()))
+}
+
+fn content(bytes: &[u8]) -> Content {
+    let view = MessageRef::parse(bytes).expect("masters give out messages");
+    let client = TOPICS.into_iter().find(|topic| *topic == view.client).expect("of one of the clients");
+    Content { client, payload: view.payload.to_vec(), status: view.extension.status }
+}
+
+impl<S: MasterStorage> Pair<S> {
+    fn payload(&mut self, filling: usize) -> Vec<u8> {
+        self.count += 1;
+        let mut payload = self.count.to_le_bytes().to_vec();
+        payload.resize(4 + filling, 7);
+        payload
+    }
+
+    fn apply(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::AddSender => {
+                let (real, modelled) = (self.master.add_sender(), self.model.add_sender());
+                assert_eq!(real.is_some(), modelled.is_some());
+                self.senders.extend(real.zip(modelled));
+            }
+            Operation::RemoveSender(choice) => {
+                if let Some((real, modelled)) = remove(&mut self.senders, choice) {
+                    self.master.remove_sender(real);
+                    self.model.remove_sender(modelled);
+                }
+            }
+            Operation::AddWorker(jobs) => {
+                let (real, modelled) = (self.master.add_worker(self.now, 0, jobs), self.model.add_worker(jobs));
+                assert_eq!(real.is_some(), modelled.is_some());
+                self.workers.extend(real.zip(modelled));
+            }
+            Operation::RemoveWorker(choice) => {
+                if let Some((real, modelled)) = remove(&mut self.workers, choice) {
+                    self.master.remove_worker(self.now, real);
+                    self.model.remove_worker(modelled);
+                }
+            }
+            Operation::AddSubscriber => {
+                let (real, modelled) = (self.master.add_subscriber(self.now, 1), self.model.add_subscriber());
+                assert_eq!(real.is_some(), modelled.is_some());
+                self.subscribers.extend(real.zip(modelled));
+            }
+            Operation::RemoveSubscriber(choice) => {
+                if let Some((real, modelled)) = remove(&mut self.subscribers, choice) {
+                    self.master.remove_subscriber(real);
+                    self.model.remove_subscriber(modelled);
+                }
+            }
+            Operation::Submit { sender, topic, filling, deadline, asks } => {
+                self.submit(sender, TOPICS[topic], filling, deadline, asks);
+            }
+            Operation::TakeTask(choice) => self.take_task(choice),
+            Operation::Answer { of, status, filling, tagged } => self.answer(of, status, filling, tagged),
+            Operation::Subscribe(choice, prefix) => {
+                if let Some((real, modelled)) = pick(&self.subscribers, choice) {
+                    let taken = self.master.handle_subscribe(self.now, real, PREFIXES[prefix].as_bytes()).is_ok();
+                    assert_eq!(taken, self.model.subscribe(modelled, PREFIXES[prefix]));
+                }
+            }
+            Operation::Cancel(choice, prefix) => {
+                if let Some((real, modelled)) = pick(&self.subscribers, choice) {
+                    self.master.handle_cancel(real, PREFIXES[prefix].as_bytes());
+                    self.model.cancel(modelled, PREFIXES[prefix]);
+                }
+            }
+            Operation::TakeResult(choice) => {
+                if let Some((real, modelled)) = pick(&self.subscribers, choice) {
+                    let outcome = self.master.poll_result(self.now, real);
+                    let given = outcome.map(|outcome| content(outcome.message.as_slice()));
+                    assert!(self.model.take_result(modelled, given.as_ref()), "{given:?}");
+                }
+            }
+            Operation::Wait(millis) => {
+                self.now = self.now + Duration::from_millis(millis);
+                self.model.advance(self.now);
+                self.master.handle_timeout(self.now);
+                self.model.handle_timeout();
+            }
+            Operation::Abandon => {
+                // What is with workers has no order that anybody could rely on: it is left to them.
+                let queued = self.master.gauges().queued;
+                if self.count > 60 {
+                    assert_eq!(self.master.abandon(self.now, queued), queued);
+                    self.model.abandon();
+                }
+            }
+        }
+    }
+
+    fn submit(&mut self, choice: usize, client: &'static str, filling: usize, deadline: Option<u64>, asks: bool) {
+        let Some((real, modelled)) = pick(&self.senders, choice) else { return };
+        let payload = self.payload(filling);
+        let mut wire = heapless::Vec::<u8, 128>::new();
+        let mut writer = MessageWriter::new(&mut wire);
+        writer.client(client).function("s.f").payload(&payload);
+        if let Some(millis) = deadline {
+            writer.deadline(millis);
+        }
+        writer.finish().unwrap();
+        let may = self.master.may_submit(real, wire.len());
+        assert_eq!(may, self.model.may_submit(modelled, wire.len()));
+        if asks && !may {
+            return;
+        }
+        let message = Span::whole(S::Buffer::copy_from(&wire).unwrap());
+        let taken = self.master.handle_submit(self.now, real, message);
+        let content = Content { client, payload, status: Status::Done };
+        assert_eq!(taken.is_ok(), self.model.submit(modelled, content, wire.len(), deadline));
+        assert!(taken.is_ok() || !may, "what may come in is taken");
+    }
+
+    fn take_task(&mut self, choice: usize) {
+        let Some((real, modelled)) = pick(&self.workers, choice) else { return };
+        let assignment = self.master.poll_task(real);
+        let expected = self.model.take_task(modelled);
+        assert_eq!(assignment.is_some(), expected.is_some());
+        let (Some(assignment), Some((number, attempt, message))) = (assignment, expected) else { return };
+        assert_eq!((content(assignment.message.as_slice()), assignment.attempt), (message.clone(), attempt));
+        let name = *self.names.entry(number).or_insert(assignment.task);
+        assert_eq!(name, assignment.task, "a message keeps its name");
+        assert_eq!(self.names.values().filter(|&&other| other == name).count(), 1, "no two have the same name");
+        self.sent.push(Sent { real: name, number, attempt, client: message.client });
+        if self.sent.len() > 24 {
+            self.sent.remove(0);
+        }
+    }
+
+    fn answer(&mut self, choice: usize, status: Status, filling: usize, tagged: bool) {
+        // The latest are answered more often.
+        let Some(back) = pick(&[1, 1, 1, 2, 2, 3, 4, 5, 6, 8, 12, 24], choice) else { return };
+        let Some(sent) = self.sent.len().checked_sub(back).map(|index| self.sent[index].clone()) else { return };
+        let payload = self.payload(filling);
+        let mut wire = heapless::Vec::<u8, 128>::new();
+        let mut writer = MessageWriter::new(&mut wire);
+        writer.client(sent.client).payload(&payload).status(status);
+        if tagged {
+            writer.attempt(sent.attempt).task(sent.real);
+        }
+        writer.finish().unwrap();
+        let may = self.master.may_answer(wire.len());
+        assert_eq!(may, self.model.may_answer(wire.len()));
+        let message = Span::whole(S::Buffer::copy_from(&wire).unwrap());
+        let taken = self.master.handle_result(self.now, message);
+        let content = Content { client: sent.client, payload, status };
+        let of = tagged.then_some((sent.number, sent.attempt));
+        assert_eq!(taken.is_ok(), self.model.answer(content, wire.len(), of));
+        assert!(
+            taken.is_ok_and(|()| true) || self.master.gauges().results > 0,
+            "with no result waiting, all are taken"
+        );
+    }
+
+    fn compare(&self) {
+        let gauges = self.master.gauges();
+        assert_eq!((gauges.queued, gauges.leased, gauges.results), self.model.sizes());
+        assert_eq!(gauges.memory, self.model.memory());
+        assert_eq!(*self.master.counters(), self.model.counters);
+        assert_eq!(self.master.poll_timeout(), self.model.timeout());
+        assert_eq!(self.master.is_idle(), gauges.queued + gauges.leased == 0);
+        for &(real, modelled) in &self.workers {
+            assert_eq!(self.master.load(real).unwrap().0, self.model.load(modelled));
+            assert_eq!(self.master.has_task(real), self.model.has_task(modelled));
+        }
+        for &(real, modelled) in &self.subscribers {
+            assert_eq!(self.master.has_result(real), self.model.has_result(modelled));
+        }
+    }
+}
+
+fn check<S: MasterStorage>(config: MasterConfig, tables: Tables<S>, capacities: Capacities, operations: &[Operation]) {
+    let mut pair = Pair {
+        master: Master::new("server", config, tables, Seed::from_u64(1)).unwrap(),
+        model: Model::new(config, capacities),
+        now: Instant::ZERO,
+        senders: Vec::new(),
+        workers: Vec::new(),
+        subscribers: Vec::new(),
+        sent: Vec::new(),
+        names: BTreeMap::new(),
+        count: 0,
+    };
+    for operation in operations {
+        pair.apply(operation);
+        pair.compare();
+        while pair.master.poll_event().is_some() {}
+        while pair.master.poll_wake().is_some() {}
+    }
+}
+
+fn config() -> impl Strategy<Value = MasterConfig> {
+    (1..4_u32, prop::option::of(5..40_u64), 0..4_u32, 700..6_000_u64).prop_map(|(window, lease, attempts, memory)| {
+        let (lease, keep) = (lease.map(Duration::from_millis), Duration::from_millis(50));
+        MasterConfig { window: Some(window), lease, attempts, memory, keep, ..MasterConfig::default() }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_master_on_the_heap_does_as_the_model(
+        config in config(),
+        operations in prop::collection::vec(operation(), 0..200),
+    ) {
+        let sizes = TableSizes { tasks: TASKS, peers: PEERS, subscriptions: 4 };
+        let capacities = Capacities {
+            tasks: TASKS, peers: PEERS, senders: PEERS + TASKS, deliveries: TASKS * 2, subscriptions: 4, finished: TASKS,
+        };
+        check::<HeapStorage>(config, Tables::sized(&sizes), capacities, &operations);
+    }
+
+    #[test]
+    fn a_master_of_fixed_size_does_as_the_model(
+        config in config(),
+        operations in prop::collection::vec(operation(), 0..200),
+    ) {
+        let capacities = Capacities {
+            tasks: TASKS, peers: PEERS, senders: PEERS, deliveries: TASKS, subscriptions: PEERS, finished: TASKS,
+        };
+        check::<FixedStorage<heapless::Vec<u8, 256>, TASKS, PEERS>>(config, Tables::fixed(), capacities, &operations);
+    }
+}
