@@ -20,10 +20,6 @@ use std::process::ExitCode;
 use args::ArgsError;
 use output::ClosedPipe;
 
-/// A master makes and drops two buffers a message; the system's allocator takes a tenth of its time for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
