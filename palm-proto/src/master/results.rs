@@ -114,7 +114,12 @@ impl<S: MasterStorage> Results<S> {
             return;
         }
         self.subscriptions.clear(&mut self.subscribers[id].subscriptions);
+        let last_taken = self.subscribers[id].last_taken;
         while let Some(index) = self.subscribers[id].queue.pop_front(&mut self.deliveries) {
+            if last_taken > self.deliveries[index].since {
+                // It would have been kept for one that is slow: it is for one that calls again.
+                self.renew(index, last_taken);
+            }
             let entry = &self.deliveries[index];
             if entry.taken || entry.sibling != NONE || !self.rehome(index) {
                 drop(self.discard(index));
@@ -255,9 +260,7 @@ impl<S: MasterStorage> Results<S> {
         if let Holder::Subscriber(id) = entry.holder {
             let last_taken = self.subscribers[id].last_taken;
             if last_taken > entry.since && last_taken + self.keep > now {
-                self.ages.remove(&mut self.deliveries, oldest);
-                self.deliveries[oldest].since = last_taken;
-                self.ages.push_back(&mut self.deliveries, oldest);
+                self.renew(oldest, last_taken);
                 return Expiry::Kept;
             }
         }
@@ -269,6 +272,13 @@ impl<S: MasterStorage> Results<S> {
             }
         }
         Expiry::Dropped(self.forget(oldest))
+    }
+
+    /// The time to keep begins again at `since`.
+    fn renew(&mut self, index: u32, since: Instant) {
+        self.ages.remove(&mut self.deliveries, index);
+        self.deliveries[index].since = since;
+        self.ages.push_back(&mut self.deliveries, index);
     }
 
     fn discard(&mut self, index: u32) -> Removed {

@@ -219,6 +219,31 @@ fn results_that_nobody_takes_are_dropped_and_counted_when_the_time_has_passed() 
 }
 
 #[test]
+fn results_for_one_that_is_slow_are_kept_when_it_calls_again() {
+    let keep = Duration::from_secs(2);
+    let mut master = master(MasterConfig { keep, ..MasterConfig::default() });
+    let client = master.add_sender().unwrap();
+    let worker = master.add_worker(NOW, 1, 1).unwrap();
+    let mut home = master.add_subscriber(NOW, 2).unwrap();
+    master.handle_subscribe(NOW, home, b"me").unwrap();
+    for _ in 0..10 {
+        master.handle_submit(NOW, client, message("me", "a")).unwrap();
+        let wire = take(&mut master, NOW, worker).unwrap();
+        answer(&mut master, NOW, &wire);
+    }
+    let mut at = NOW;
+    for _ in 0..10 {
+        assert!(master.poll_result(at, home).is_some(), "at {at:?}");
+        master.remove_subscriber(home);
+        at = at + keep / 2;
+        master.handle_timeout(at);
+        home = master.add_subscriber(at, 2).unwrap();
+        master.handle_subscribe(at, home, b"me").unwrap();
+    }
+    assert_eq!((master.counters().delivered, master.counters().expired), (10, 0));
+}
+
+#[test]
 fn a_worker_that_hangs_loses_its_lease_and_returns_when_it_answers() {
     let lease = Some(Duration::from_secs(5));
     let mut master = master(MasterConfig { lease, window: Some(1), ..MasterConfig::default() });

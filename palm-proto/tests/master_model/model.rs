@@ -578,8 +578,14 @@ impl Model {
 
     pub(crate) fn remove_subscriber(&mut self, id: usize) {
         self.subscriptions.retain(|entry| entry.1 != id);
+        let last_taken = self.subscribers[&id].last_taken;
         for delivery in std::mem::take(&mut self.subscribers.get_mut(&id).unwrap().queue) {
-            let position = self.deliveries.iter().position(|other| other.id == delivery).unwrap();
+            let mut position = self.deliveries.iter().position(|other| other.id == delivery).unwrap();
+            if last_taken > self.deliveries[position].since {
+                let renewed = self.deliveries.remove(position);
+                self.deliveries.push(Delivery { since: last_taken, ..renewed });
+                position = self.deliveries.len() - 1;
+            }
             let entry = self.deliveries[position].clone();
             let same = |other: &Delivery| other.publication == entry.publication && other.id != entry.id;
             if entry.taken || self.deliveries.iter().any(same) {
