@@ -28,7 +28,7 @@ pub struct MasterConfig {
     pub advertise: Option<String>,
     /// Most bytes of messages held at a time.
     pub memory: usize,
-    /// Most messages held at a time, and half as many results again.
+    /// Most messages held at a time; up to twice as many results.
     pub queue: usize,
     /// Messages that a worker may have outstanding; `None`: as many as keep it busy.
     pub window: Option<u32>,
