@@ -14,7 +14,7 @@ const UNBLOCKED_A_CALL: usize = 8;
 const LARGE: usize = 64 << 10;
 
 /// The size of a message if it is large, else 0.
-pub(super) fn large(len: usize) -> u64 {
+fn large(len: usize) -> u64 {
     if len > LARGE { len as u64 } else { 0 }
 }
 

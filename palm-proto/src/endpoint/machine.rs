@@ -132,6 +132,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// O(messages that it held).
     pub fn handle_close(&mut self, now: Instant, id: ConnectionId) {
         let Some(index) = self.find(id) else { return };
+        self.unreserve(index);
         match self.peers[index].role {
             Role::Sender(sender) => self.master.remove_sender(sender),
             Role::Worker(worker) => self.master.remove_worker(now, worker),
@@ -147,8 +148,6 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         if let Some(peer) = self.peers.remove(index) {
             let reply = peer.reply().map_or(0, Span::len);
-            self.partial -= super::flow::large(peer.reserved as usize);
-            self.master.release(peer.sender(), peer.reserved as usize);
             self.master.release(None, peer.outgoing as usize + reply);
         }
         self.settle();
