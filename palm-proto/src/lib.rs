@@ -21,6 +21,8 @@ pub mod uuid;
 pub mod worker;
 pub mod zmtp;
 
+#[cfg(feature = "std")]
+pub use buffer::PooledBuffer;
 pub use buffer::{Buffer, Span};
 #[cfg(feature = "alloc")]
 pub use cache::HeapCache;

@@ -60,7 +60,7 @@ impl<B: Buffer> Input<'_, B> {
 
     fn span(self, range: Range<usize>) -> Option<Span<B>> {
         match self {
-            Self::Borrowed(bytes) => Span::copy_from(bytes.get(range)?),
+            Self::Borrowed(bytes) => Span::copy_passing(bytes.get(range)?),
             Self::Owned(buffer) => Span::part(buffer, range),
         }
     }

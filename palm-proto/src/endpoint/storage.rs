@@ -68,19 +68,24 @@ mod heap {
     use crate::collections::HeapTable;
     use crate::master::{HeapStorage, TableSizes};
 
-    /// Tables on the heap, sized when the endpoint is made; messages in [`Bytes`].
+    /// Tables on the heap, sized when the endpoint is made; messages in [`Bytes`] unless told otherwise.
     #[derive(Debug)]
-    pub struct HeapEndpoint;
+    pub struct HeapEndpoint<B = Bytes> {
+        buffer: core::marker::PhantomData<B>,
+    }
 
-    impl EndpointStorage for HeapEndpoint {
-        type Master = HeapStorage;
-        type Peers = HeapTable<Slot<Peer<Bytes>>>;
-        type Entries = HeapTable<Slot<Entry<Bytes>>>;
+    impl<B: Buffer + Clone + Debug> EndpointStorage for HeapEndpoint<B> {
+        type Master = HeapStorage<B>;
+        type Peers = HeapTable<Slot<Peer<B>>>;
+        type Entries = HeapTable<Slot<Entry<B>>>;
         type EntryPlaces = HeapTable<Place>;
     }
 
     /// Empty tables: `sizes.peers` connections in all, and `entries` in the cache.
-    pub fn heap_tables(sizes: &TableSizes, entries: usize) -> EndpointTables<HeapEndpoint> {
+    pub fn heap_tables<B: Buffer + Clone + Debug>(
+        sizes: &TableSizes,
+        entries: usize,
+    ) -> EndpointTables<HeapEndpoint<B>> {
         EndpointTables {
             master: Tables::sized(sizes),
             peers: HeapTable::new(sizes.peers),

@@ -249,6 +249,11 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         self.senders[id].queue.front()
     }
 
+    /// Whether no message is queued.
+    pub(super) fn nothing_waits(&self) -> bool {
+        self.queued == 0
+    }
+
     /// Whether a sender is held back.
     pub(super) fn holds_back(&self) -> bool {
         !self.held_back.is_empty()
@@ -267,7 +272,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
 
     /// Whether the result of one more message of this sender is likely to find room beside those that wait or are out. One is
     /// let through in any case.
-    fn may_dispatch(&self, id: u32) -> bool {
+    pub(super) fn may_dispatch(&self, id: u32) -> bool {
         let sender = &self.senders[id];
         let size = if sender.result_size == 0 { RESULT_SIZE_UNSEEN } else { sender.result_size };
         let out = sender.leased();

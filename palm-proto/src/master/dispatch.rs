@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::collections::{Link, Linked, List, NONE, Slab};
-use crate::message::TaskId;
+use crate::message::{Opening, TaskId};
 use crate::random::Random;
 use crate::time::Instant;
 use crate::uuid::Uuid;
@@ -27,6 +27,8 @@ pub struct WorkerId {
 #[derive(Debug)]
 pub struct Task<B> {
     pub(super) message: Span<B>,
+    /// How the message begins.
+    pub(super) opening: Opening,
     link: Link,
     /// On whose account it is.
     pub(super) sender: u32,
@@ -283,16 +285,19 @@ impl<S: MasterStorage> Dispatcher<S> {
         held
     }
 
-    /// Adds a message to the end of the queue.
-    pub(super) fn enqueue(
+    /// Takes a message in, which is in no list then: [`enqueue`](Self::enqueue) or [`give`](Self::give) comes next. Its task.
+    pub(super) fn admit(
         &mut self,
         message: Span<S::Buffer>,
+        opening: Opening,
         sender: u32,
         deadline: Option<Instant>,
         wants_cache: bool,
-    ) -> Result<TaskId, Span<S::Buffer>> {
+    ) -> Result<u32, Span<S::Buffer>> {
+        let footprint = message.footprint();
         let task = Task {
             message,
+            opening,
             link: Link::UNLINKED,
             sender,
             deadline,
@@ -304,10 +309,18 @@ impl<S: MasterStorage> Dispatcher<S> {
             taken_from: None,
         };
         let index = self.tasks.insert(task).map_err(|task| task.message)?;
-        let footprint = self.tasks[index].message.footprint();
         self.accounts.add_task(sender, footprint);
-        self.accounts.enqueue(&mut self.tasks, index);
-        Ok(self.id(index))
+        Ok(index)
+    }
+
+    /// Adds a message to the end of its sender's queue.
+    pub(super) fn enqueue(&mut self, task: u32) {
+        self.accounts.enqueue(&mut self.tasks, task);
+    }
+
+    /// A worker that a message of this sender may be given to at once, since nothing waits at all.
+    pub(super) fn idle_worker(&self, sender: u32) -> Option<u32> {
+        if self.accounts.nothing_waits() && self.accounts.may_dispatch(sender) { self.next_worker() } else { None }
     }
 
     /// The next worker, if there is one with credit.
@@ -319,6 +332,11 @@ impl<S: MasterStorage> Dispatcher<S> {
     /// Gives a message that is queued to a worker.
     pub(super) fn assign(&mut self, now: Instant, task: u32, worker: u32) {
         self.accounts.dequeue(&mut self.tasks, task);
+        self.give(now, task, worker);
+    }
+
+    /// Gives a message that is in no list to a worker.
+    pub(super) fn give(&mut self, now: Instant, task: u32, worker: u32) {
         let entry = &mut self.tasks[task];
         entry.worker = worker;
         entry.sent = false;

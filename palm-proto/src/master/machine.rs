@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::hash::KeyedHash;
-use crate::message::{MessageRef, RawMessage, Status, TaskId, is_addressed};
+use crate::message::{MessageRef, ParseError, RawMessage, Status, TaskId, is_addressed};
 use crate::random::{Random, Seed};
 use crate::time::Instant;
 
@@ -14,7 +14,7 @@ use super::dispatch::{Dispatcher, Taken, Whereabouts, WorkerId};
 use super::event::{Event, Events, label};
 use super::failure::failure;
 use super::finished::{Finished, FinishedBook};
-use super::output::{Assignment, Outcome};
+use super::output::{Assignment, Outcome, Tags};
 use super::results::{Expiry, Publication, Results, SubscriberId};
 use super::storage::{MasterStorage, Tables};
 use super::subscriptions::SubscribeError;
@@ -143,28 +143,35 @@ impl<S: MasterStorage> Master<S> {
         sender: SenderId,
         message: Span<S::Buffer>,
     ) -> Result<(), NotTaken<S::Buffer>> {
-        let view = match RawMessage::parse(message.as_slice()) {
-            Ok(view) => view,
-            Err(error) => {
-                self.counters.malformed += 1;
-                self.events.push(Event::Malformed { offset: error.offset });
-                return Err(NotTaken { reason: Refusal::Malformed, message });
-            }
-        };
+        let mut view = RawMessage::unread(message.as_slice());
+        if let Err(error) = view.read_all() {
+            self.counters.malformed += 1;
+            self.events.push(Event::Malformed { offset: error.offset });
+            return Err(NotTaken { reason: Refusal::Malformed, message });
+        }
         if self.room_for_messages() == 0 || self.dispatcher.tasks.is_full() {
             return Err(NotTaken { reason: Refusal::Full, message });
         }
         let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
         let wants_cache = view.cache().is_empty();
         let is_addressed = is_addressed(view.function(), view.stage);
-        let task = match self.dispatcher.enqueue(message, sender.0, deadline, wants_cache) {
+        let opening = view.opening();
+        let task = match self.dispatcher.admit(message, opening, sender.0, deadline, wants_cache) {
             Ok(task) => task,
             Err(message) => return Err(NotTaken { reason: Refusal::Full, message }),
         };
         self.counters.submitted += 1;
-        if !is_addressed && let Whereabouts::Live(index) = self.dispatcher.locate(task) {
+        let dispatchable = is_addressed && deadline.is_none() && !self.stopped;
+        if dispatchable && let Some(worker) = self.dispatcher.idle_worker(sender.0) {
+            // Nothing waits, so that there is no turn to wait for.
+            self.now = now;
+            self.dispatcher.give(now, task, worker);
+            return Ok(());
+        }
+        self.dispatcher.enqueue(task);
+        if !is_addressed {
             self.counters.unaddressed += 1;
-            self.give_up(now, index, Status::NoSuchFunction, "the message names no function: expected server.method");
+            self.give_up(now, task, Status::NoSuchFunction, "the message names no function: expected server.method");
         }
         self.dispatch(now);
         Ok(())
@@ -246,18 +253,16 @@ impl<S: MasterStorage> Master<S> {
     /// # Errors
     /// If there is no room for it, or it is no message.
     pub fn handle_result(&mut self, now: Instant, mut message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
-        let view = match RawMessage::parse(message.as_slice()) {
-            Ok(view) => view,
-            Err(error) => {
-                self.counters.malformed_results += 1;
-                self.events.push(Event::Malformed { offset: error.offset });
-                return Err(NotTaken { reason: Refusal::Malformed, message });
-            }
-        };
+        let mut view = RawMessage::unread(message.as_slice());
+        if let Err(error) = self.read_answer(&mut view) {
+            self.counters.malformed_results += 1;
+            self.events.push(Event::Malformed { offset: error.offset });
+            return Err(NotTaken { reason: Refusal::Malformed, message });
+        }
         let attempt = view.attempt().max(1);
         let handed_back = view.status() == Status::HandedBack;
         let (untagged, unmarked) = (view.untagged_len(), view.unmarked_len());
-        let topic = span_of(view.client(), message.as_slice());
+        let topic = view.client_place();
         let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
             Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.tasks[index].attempt == attempt => {
                 self.counters.handed_back += 1;
@@ -312,6 +317,18 @@ impl<S: MasterStorage> Master<S> {
             self.publish(now, message, topic, sender);
         }
         Ok(())
+    }
+
+    /// Reads an answer. Most end in the task that they answer, and begin as that task's message does.
+    #[inline]
+    fn read_answer(&self, answer: &mut RawMessage<'_>) -> Result<(), ParseError> {
+        match Tags::last_task(answer.as_bytes()).map(|task| self.dispatcher.locate(task)) {
+            Some(Whereabouts::Live(index)) => {
+                let task = &self.dispatcher.tasks[index];
+                answer.read_like(task.message.as_slice(), task.opening)
+            }
+            Some(Whereabouts::Gone) | None => answer.read_all(),
+        }
     }
 
     // Subscribers
@@ -544,8 +561,7 @@ impl<S: MasterStorage> Master<S> {
             self.dispatcher.accounts.remove_task(sender, entry.message.footprint());
             return;
         };
-        let client = RawMessage::parse(message.as_slice()).map_or(&[][..], |view| view.client());
-        let topic = span_of(client, message.as_slice());
+        let topic = RawMessage::parse(message.as_slice()).map_or(0..0, |view| view.client_place());
         self.complete(now, task, 0, message, topic, sender);
     }
 
@@ -593,10 +609,4 @@ impl<S: MasterStorage> Master<S> {
             self.dispatch(now);
         }
     }
-}
-
-/// Where in `whole` its part `part` is.
-fn span_of(part: &[u8], whole: &[u8]) -> core::ops::Range<u32> {
-    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
-    if part.is_empty() || start > whole.len() { 0..0 } else { start as u32..(start + part.len()) as u32 }
 }

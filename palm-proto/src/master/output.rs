@@ -35,6 +35,13 @@ impl Tags {
         Self { len: 0, bytes: [0; Self::MAX] }
     }
 
+    /// The task in the tags that `message` ends with, if it does.
+    #[inline]
+    pub(super) fn last_task(message: &[u8]) -> Option<TaskId> {
+        let [low, high, task @ ..] = message.last_chunk::<10>()?;
+        ([*low, *high] == TASK_KEY).then_some(TaskId(u64::from_le_bytes(*task)))
+    }
+
     /// Appends `field`; there is room for all that there are.
     #[inline]
     fn push(&mut self, field: &[u8]) {
@@ -54,6 +61,12 @@ impl core::ops::Deref for Tags {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
     }
 }
+
+/// The key of a task's field.
+const TASK_KEY: [u8; 2] = {
+    const KEY: u32 = field::TASK << 3 | 1;
+    [KEY as u8 & 0x7f | 0x80, (KEY >> 7) as u8]
+};
 
 impl<B> Assignment<'_, B> {
     /// The serialised fields that the master adds: `cache` if the client left it empty, the time left until the deadline, the
@@ -80,8 +93,7 @@ impl<B> Assignment<'_, B> {
             tags.push(&rare);
         }
         // Always ten bytes, always last, so that they can be cut off again: a key of two, and the number.
-        const KEY: u32 = field::TASK << 3 | 1;
-        tags.push(&[KEY as u8 & 0x7f | 0x80, (KEY >> 7) as u8]);
+        tags.push(&TASK_KEY);
         tags.push(&self.task.0.to_le_bytes());
         tags
     }

@@ -96,20 +96,22 @@ mod heap {
     use super::*;
     use crate::collections::HeapTable;
 
-    /// Tables on the heap, sized when the master is made; messages in [`Bytes`].
+    /// Tables on the heap, sized when the master is made; messages in [`Bytes`] unless told otherwise.
     #[derive(Debug)]
-    pub struct HeapStorage;
+    pub struct HeapStorage<B = Bytes> {
+        buffer: core::marker::PhantomData<B>,
+    }
 
-    impl MasterStorage for HeapStorage {
-        type Buffer = Bytes;
-        type Tasks = HeapTable<Slot<Task<Bytes>>>;
+    impl<B: Buffer + Clone + Debug> MasterStorage for HeapStorage<B> {
+        type Buffer = B;
+        type Tasks = HeapTable<Slot<Task<B>>>;
         type Workers = HeapTable<Slot<Worker>>;
         type Senders = HeapTable<Slot<Sender>>;
-        type Deliveries = HeapTable<Slot<Delivery<Bytes>>>;
+        type Deliveries = HeapTable<Slot<Delivery<B>>>;
         type Subscribers = HeapTable<Slot<Subscriber>>;
-        type Subscriptions = HeapTable<Slot<Subscription<Bytes>>>;
+        type Subscriptions = HeapTable<Slot<Subscription<B>>>;
         type SubscriptionPlaces = HeapTable<Place>;
-        type Topics = HeapTable<Slot<Topic<Bytes>>>;
+        type Topics = HeapTable<Slot<Topic<B>>>;
         type TopicPlaces = HeapTable<Place>;
         type Finished = HeapTable<Finished>;
         type FinishedPlaces = HeapTable<Place>;
@@ -126,7 +128,7 @@ mod heap {
         pub subscriptions: usize,
     }
 
-    impl Tables<HeapStorage> {
+    impl<B: Buffer + Clone + Debug> Tables<HeapStorage<B>> {
         /// Empty tables.
         pub fn sized(sizes: &TableSizes) -> Self {
             let TableSizes { tasks, peers, subscriptions } = *sizes;

@@ -31,11 +31,17 @@ fn split_at_dot(word: &str) -> Option<(&str, &str)> {
 
 /// Whether [`resolve`] finds an address: for those who pass a message on, and need not know which.
 pub(crate) fn is_addressed(function: &[u8], stage: i64) -> bool {
-    let word = if function.contains(&b' ') {
+    // One look settles it for a name of one word, as most are.
+    let (mut dots, mut spaces) = (false, false);
+    for &byte in function {
+        dots |= byte == b'.';
+        spaces |= byte == b' ';
+    }
+    let word = if spaces {
         let mut words = function.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         usize::try_from(stage).ok().and_then(|stage| words.nth(stage))
     } else {
-        Some(function)
+        return dots;
     };
     word.is_some_and(|word| word.contains(&b'.'))
 }

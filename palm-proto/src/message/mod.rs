@@ -15,6 +15,7 @@ pub use extension::{Extension, FAILURE_PAYLOAD, Status, TaskId, field};
 pub use fields::{RawField, RawFields};
 pub(crate) use function::is_addressed;
 pub use function::{FunctionAddress, resolve};
+pub(crate) use raw::Opening;
 pub use raw::RawMessage;
 pub use view::{MessageRef, ParseError, ParseErrorKind};
 pub use writer::{MessageWriter, NoRoom, Sink, SliceSink};

@@ -14,14 +14,17 @@ use super::wire::{Field, Fields, Value, ascii_prefix, is_text};
 pub struct RawMessage<'a> {
     bytes: &'a [u8],
     untagged: usize,
-    /// Values by number; nothing looks at those of 0 and of [`field::STAGE`].
-    values: [&'a [u8]; 7],
+    /// Where the values are, by number; nothing looks at those of 0 and of [`field::STAGE`].
+    places: [Place; 7],
     error: &'a [u8],
     /// Step of a pipeline.
     pub stage: i64,
     /// Our own fields, but for the error's text.
     extension: Extension<'a>,
 }
+
+/// Where a value begins and ends.
+type Place = (u32, u32);
 
 impl<'a> RawMessage<'a> {
     /// Reads `bytes`. The last occurrence of a field wins; fields that are not known, or have another wire type than
@@ -31,29 +34,59 @@ impl<'a> RawMessage<'a> {
     /// If the bytes are not a protobuf message, or a string is not UTF-8 (which a Python component would die of).
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let mut message =
-            Self { bytes, untagged: 0, values: [&[]; 7], error: &[], stage: 0, extension: Extension::default() };
-        message.read(bytes)?;
+        let mut message = Self::unread(bytes);
+        message.read_all()?;
         Ok(message)
     }
 
+    /// A view of `bytes` that has not seen any field yet: an empty message.
+    #[inline(always)]
+    pub(crate) fn unread(bytes: &'a [u8]) -> Self {
+        Self { bytes, untagged: 0, places: [(0, 0); 7], error: &[], stage: 0, extension: Extension::default() }
+    }
+
+    /// Reads all the fields. It is for callers to whom a copy of the view would be too much; others [`parse`](Self::parse).
+    #[inline]
+    pub(crate) fn read_all(&mut self) -> Result<(), ParseError> {
+        self.read(0, ascii_prefix(self.bytes))
+    }
+
+    /// Reads all the fields of a message that may well begin as `known` does, of which `opening` is the opening: then the rest
+    /// only.
+    #[inline]
+    pub(crate) fn read_like(&mut self, known: &[u8], opening: Opening) -> Result<(), ParseError> {
+        let len = opening.len();
+        if len == 0 || self.bytes.get(..len) != known.get(..len) {
+            return self.read_all();
+        }
+        let [pipeline, client, function] = opening.places();
+        self.places[field::PIPELINE as usize] = pipeline;
+        self.places[field::CLIENT as usize] = client;
+        self.places[field::FUNCTION as usize] = function;
+        self.read(len, 0)
+    }
+
+    /// Reads the fields from `at` on. The first `ascii` bytes are known to be ASCII.
     // Not inlined, so that the fields are written where the caller has them.
     #[inline(never)]
-    fn read(&mut self, bytes: &'a [u8]) -> Result<(), ParseError> {
-        let ascii = ascii_prefix(bytes);
-        let mut fields = Fields::new(bytes);
+    fn read(&mut self, at: usize, ascii: usize) -> Result<(), ParseError> {
+        let malformed = |at| ParseError { offset: at, kind: ParseErrorKind::Malformed };
+        if u32::try_from(self.bytes.len()).is_err() {
+            return Err(malformed(u32::MAX as usize));
+        }
+        self.untagged = at;
+        let mut fields = Fields::after(self.bytes, at);
         loop {
-            while let Some((number, value, end)) = fields.next_short() {
+            while let Some((number, start, end)) = fields.next_short() {
                 self.untagged = end;
-                let Some(place) = self.values.get_mut(usize::from(number)) else { continue };
-                if end > ascii && is_string(u32::from(number)) && !is_text(value) {
-                    let kind = ParseErrorKind::NotUtf8 { field: u32::from(number) };
-                    return Err(ParseError { offset: end - value.len() - 2, kind });
+                let Some(place) = self.places.get_mut(number) else { continue };
+                *place = (start as u32, end as u32);
+                if end > ascii && is_string(number as u32) && !is_text(self.bytes.get(start..end).unwrap_or(&[])) {
+                    let kind = ParseErrorKind::NotUtf8 { field: number as u32 };
+                    return Err(ParseError { offset: start - 2, kind });
                 }
-                *place = value;
             }
-            let malformed = |at: super::wire::Malformed| ParseError { offset: at.0, kind: ParseErrorKind::Malformed };
-            match fields.next().map_err(malformed)? {
+            match fields.next().map_err(|super::wire::Malformed(at)| malformed(at))? {
                 Some(field) => self.take(field)?,
                 None => return Ok(()),
             }
@@ -79,15 +112,13 @@ impl<'a> RawMessage<'a> {
                 _ => {}
             },
             Value::Bytes(value) => {
-                let place = match number {
-                    field::ERROR => Some(&mut self.error),
-                    _ => self.values.get_mut(number as usize),
-                };
-                if let Some(place) = place {
-                    if is_string(number) && !is_text(value) {
-                        return Err(ParseError { offset: start, kind: ParseErrorKind::NotUtf8 { field: number } });
-                    }
-                    *place = value;
+                if is_string(number) && !is_text(value) {
+                    return Err(ParseError { offset: start, kind: ParseErrorKind::NotUtf8 { field: number } });
+                }
+                if number == field::ERROR {
+                    self.error = value;
+                } else if let Some(place) = self.places.get_mut(number as usize) {
+                    *place = ((end - value.len()) as u32, end as u32);
                 }
             }
             Value::Fixed64(_) | Value::Fixed32(_) => {}
@@ -110,38 +141,60 @@ impl<'a> RawMessage<'a> {
     /// The same without a UUID in the `cache` field before them, if that is an appended one: it stands after the payload, where
     /// no component puts its own.
     pub fn unmarked_len(&self) -> usize {
-        let (cache, payload) = (self.cache(), self.payload());
-        let at = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
-        let appended = cache.len() == Uuid::LEN
-            && !payload.is_empty()
-            && at(payload) < at(cache)
-            && at(cache) + Uuid::LEN == self.untagged;
+        let (payload, cache) = (self.places[field::PAYLOAD as usize], self.places[field::CACHE as usize]);
+        let len = (cache.1 - cache.0) as usize;
+        let appended = len == Uuid::LEN && payload.0 != 0 && payload.0 < cache.0 && cache.1 as usize == self.untagged;
         if appended { self.untagged - Uuid::LEN - 2 } else { self.untagged }
     }
 
+    /// How the message begins, for [`read_like`](Self::read_like).
+    #[inline]
+    pub(crate) fn opening(&self) -> Opening {
+        let [pipeline, client, function] =
+            [field::PIPELINE, field::CLIENT, field::FUNCTION].map(|number| self.places[number as usize]);
+        // They stand first, in this order, each after a key and a length of one byte.
+        if pipeline.0 == 2 && client.0 == pipeline.1 + 2 && function.0 == client.1 + 2 {
+            let len = |(start, end): Place| (end - start) as u8;
+            return Opening { pipeline: len(pipeline), client: len(client), function: len(function) };
+        }
+        Opening::NONE
+    }
+
     /// Id of the stream, UTF-8.
-    pub const fn pipeline(&self) -> &'a [u8] {
-        self.values[field::PIPELINE as usize]
+    pub fn pipeline(&self) -> &'a [u8] {
+        self.value(field::PIPELINE)
     }
 
     /// Id of the client, and topic of its results, UTF-8.
-    pub const fn client(&self) -> &'a [u8] {
-        self.values[field::CLIENT as usize]
+    pub fn client(&self) -> &'a [u8] {
+        self.value(field::CLIENT)
+    }
+
+    /// Where in the message the client's id is.
+    pub(crate) fn client_place(&self) -> core::ops::Range<u32> {
+        let (start, end) = self.places[field::CLIENT as usize];
+        start..end
     }
 
     /// Function, or functions by stage, UTF-8.
-    pub const fn function(&self) -> &'a [u8] {
-        self.values[field::FUNCTION as usize]
+    pub fn function(&self) -> &'a [u8] {
+        self.value(field::FUNCTION)
     }
 
     /// Key of a cache command, or user data, UTF-8.
-    pub const fn cache(&self) -> &'a [u8] {
-        self.values[field::CACHE as usize]
+    pub fn cache(&self) -> &'a [u8] {
+        self.value(field::CACHE)
     }
 
     /// The data.
-    pub const fn payload(&self) -> &'a [u8] {
-        self.values[field::PAYLOAD as usize]
+    pub fn payload(&self) -> &'a [u8] {
+        self.value(field::PAYLOAD)
+    }
+
+    #[inline]
+    fn value(&self, number: u32) -> &'a [u8] {
+        let (start, end) = self.places[number as usize];
+        self.bytes.get(start as usize..end as usize).unwrap_or(&[])
     }
 
     /// The master's name for the task.
@@ -167,6 +220,36 @@ impl<'a> RawMessage<'a> {
     /// Our own fields.
     pub(super) fn extension(&self) -> Extension<'a> {
         Extension { error: core::str::from_utf8(self.error).unwrap_or_default(), ..self.extension }
+    }
+}
+
+/// How a message begins that has the usual fields first: the lengths of its pipeline, client and function, each below 128.
+///
+/// The answer to a message begins as the message did, so who knows both need not read that part again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pipeline: u8,
+    client: u8,
+    function: u8,
+}
+
+impl Opening {
+    /// That of a message that begins in another way.
+    pub(crate) const NONE: Self = Self { pipeline: 0, client: 0, function: 0 };
+
+    /// Number of bytes; 0: there is no opening.
+    fn len(self) -> usize {
+        if self == Self::NONE { 0 } else { self.places()[2].1 as usize }
+    }
+
+    /// Where the values are: a key and a length of one byte each before each of them.
+    fn places(self) -> [Place; 3] {
+        let mut end = 0;
+        [self.pipeline, self.client, self.function].map(|len| {
+            let start = end + 2;
+            end = start + u32::from(len);
+            (start, end)
+        })
     }
 }
 

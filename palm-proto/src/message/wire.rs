@@ -31,35 +31,41 @@ pub(crate) struct Malformed(pub(crate) usize);
 ///
 /// A master reads each message twice, so the common cases (a varint of one or two bytes) are laid out first.
 pub(crate) struct Fields<'a> {
-    rest: &'a [u8],
-    len: usize,
+    bytes: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, len: bytes.len() }
+        Self { bytes, at: 0 }
     }
 
-    /// The next field if it is of the commonest kind: up to 127 bytes under a number up to 15. The number, the bytes and
-    /// where the next field begins. `None` if it is of another kind, or malformed, or there is none.
+    /// The fields from `at` on, where one begins.
+    pub(crate) fn after(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// The next field if it is of the commonest kind: up to 127 bytes under a number up to 15. The number, and where the bytes
+    /// begin and end. `None` if it is of another kind, or malformed, or there is none.
     #[inline(always)]
-    pub(crate) fn next_short(&mut self) -> Option<(u8, &'a [u8], usize)> {
-        let [key, len, rest @ ..] = self.rest else { return None };
-        if key & 0x87 != 2 || *key < 8 || *len >= 0x80 {
+    pub(crate) fn next_short(&mut self) -> Option<(usize, usize, usize)> {
+        let [key, len] = *self.rest().first_chunk()?;
+        let start = self.at + 2;
+        let end = start + usize::from(len);
+        if key & 0x87 != 2 || key < 8 || len >= 0x80 || end > self.bytes.len() {
             return None;
         }
-        let (value, rest) = rest.split_at_checked(usize::from(*len))?;
-        self.rest = rest;
-        Some((key >> 3, value, self.position()))
+        self.at = end;
+        Some((usize::from(key >> 3), start, end))
     }
 
     /// The next field, `None` at the end.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
-        if self.rest.is_empty() {
+        let start = self.at;
+        if start >= self.bytes.len() {
             return Ok(None);
         }
-        let start = self.position();
         let key = self.varint()?;
         let number = u32::try_from(key >> 3).map_err(|_| Malformed(start))?;
         if number == 0 || number > (1 << 29) - 1 {
@@ -67,7 +73,7 @@ impl<'a> Fields<'a> {
         }
         let value = match key & 7 {
             2 => {
-                let at = self.position();
+                let at = self.at;
                 let len = usize::try_from(self.varint()?).map_err(|_| Malformed(at))?;
                 Value::Bytes(self.take(len)?)
             }
@@ -76,57 +82,57 @@ impl<'a> Fields<'a> {
             5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
             _ => return Err(Malformed(start)),
         };
-        Ok(Some(Field { number, value, start, end: self.position() }))
+        Ok(Some(Field { number, value, start, end: self.at }))
     }
 
     #[inline(always)]
-    fn position(&self) -> usize {
-        self.len - self.rest.len()
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or(&[])
     }
 
     #[inline(always)]
     fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed(self.position()))?;
-        self.rest = rest;
+        let taken = self.rest().get(..len).ok_or(Malformed(self.at))?;
+        self.at += len;
         Ok(taken)
     }
 
     #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(Malformed(self.position()))?;
-        self.rest = rest;
+        let taken = self.rest().first_chunk().ok_or(Malformed(self.at))?;
+        self.at += N;
         Ok(*taken)
     }
 
     #[inline(always)]
     fn varint(&mut self) -> Result<u64, Malformed> {
-        match self.rest {
-            [only, rest @ ..] if *only < 0x80 => {
-                self.rest = rest;
-                Ok(u64::from(*only))
+        match *self.rest() {
+            [only, ..] if only < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(only))
             }
-            [first, last, rest @ ..] if *last < 0x80 => {
-                self.rest = rest;
-                Ok(u64::from(first & 0x7f) | u64::from(*last) << 7)
+            [first, last, ..] if last < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(first & 0x7f) | u64::from(last) << 7)
             }
             _ => {
-                let (value, rest) = long_varint(self.rest).ok_or(Malformed(self.position()))?;
-                self.rest = rest;
+                let (value, len) = long_varint(self.rest()).ok_or(Malformed(self.at))?;
+                self.at += len;
                 Ok(value)
             }
         }
     }
 }
 
-/// A varint of any length, and what follows it.
+/// A varint of any length, and its length.
 #[cold]
 #[inline(never)]
-fn long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+fn long_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (index, &byte) in bytes.iter().take(VARINT_MAX).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Some((value, bytes.get(index + 1..)?));
+            return Some((value, index + 1));
         }
     }
     None
@@ -140,25 +146,25 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
     bytes.get(ascii..).is_some_and(|rest| rest.is_ascii() || core::str::from_utf8(rest).is_ok())
 }
 
-/// Length of a run of ASCII that `bytes` begin with: looks no further than 256 bytes, in steps of 32, and stops up to 31 bytes
-/// early.
+/// Length of a run of ASCII that `bytes` begin with: looks no further than 256 bytes, in steps of 32, stops up to 31 bytes early,
+/// and does not look at less than 8 bytes.
 ///
 /// In a message the strings come first, and are ids and names: one quick look settles for most messages that all their
 /// strings are UTF-8.
 #[inline(always)]
 pub(crate) fn ascii_prefix(bytes: &[u8]) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, rest) = bytes.as_chunks::<8>();
+    let (words, _) = bytes.as_chunks::<8>();
     let (blocks, words) = words.as_chunks::<4>();
     let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
     let is_ascii = |[a, b, c, d]: &[[u8; 8]; 4]| (word(a) | word(b) | word(c) | word(d)) & HIGH == 0;
     let whole = blocks.iter().take(8).take_while(|block| is_ascii(block)).count();
-    let tail = whole == blocks.len() && words.iter().fold(0, |all, next| all | word(next)) & HIGH == 0;
-    match tail {
-        true if rest.iter().all(|&byte| byte < 0x80) => bytes.len(),
-        true => bytes.len() - rest.len(),
-        false => 32 * whole,
+    if whole < blocks.len() {
+        return 32 * whole;
     }
+    // The last word overlaps what is before it, so that there is no rest to look at byte by byte.
+    let last = bytes.last_chunk().map_or(HIGH, word);
+    if (words.iter().fold(last, |all, next| all | word(next))) & HIGH == 0 { bytes.len() } else { 32 * whole }
 }
 
 /// Number of bytes of `value` as a varint.
@@ -201,7 +207,7 @@ mod tests {
     fn an_ascii_prefix_ends_before_what_is_not_ascii() {
         for len in 0..300 {
             let mut bytes = std::vec![b'a'; len];
-            assert!((len.saturating_sub(7).min(256)..=len).contains(&ascii_prefix(&bytes)), "{len}");
+            assert_eq!(ascii_prefix(&bytes), if len < 8 { 0 } else if len < 288 { len } else { 256 }, "{len}");
             for at in 0..len {
                 bytes[at] = 0xe9;
                 assert!((at.saturating_sub(31).min(256)..=at).contains(&ascii_prefix(&bytes)), "{len}, {at}");

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
@@ -174,13 +174,13 @@ impl Connection {
         let message = self.pending.split().freeze();
         let mut state = self.shared.lock();
         let now = self.shared.now();
-        match state.endpoint.handle_message(now, self.id, message) {
+        match state.endpoint.handle_message(now, self.id, message.into()) {
             Ok(next) => {
                 self.message = 0;
                 self.state = if next == Next::Close { State::Closing } else { State::Reading };
             }
             Err(message) => {
-                self.pending = message.into();
+                self.pending = Bytes::from(message).into();
                 self.state = State::Waiting;
             }
         }

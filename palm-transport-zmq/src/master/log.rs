@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use palm_proto::PooledBuffer;
 use palm_proto::endpoint::{Endpoint, EndpointEvent, HeapEndpoint};
 use palm_proto::master::Event;
 
@@ -18,7 +19,7 @@ pub(super) struct EventLog {
 }
 
 impl EventLog {
-    pub(super) fn drain(&mut self, endpoint: &mut Endpoint<HeapEndpoint>) {
+    pub(super) fn drain(&mut self, endpoint: &mut Endpoint<HeapEndpoint<PooledBuffer>>) {
         while let Some(event) = endpoint.poll_event() {
             match event {
                 EndpointEvent::Joined { connection, service } => {

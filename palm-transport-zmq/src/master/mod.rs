@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use palm_proto::PooledBuffer;
 use palm_proto::endpoint::{Endpoint, EndpointCounters, HeapEndpoint, Service, heap_tables};
 use palm_proto::master::{Counters as MasterCounters, Gauges};
 use palm_proto::random::Seed;
@@ -136,7 +137,7 @@ impl MasterHandle {
     }
 }
 
-fn counters(endpoint: &Endpoint<HeapEndpoint>) -> Counters {
+fn counters(endpoint: &Endpoint<HeapEndpoint<PooledBuffer>>) -> Counters {
     Counters {
         messages: *endpoint.master().counters(),
         peers: *endpoint.counters(),

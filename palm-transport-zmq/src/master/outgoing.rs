@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use palm_proto::PooledBuffer;
 use palm_proto::endpoint::Transmit;
 use tokio::io::AsyncWrite;
 
@@ -45,7 +46,7 @@ impl Outgoing {
         self.segments.is_empty()
     }
 
-    pub(super) fn push(&mut self, transmit: Transmit<'_, Bytes>, spare: &mut Spare) {
+    pub(super) fn push(&mut self, transmit: Transmit<'_, PooledBuffer>, spare: &mut Spare) {
         let body = transmit.body_bytes();
         let share = body.len() >= SHARE_FROM;
         let copied = self.copied(spare);
@@ -63,7 +64,7 @@ impl Outgoing {
         let after = transmit.after().to_vec();
         if let Some(span) = transmit.into_body() {
             let (buffer, range) = span.into_parts();
-            self.segments.push_back(Segment::Shared(buffer.slice(range)));
+            self.segments.push_back(Segment::Shared(Bytes::from(buffer).slice(range)));
         }
         if !after.is_empty() {
             self.copied(spare).extend_from_slice(&after);

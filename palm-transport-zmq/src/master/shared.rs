@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use palm_proto::Instant;
+use palm_proto::{Instant, PooledBuffer};
 use palm_proto::endpoint::{ConnectionId, Endpoint, HeapEndpoint};
 use tokio::sync::Notify;
 
@@ -22,7 +22,7 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) endpoint: Endpoint<HeapEndpoint>,
+    pub(super) endpoint: Endpoint<HeapEndpoint<PooledBuffer>>,
     pub(super) log: EventLog,
     /// Of each connection's task, by [`ConnectionId::index`].
     wakers: Vec<Option<Waker>>,
@@ -54,7 +54,7 @@ pub(super) fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
 }
 
 impl Shared {
-    pub(super) fn new(endpoint: Endpoint<HeapEndpoint>) -> Self {
+    pub(super) fn new(endpoint: Endpoint<HeapEndpoint<PooledBuffer>>) -> Self {
         let state = State { endpoint, log: EventLog::default(), wakers: Vec::new(), timer_at: None, stopped: false };
         Self {
             state: Mutex::new(state),

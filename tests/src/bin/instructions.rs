@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use palm_proto::master::{HeapStorage, SubscriberId, TableSizes, Tables, WorkerId};
 use palm_proto::{
-    CacheLimits, HeapCache, Instant, KeyedHash, Master, MasterConfig, MessageWriter, Random, Seed, Span, Uuid,
+    Buffer, CacheLimits, HeapCache, Instant, KeyedHash, Master, MasterConfig, MessageWriter, PooledBuffer, Random, Seed, Span,
+    Uuid,
 };
 
 const OUTSTANDING: usize = 200;
@@ -29,7 +30,7 @@ fn main() -> Result<(), Error> {
 /// Sends messages through a master, its workers answering in the order in which they are sent.
 fn work_through_a_master(messages: u32) -> Result<(), Error> {
     let sizes = TableSizes { tasks: 10_000, peers: 64, subscriptions: 64 };
-    let mut master: Master<HeapStorage> =
+    let mut master: Master<HeapStorage<PooledBuffer>> =
         Master::new("server", MasterConfig::default(), Tables::sized(&sizes), Seed::from_u64(1))?;
     let mut now = Instant::ZERO;
     let client = master.add_sender().ok_or("no room for a sender")?;
@@ -49,8 +50,7 @@ fn work_through_a_master(messages: u32) -> Result<(), Error> {
     while published < messages {
         now = now + core::time::Duration::from_micros(3);
         if submitted < messages && submitted - published < OUTSTANDING as u32 {
-            let message = Span::whole(message.clone());
-            counted::submit(&mut master, now, client, message);
+            counted::submit(&mut master, now, client, &message);
             submitted += 1;
         }
         for &worker in &workers {
@@ -66,7 +66,7 @@ fn work_through_a_master(messages: u32) -> Result<(), Error> {
         }
         // The worker puts its result in place of the payload, which comes out as the same bytes here.
         let answer = with_workers.pop_front().ok_or("no worker has anything")?;
-        counted::complete(&mut master, now, Span::whole(answer));
+        counted::complete(&mut master, now, &answer);
         while master.has_result(home) {
             out.clear();
             out.reserve(512);
@@ -112,7 +112,8 @@ fn message(topic: &str, cache: &str, payload: &[u8]) -> Bytes {
     out.freeze()
 }
 
-/// The work that is counted, a function a line of the table. What it allocates nothing for, it is given.
+/// The work that is counted, a function a line of the table: with the copies from where a message was received, and to where
+/// it is sent from.
 mod counted {
     use palm_proto::master::SenderId;
     use palm_proto::{CacheOutcome, RawMessage};
@@ -121,15 +122,17 @@ mod counted {
 
     /// A message comes in, and is assigned to a worker.
     #[inline(never)]
-    pub(crate) fn submit(master: &mut Master<HeapStorage>, now: Instant, client: SenderId, message: Span<Bytes>) {
-        if master.may_submit(client, message.len()) {
+    pub(crate) fn submit(master: &mut Master<HeapStorage<PooledBuffer>>, now: Instant, client: SenderId, message: &[u8]) {
+        if master.may_submit(client, message.len())
+            && let Some(message) = Span::copy_passing(message)
+        {
             std::hint::black_box(master.handle_submit(now, client, message).is_ok());
         }
     }
 
     /// A message goes out to a worker, with its tags.
     #[inline(never)]
-    pub(crate) fn dispatch(master: &mut Master<HeapStorage>, now: Instant, worker: WorkerId, out: &mut BytesMut) {
+    pub(crate) fn dispatch(master: &mut Master<HeapStorage<PooledBuffer>>, now: Instant, worker: WorkerId, out: &mut BytesMut) {
         std::hint::black_box(master.poll_wake());
         if let Some(assignment) = master.poll_task(worker) {
             out.extend_from_slice(assignment.message.as_slice());
@@ -139,15 +142,17 @@ mod counted {
 
     /// A worker's answer comes in, and becomes a result; the next message is assigned.
     #[inline(never)]
-    pub(crate) fn complete(master: &mut Master<HeapStorage>, now: Instant, answer: Span<Bytes>) {
-        if master.may_answer(answer.len()) {
+    pub(crate) fn complete(master: &mut Master<HeapStorage<PooledBuffer>>, now: Instant, answer: &[u8]) {
+        if master.may_answer(answer.len())
+            && let Some(answer) = Span::copy_passing(answer)
+        {
             std::hint::black_box(master.handle_result(now, answer).is_ok());
         }
     }
 
     /// A result goes out to its client, topic first.
     #[inline(never)]
-    pub(crate) fn publish(master: &mut Master<HeapStorage>, now: Instant, home: SubscriberId, out: &mut BytesMut) {
+    pub(crate) fn publish(master: &mut Master<HeapStorage<PooledBuffer>>, now: Instant, home: SubscriberId, out: &mut BytesMut) {
         std::hint::black_box(master.poll_wake());
         if let Some(outcome) = master.poll_result(now, home) {
             let message = outcome.message.as_slice();

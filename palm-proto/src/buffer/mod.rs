@@ -1,13 +1,32 @@
 //! What holds a message: the caller's choice, the same for every machine.
 
+#[cfg(feature = "std")]
+mod pooled;
+
 use core::ops::Range;
+
+#[cfg(feature = "std")]
+pub use pooled::PooledBuffer;
 
 /// An owned run of bytes in which a machine keeps a message.
 ///
-/// [`bytes::Bytes`](https://docs.rs/bytes) on hosts (with the `alloc` feature), [`heapless::Vec`] on a microcontroller.
+/// [`bytes::Bytes`](https://docs.rs/bytes) on hosts (with the `alloc` feature), or `PooledBuffer` (with `std`), which is quicker
+/// about small messages; [`heapless::Vec`] on a microcontroller.
 pub trait Buffer: AsRef<[u8]> + Sized {
     /// Copies `bytes` into a new buffer; `None` if they do not fit.
     fn copy_from(bytes: &[u8]) -> Option<Self>;
+
+    /// The same for a message on its way, which is soon gone again: it may take a larger buffer that is at hand.
+    #[inline]
+    fn copy_passing(bytes: &[u8]) -> Option<Self> {
+        Self::copy_from(bytes)
+    }
+
+    /// Number of bytes that it occupies, at least those that it holds.
+    #[inline]
+    fn footprint(&self) -> usize {
+        self.as_ref().len()
+    }
 }
 
 impl<const N: usize> Buffer for heapless::Vec<u8, N> {
@@ -55,7 +74,14 @@ impl<B: Buffer> Span<B> {
         B::copy_from(bytes).map(Self::whole)
     }
 
+    /// Copies the bytes of a message on its way; `None` if they do not fit into a `B`.
+    #[inline]
+    pub fn copy_passing(bytes: &[u8]) -> Option<Self> {
+        B::copy_passing(bytes).map(Self::whole)
+    }
+
     /// The bytes.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         let whole = self.buffer.as_ref();
         whole.get(self.start as usize..self.end as usize).unwrap_or(&[])
@@ -73,7 +99,7 @@ impl<B: Buffer> Span<B> {
 
     /// Number of bytes that the buffer behind it occupies.
     pub fn footprint(&self) -> usize {
-        self.buffer.as_ref().len()
+        self.buffer.footprint()
     }
 
     /// Keeps the first `len` bytes, or all if there are fewer.

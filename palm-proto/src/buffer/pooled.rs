@@ -1,0 +1,162 @@
+//! A buffer for hosts: a block that is used again for a small message, memory of its own for a large one.
+
+use std::boxed::Box;
+use std::cell::RefCell;
+use std::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Buffer;
+
+/// Bytes in a block.
+const BLOCK: usize = 240;
+/// Free blocks that a thread keeps: one mebibyte.
+const KEPT: usize = 4096;
+
+std::thread_local! {
+    static FREE: RefCell<Vec<Box<[u8; BLOCK]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a master on a host keeps a message in.
+///
+/// Most messages are small and stay for a millisecond: to ask the allocator for each one's memory, and once more for that of
+/// its result, would be a tenth of all that a master does. So those of up to 240 bytes are copied into blocks that the thread
+/// uses again; it keeps a mebibyte of free ones. What is larger, or stays, is [`Bytes`].
+#[derive(Debug)]
+pub struct PooledBuffer(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Small(Block),
+    Large(Bytes),
+}
+
+/// A part of a block; the block goes back to the free ones when it is dropped.
+#[derive(Debug)]
+struct Block {
+    len: u8,
+    /// `None` only while it is dropped.
+    bytes: Option<Box<[u8; BLOCK]>>,
+}
+
+impl Block {
+    /// `None` if `bytes` are longer than a block.
+    fn holding(bytes: &[u8]) -> Option<Self> {
+        let len = u8::try_from(bytes.len()).ok()?;
+        if bytes.len() > BLOCK {
+            return None;
+        }
+        let free = FREE.with_borrow_mut(Vec::pop);
+        let mut block = free.unwrap_or_else(|| Box::new([0; BLOCK]));
+        block[..bytes.len()].copy_from_slice(bytes);
+        Some(Self { len, bytes: Some(block) })
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.as_ref().and_then(|block| block.get(..usize::from(self.len))).unwrap_or(&[])
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let Some(block) = self.bytes.take() {
+            // A thread that ends has no list any more: then the block is freed.
+            _ = FREE.try_with(|free| {
+                let mut free = free.borrow_mut();
+                if free.len() < KEPT {
+                    free.push(block);
+                }
+            });
+        }
+    }
+}
+
+impl AsRef<[u8]> for PooledBuffer {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Small(block) => block.as_slice(),
+            Inner::Large(bytes) => bytes,
+        }
+    }
+}
+
+impl Clone for PooledBuffer {
+    fn clone(&self) -> Self {
+        match &self.0 {
+            Inner::Small(block) => Self::passing(block.as_slice()),
+            Inner::Large(bytes) => Self(Inner::Large(bytes.clone())),
+        }
+    }
+}
+
+impl PooledBuffer {
+    fn passing(bytes: &[u8]) -> Self {
+        match Block::holding(bytes) {
+            Some(block) => Self(Inner::Small(block)),
+            None => Bytes::copy_from_slice(bytes).into(),
+        }
+    }
+}
+
+impl Buffer for PooledBuffer {
+    fn copy_from(bytes: &[u8]) -> Option<Self> {
+        Some(Bytes::copy_from_slice(bytes).into())
+    }
+
+    #[inline]
+    fn copy_passing(bytes: &[u8]) -> Option<Self> {
+        Some(Self::passing(bytes))
+    }
+
+    #[inline]
+    fn footprint(&self) -> usize {
+        match &self.0 {
+            Inner::Small(_) => BLOCK,
+            Inner::Large(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl From<Bytes> for PooledBuffer {
+    fn from(bytes: Bytes) -> Self {
+        Self(Inner::Large(bytes))
+    }
+}
+
+impl From<PooledBuffer> for Bytes {
+    /// Copies a small message.
+    fn from(buffer: PooledBuffer) -> Self {
+        match buffer.0 {
+            Inner::Small(block) => Self::copy_from_slice(block.as_slice()),
+            Inner::Large(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_was_put_in_whatever_its_length() {
+        for len in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 255, 256, 10_000] {
+            let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            let passing = PooledBuffer::copy_passing(&bytes).unwrap();
+            assert_eq!((passing.as_ref(), passing.clone().as_ref()), (&bytes[..], &bytes[..]));
+            assert_eq!(passing.footprint(), len.max(BLOCK));
+            assert_eq!(Bytes::from(passing), bytes);
+            assert_eq!(PooledBuffer::copy_from(&bytes).unwrap().footprint(), len);
+        }
+    }
+
+    #[test]
+    fn a_block_is_used_again_and_only_so_many_are_kept() {
+        let held: Vec<_> = (0..KEPT + 10).map(|_| PooledBuffer::copy_passing(b"message")).collect();
+        drop(held);
+        assert_eq!(FREE.with_borrow(Vec::len), KEPT);
+        let again = PooledBuffer::copy_passing(b"another").unwrap();
+        assert_eq!(FREE.with_borrow(Vec::len), KEPT - 1);
+        assert_eq!(again.as_ref(), b"another");
+    }
+}
