@@ -14,6 +14,7 @@ const BLOCK: usize = 240;
 const KEPT: usize = 4096;
 
 std::thread_local! {
+    #[expect(clippy::vec_box, reason = "each block is lent out on its own")]
     static FREE: RefCell<Vec<Box<[u8; BLOCK]>>> = const { RefCell::new(Vec::new()) };
 }
 

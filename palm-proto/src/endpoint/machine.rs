@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::buffer::Span;
 use crate::cache::Cache;
 use crate::collections::{List, Slab};
-use crate::master::{Master, MasterStorage, NameTooLong};
+use crate::master::{Master, MasterStorage, NameTooLong, Tags};
 use crate::random::Seed;
 use crate::time::Instant;
 use crate::zmtp::{CONTROL_MAX, Connection, Limits};
@@ -38,6 +38,8 @@ pub struct Endpoint<S: EndpointStorage> {
     pub(super) blocked: List<InBlocked>,
     pub(super) timers: Timers,
     pub(super) control: [u8; CONTROL_MAX],
+    /// What follows the message that is sent last.
+    pub(super) tags: Tags,
     pub(super) events: heapless::Deque<EndpointEvent, 32>,
     pub(super) counters: EndpointCounters,
     pub(super) heartbeat: Duration,
@@ -71,6 +73,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             blocked: List::new(),
             timers: Timers::new(config.handshake_timeout, config.heartbeat, config.partial_timeout),
             control: [0; CONTROL_MAX],
+            tags: Tags::new(),
             events: heapless::Deque::new(),
             counters: EndpointCounters::default(),
             heartbeat: config.heartbeat,

@@ -34,23 +34,21 @@ impl<S: EndpointStorage> Endpoint<S> {
                 if !self.master.has_task(worker) {
                     return None;
                 }
-                let (len, sent) = {
-                    let assignment = self.master.poll_task(worker)?;
-                    let tags = assignment.tags(now);
-                    (assignment.message.len() + tags.len(), (tags, assignment.task))
-                };
-                let (tags, task) = sent;
+                let assignment = self.master.poll_task(worker)?;
+                assignment.write_tags(now, &mut self.tags);
+                let task = assignment.task;
+                let len = assignment.message.len() + self.tags.len();
                 let header = frame_header(len, false);
                 let total = len + header.as_ref().len();
                 peer.outgoing += total as u32;
                 self.master.reserve(None, total);
                 let message = self.master.leased(task)?;
-                Some(Transmit { header: Some(header), body: Body::Kept(message), tags, ..Transmit::EMPTY })
+                Some(Transmit { header: Some(header), body: Body::Kept(message), after: &self.tags, ..Transmit::EMPTY })
             }
             Role::Subscriber(subscriber) => {
                 let outcome = self.master.poll_result(now, subscriber)?;
-                let tags = outcome.tags();
-                let header = frame_header(outcome.message.len() + tags.len(), false);
+                outcome.write_tags(&mut self.tags);
+                let header = frame_header(outcome.message.len() + self.tags.len(), false);
                 let own = self.master.own_topic().map_or(0, <[u8]>::len);
                 let topic_len = outcome.topic.as_ref().map_or(own, ExactSizeIterator::len);
                 let topic_header = frame_header(topic_len, true);
@@ -58,7 +56,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                     + topic_len
                     + header.as_ref().len()
                     + outcome.message.len()
-                    + tags.len();
+                    + self.tags.len();
                 peer.outgoing += total as u32;
                 self.master.reserve(None, total);
                 let topic = match outcome.topic {
@@ -71,7 +69,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                     topic,
                     header,
                     body: Body::Given(outcome.message),
-                    tags,
+                    after: &self.tags,
                     ..Transmit::EMPTY
                 })
             }

@@ -3,7 +3,6 @@
 use core::ops::Range;
 
 use crate::buffer::{Buffer, Span};
-use crate::master::Tags;
 use crate::zmtp::FrameHeader;
 
 /// One whole message, or control bytes, as parts to be sent one after the other.
@@ -16,7 +15,7 @@ pub struct Transmit<'a, B> {
     pub(super) topic: Topic<'a>,
     pub(super) header: Option<FrameHeader>,
     pub(super) body: Body<'a, B>,
-    pub(super) tags: Tags,
+    pub(super) after: &'a [u8],
 }
 
 #[derive(Debug)]
@@ -35,7 +34,7 @@ pub(super) enum Body<'a, B> {
 
 impl<B> Transmit<'_, B> {
     pub(super) const EMPTY: Self =
-        Self { lead: &[], topic_header: None, topic: Topic::None, header: None, body: Body::None, tags: Tags::new() };
+        Self { lead: &[], topic_header: None, topic: Topic::None, header: None, body: Body::None, after: &[] };
 }
 
 impl<B: Buffer> Transmit<'_, B> {
@@ -60,12 +59,12 @@ impl<B: Buffer> Transmit<'_, B> {
 
     /// The bytes after the body: to be copied.
     pub fn after(&self) -> &[u8] {
-        &self.tags
+        self.after
     }
 
     /// Number of bytes in all.
     pub fn len(&self) -> usize {
-        self.before().iter().map(|part| part.len()).sum::<usize>() + self.body_bytes().len() + self.tags.len()
+        self.before().iter().map(|part| part.len()).sum::<usize>() + self.body_bytes().len() + self.after.len()
     }
 
     /// Whether there is nothing to send, which never is.

@@ -74,6 +74,14 @@ impl<B> Assignment<'_, B> {
     #[inline]
     pub fn tags(&self, now: Instant) -> Tags {
         let mut tags = Tags::new();
+        self.write_tags(now, &mut tags);
+        tags
+    }
+
+    /// The same in place of what is in `tags`.
+    #[inline]
+    pub(crate) fn write_tags(&self, now: Instant, tags: &mut Tags) {
+        tags.len = 0;
         if let Some(uuid) = self.cache {
             // A key and a length of one byte each.
             const HEAD: [u8; 2] = [(field::CACHE << 3 | 2) as u8, Uuid::LEN as u8];
@@ -95,7 +103,6 @@ impl<B> Assignment<'_, B> {
         // Always ten bytes, always last, so that they can be cut off again: a key of two, and the number.
         tags.push(&TASK_KEY);
         tags.push(&self.task.0.to_le_bytes());
-        tags
     }
 }
 
@@ -115,12 +122,19 @@ impl<B> Outcome<B> {
     /// The serialised fields that the master adds: the next stage, where it goes to one.
     pub fn tags(&self) -> Tags {
         let mut tags = Tags::new();
+        self.write_tags(&mut tags);
+        tags
+    }
+
+    /// The same in place of what is in `tags`.
+    #[inline]
+    pub(crate) fn write_tags(&self, tags: &mut Tags) {
+        tags.len = 0;
         if let Some(stage) = self.stage {
             let mut field: heapless::Vec<u8, 16> = heapless::Vec::new();
             let written = MessageWriter::appending(&mut field).stage(stage).finish();
             debug_assert!(written.is_ok(), "11 bytes fit");
             tags.push(&field);
         }
-        tags
     }
 }

@@ -31,17 +31,15 @@ fn split_at_dot(word: &str) -> Option<(&str, &str)> {
 
 /// Whether [`resolve`] finds an address: for those who pass a message on, and need not know which.
 pub(crate) fn is_addressed(function: &[u8], stage: i64) -> bool {
-    // One look settles it for a name of one word, as most are.
-    let (mut dots, mut spaces) = (false, false);
-    for &byte in function {
-        dots |= byte == b'.';
-        spaces |= byte == b' ';
+    if stage == 0 && function.iter().find(|&&byte| byte == b'.' || byte <= b' ') == Some(&b'.') {
+        // One look settles it for most: there is a dot in the first word.
+        return true;
     }
-    let word = if spaces {
+    let word = if function.contains(&b' ') {
         let mut words = function.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         usize::try_from(stage).ok().and_then(|stage| words.nth(stage))
     } else {
-        return dots;
+        Some(function)
     };
     word.is_some_and(|word| word.contains(&b'.'))
 }

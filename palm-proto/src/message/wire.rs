@@ -207,7 +207,12 @@ mod tests {
     fn an_ascii_prefix_ends_before_what_is_not_ascii() {
         for len in 0..300 {
             let mut bytes = std::vec![b'a'; len];
-            assert_eq!(ascii_prefix(&bytes), if len < 8 { 0 } else if len < 288 { len } else { 256 }, "{len}");
+            let seen = match len {
+                0..8 => 0,
+                8..288 => len,
+                _ => 256,
+            };
+            assert_eq!(ascii_prefix(&bytes), seen, "{len}");
             for at in 0..len {
                 bytes[at] = 0xe9;
                 assert!((at.saturating_sub(31).min(256)..=at).contains(&ascii_prefix(&bytes)), "{len}, {at}");

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use palm_proto::{Instant, PooledBuffer};
 use palm_proto::endpoint::{ConnectionId, Endpoint, HeapEndpoint};
+use palm_proto::{Instant, PooledBuffer};
 use tokio::sync::Notify;
 
 use super::log::EventLog;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use palm_proto::master::{HeapStorage, SubscriberId, TableSizes, Tables, WorkerId};
 use palm_proto::{
-    Buffer, CacheLimits, HeapCache, Instant, KeyedHash, Master, MasterConfig, MessageWriter, PooledBuffer, Random, Seed, Span,
+    CacheLimits, HeapCache, Instant, KeyedHash, Master, MasterConfig, MessageWriter, PooledBuffer, Random, Seed, Span,
     Uuid,
 };
 
@@ -122,7 +122,12 @@ mod counted {
 
     /// A message comes in, and is assigned to a worker.
     #[inline(never)]
-    pub(crate) fn submit(master: &mut Master<HeapStorage<PooledBuffer>>, now: Instant, client: SenderId, message: &[u8]) {
+    pub(crate) fn submit(
+        master: &mut Master<HeapStorage<PooledBuffer>>,
+        now: Instant,
+        client: SenderId,
+        message: &[u8],
+    ) {
         if master.may_submit(client, message.len())
             && let Some(message) = Span::copy_passing(message)
         {
@@ -132,7 +137,12 @@ mod counted {
 
     /// A message goes out to a worker, with its tags.
     #[inline(never)]
-    pub(crate) fn dispatch(master: &mut Master<HeapStorage<PooledBuffer>>, now: Instant, worker: WorkerId, out: &mut BytesMut) {
+    pub(crate) fn dispatch(
+        master: &mut Master<HeapStorage<PooledBuffer>>,
+        now: Instant,
+        worker: WorkerId,
+        out: &mut BytesMut,
+    ) {
         std::hint::black_box(master.poll_wake());
         if let Some(assignment) = master.poll_task(worker) {
             out.extend_from_slice(assignment.message.as_slice());
@@ -152,7 +162,12 @@ mod counted {
 
     /// A result goes out to its client, topic first.
     #[inline(never)]
-    pub(crate) fn publish(master: &mut Master<HeapStorage<PooledBuffer>>, now: Instant, home: SubscriberId, out: &mut BytesMut) {
+    pub(crate) fn publish(
+        master: &mut Master<HeapStorage<PooledBuffer>>,
+        now: Instant,
+        home: SubscriberId,
+        out: &mut BytesMut,
+    ) {
         std::hint::black_box(master.poll_wake());
         if let Some(outcome) = master.poll_result(now, home) {
             let message = outcome.message.as_slice();
