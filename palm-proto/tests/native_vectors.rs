@@ -5,7 +5,6 @@
 use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
-use bytes::BytesMut;
 use palm_proto::native::{
     Alias, CacheRefusalCode, Frame, Header, LineDecoder, LineEncoder, LineUnit, Magic, RefusalCode, Role, SessionId,
     Streamed, TaskNumber, ToMaster, ToPeer, Versions, When, decode_stream,
@@ -52,6 +51,7 @@ fn hello() -> Frame<'static, ToMaster> {
         window: 4,
         session: SESSION,
         resume: false,
+        holding: 0,
         name_len: 2,
     };
     Frame { header, front: b"w1", body: b"secret" }
@@ -100,13 +100,7 @@ fn to_master() -> Vec<Frame<'static, ToMaster>> {
             body: b"payload",
         },
         Frame::with_body(
-            ToMaster::SubmitWith {
-                sequence: 2,
-                function: alias(5),
-                priority: 0,
-                deadline_ms: None,
-                cache_len: 0,
-            },
+            ToMaster::SubmitWith { sequence: 2, function: alias(5), priority: 0, deadline_ms: None, cache_len: 0 },
             b"payload",
         ),
         Frame::new(ToMaster::Cancel { sequence: 300 }),
@@ -210,9 +204,9 @@ fn lines(text: &mut String) {
         ("Done, number 1, body `00 61 00 00`", zeros),
         ("the Hello above again, a new connection", hello()),
     ] {
-        let mut wire = BytesMut::new();
+        let mut wire = heapless::Vec::<u8, 100>::new();
         let header = frame.header.encode();
-        encoder.encode(&[&header, frame.front, frame.body], &mut wire).expect("BytesMut takes all");
+        encoder.encode(&[&header, frame.front, frame.body], &mut wire).expect("100 bytes are enough");
         let LineUnit::Frame { used, range } = decoder.handle_input(&wire, &mut buffer) else { panic!("no frame") };
         assert_eq!((used, &buffer[range]), (wire.len(), &whole(&frame)[..]));
         writeln!(text, "| {what} | `{}` |", hex(&wire)).expect("a String takes all");

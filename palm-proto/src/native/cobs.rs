@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn stuffed(parts: &[&[u8]]) -> Vec<u8> {
-        let mut sink = bytes::BytesMut::new();
+        let mut sink = heapless::Vec::<u8, 600>::new();
         stuff(parts, &mut sink).unwrap();
         assert!(sink.len() <= stuffed_max(parts.concat().len()));
         sink.to_vec()

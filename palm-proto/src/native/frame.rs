@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::stream::{self, FrameTooLong, PREFIX_MAX};
 
 /// Room for the longest header, in bytes.
-pub const HEADER_MAX: usize = 40;
+pub const HEADER_MAX: usize = 44;
 
 /// Unknown kinds from this on are passed over, those below break the protocol.
 const FIRST_OPTIONAL_KIND: u8 = 64;

@@ -223,13 +223,12 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    use bytes::BytesMut;
     use proptest::prelude::*;
 
     use super::*;
 
     fn encoded(encoder: &mut LineEncoder, frame: &[u8]) -> Vec<u8> {
-        let mut sink = BytesMut::new();
+        let mut sink = heapless::Vec::<u8, 1000>::new();
         encoder.encode(&[frame, &[], &[]], &mut sink).unwrap();
         sink.to_vec()
     }
@@ -316,7 +315,7 @@ mod tests {
             let mut wire = encoded(&mut encoder, b"\0");
             let mut expected = vec![Ok(b"\0".to_vec())];
             for frame in frames {
-                let mut sink = BytesMut::new();
+                let mut sink = heapless::Vec::<u8, 1000>::new();
                 let [first, second] = cuts.map(|cut| cut.index(frame.len() + 1));
                 let (first, second) = (first.min(second), first.max(second));
                 // A header is never empty but in a frame that is.

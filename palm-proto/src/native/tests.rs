@@ -26,10 +26,10 @@ fn when() -> impl Strategy<Value = When> {
 
 fn hello() -> impl Strategy<Value = ToMaster> {
     let role = prop_oneof![Just(Role::Worker), Just(Role::Client)];
-    let numbers = any::<(u8, u8, u32, u32, bool, u8)>();
-    (role, session(), numbers).prop_map(|(role, session, (min, max, max_frame, window, resume, name_len))| {
+    let numbers = any::<(u8, u8, u32, u32, bool, u32, u8)>();
+    (role, session(), numbers).prop_map(|(role, session, (min, max, max_frame, window, resume, holding, name_len))| {
         let versions = Versions { min, max };
-        ToMaster::Hello { magic: Magic, versions, role, max_frame, window, session, resume, name_len }
+        ToMaster::Hello { magic: Magic, versions, role, max_frame, window, session, resume, holding, name_len }
     })
 }
 
@@ -43,22 +43,31 @@ fn to_master() -> impl Strategy<Value = ToMaster> {
         (task_number(), any::<u16>()).prop_map(|(number, permille)| ToMaster::Progress { number, permille }),
         (task_number(), any::<u32>()).prop_map(|(number, code)| ToMaster::Failed { number, code }),
         task_number().prop_map(|number| ToMaster::HandBack { number }),
-        (session(), any::<(u64, u32)>())
-            .prop_map(|(session, (sequence, attempt))| ToMaster::Holding { session, sequence, attempt }),
+        (session(), any::<(u64, u32)>()).prop_map(|(session, (sequence, attempt))| ToMaster::Holding {
+            session,
+            sequence,
+            attempt
+        }),
     ];
     let client = prop_oneof![
         alias().prop_map(|alias| ToMaster::Function { alias }),
         (any::<u64>(), alias()).prop_map(|(sequence, function)| ToMaster::Submit { sequence, function }),
-        (alias(), any::<(u64, u8, Option<u32>, u8)>()).prop_map(|(function, (sequence, priority, deadline_ms, len))| {
-            ToMaster::SubmitWith { sequence, function, priority, deadline_ms, cache_len: len.into() }
-        }),
+        (alias(), any::<(u64, u8, Option<u32>, u8)>()).prop_map(
+            |(function, (sequence, priority, deadline_ms, len))| {
+                ToMaster::SubmitWith { sequence, function, priority, deadline_ms, cache_len: len.into() }
+            }
+        ),
         any::<u64>().prop_map(|sequence| ToMaster::Cancel { sequence }),
         any::<u32>().prop_map(|results| ToMaster::Received { results }),
     ];
     let cache = prop_oneof![
         any::<u32>().prop_map(|id| ToMaster::Get { id }),
-        (when(), any::<(u32, Option<u32>, u8)>())
-            .prop_map(|(when, (id, ttl_ms, len))| ToMaster::Set { id, ttl_ms, when, key_len: len.into() }),
+        (when(), any::<(u32, Option<u32>, u8)>()).prop_map(|(when, (id, ttl_ms, len))| ToMaster::Set {
+            id,
+            ttl_ms,
+            when,
+            key_len: len.into()
+        }),
         (when(), any::<u32>()).prop_map(|(when, id)| ToMaster::Delete { id, when }),
     ];
     prop_oneof![1 => hello(), 1 => unit, 3 => worker, 3 => client, 2 => cache]
@@ -76,8 +85,11 @@ fn to_peer() -> impl Strategy<Value = ToPeer> {
     let worker = prop_oneof![
         alias().prop_map(|alias| ToPeer::Function { alias }),
         (alias(), session()).prop_map(|(alias, id)| ToPeer::Session { alias, id }),
-        (alias(), alias(), any::<u64>())
-            .prop_map(|(function, session, sequence)| ToPeer::Task { function, session, sequence }),
+        (alias(), alias(), any::<u64>()).prop_map(|(function, session, sequence)| ToPeer::Task {
+            function,
+            session,
+            sequence
+        }),
         (alias(), alias(), any::<(u64, u32, Option<u32>, u8)>()).prop_map(
             |(function, session, (sequence, attempt, deadline_ms, len))| {
                 ToPeer::TaskWith { function, session, sequence, attempt, deadline_ms, cache_len: len.into() }
@@ -188,6 +200,7 @@ fn the_longest_headers_fit() {
         window: u32::MAX,
         session: SessionId([255; 16]),
         resume: true,
+        holding: u32::MAX,
         name_len: 255,
     };
     let with = ToPeer::TaskWith {
@@ -199,7 +212,7 @@ fn the_longest_headers_fit() {
         cache_len: u32::MAX,
     };
     let set = ToMaster::Set { id: u32::MAX, ttl_ms: Some(u32::MAX), when: When::Version(u64::MAX), key_len: u32::MAX };
-    assert_eq!([hello.encode().len(), with.encode().len(), set.encode().len()], [36, 31, 28]);
+    assert_eq!([hello.encode().len(), with.encode().len(), set.encode().len()], [41, 31, 28]);
     assert!(hello.encode().len() + NAME_MAX + TOKEN_MAX <= FIRST_FRAME_MAX as usize);
 }
 
@@ -223,7 +236,7 @@ fn values_that_cannot_be_are_refused() {
     let header = |kind| Err(FrameError::Header { kind });
     assert_eq!(ToMaster::decode(b"\x05\x80\x80\x01"), header(5), "a task number of 16,384");
     assert_eq!(ToMaster::decode(b"\x0d\x05\x80\x08"), header(13), "an alias of 1024");
-    assert_eq!(ToMaster::decode(&[b"\0palm\x01\x01", &[0; 30][..]].concat()), header(0), "another magic");
+    assert_eq!(ToMaster::decode(&[b"\0palm\x01\x01", &[0; 31][..]].concat()), header(0), "another magic");
     assert_eq!(ToMaster::decode(b"\x0c\x05"), Err(FrameError::Body { kind: 12 }), "a function without a name");
     assert_eq!(ToMaster::decode(b"\x0c\x05\xff"), Err(FrameError::Body { kind: 12 }), "not text");
     let long = [b"\x0c\x05", &[b'a'; FUNCTION_MAX + 1][..]].concat();

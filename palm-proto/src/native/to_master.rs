@@ -18,12 +18,15 @@ pub enum ToMaster {
         role: Role,
         /// Longest frame that the peer takes, in bytes.
         max_frame: u32,
-        /// A worker: tasks that it takes at first. A client: results that it takes at first.
+        /// A worker: tasks that it has at once, at most. A client: results that it has not called Received, at most.
         window: u32,
         /// What the peer's process is called, over all its connections.
         session: SessionId,
         /// Whether the process was connected before, and has kept what it knew then.
         resume: bool,
+        /// A worker: tasks of earlier connections that it still does. As many Holding follow; the first task that it is
+        /// sent has this count.
+        holding: u32,
         /// Length of the name.
         name_len: u8,
     },
@@ -34,9 +37,9 @@ pub enum ToMaster {
     /// Answer to a Ping.
     Pong,
 
-    /// From a worker: it takes so many tasks more.
+    /// From a worker: its window is wider.
     Credit {
-        /// How many.
+        /// By how many tasks.
         more: u32,
     },
     /// From a worker: a task is done. Body: the result.
@@ -70,7 +73,7 @@ pub enum ToMaster {
     },
     /// From a worker: it takes no more tasks, and goes when it has done those that it has.
     Drain,
-    /// From a worker, between Welcome and its first other frame: a task of an earlier connection that it still does.
+    /// From a worker, straight after Welcome: a task of an earlier connection that it still does.
     Holding {
         /// Session of the client whose task it is.
         session: SessionId,

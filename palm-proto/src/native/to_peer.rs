@@ -18,7 +18,7 @@ pub enum ToPeer {
         epoch: u64,
         /// Longest frame that the master takes, in bytes.
         max_frame: u32,
-        /// A client: tasks that it may submit at first. 0 for a worker.
+        /// To a client: tasks that it may submit at first. To a worker: 0.
         window: u32,
         /// After how long a silence the master sends a Ping, in milliseconds; after as long again it gives the peer up.
         heartbeat_ms: u32,
