@@ -70,15 +70,15 @@ fn welcome() -> Frame<'static, ToPeer> {
 }
 
 fn to_master() -> Vec<Frame<'static, ToMaster>> {
-    let number = TaskNumber::of(300);
+    let number = TaskNumber::FIRST.plus(300);
     vec![
         hello(),
         Frame::new(ToMaster::Bye),
         Frame::new(ToMaster::Ping),
         Frame::new(ToMaster::Pong),
         Frame::new(ToMaster::Credit { more: 200 }),
-        Frame::with_body(ToMaster::Done { number: TaskNumber::of(0) }, b"result"),
-        Frame::with_body(ToMaster::Done { number: TaskNumber::of(16_384 + 16_383) }, b""),
+        Frame::with_body(ToMaster::Done { number: TaskNumber::FIRST }, b"result"),
+        Frame::with_body(ToMaster::Done { number: TaskNumber::FIRST.plus(16_383) }, b""),
         Frame::with_body(ToMaster::Partial { number }, b"part"),
         Frame::with_body(ToMaster::Progress { number, permille: 500 }, b"half"),
         Frame::with_body(ToMaster::Failed { number, code: 1 }, "é".as_bytes()),
@@ -143,7 +143,7 @@ fn to_peer() -> Vec<Frame<'static, ToPeer>> {
             front: b"user",
             body: b"payload",
         },
-        Frame::new(ToPeer::CancelTask { number: TaskNumber::of(300) }),
+        Frame::new(ToPeer::CancelTask { number: TaskNumber::FIRST.plus(300) }),
         Frame::new(ToPeer::Accepted { up_to: 128 }),
         Frame::with_body(ToPeer::Result { sequence: 0 }, b"result"),
         Frame::with_body(ToPeer::Partial { sequence: 0 }, b"part"),
@@ -156,6 +156,7 @@ fn to_peer() -> Vec<Frame<'static, ToPeer>> {
         Frame::new(ToPeer::Absent { id: 1 }),
         Frame::new(ToPeer::Conflict { id: 3, version: 8 }),
         Frame::with_body(ToPeer::CacheRefused { id: 2, code: CacheRefusalCode::Full }, b"full"),
+        Frame::new(ToPeer::Skip { numbers: 2 }),
     ]
 }
 
@@ -175,7 +176,7 @@ fn table<H: Header>(text: &mut String, title: &str, frames: &[Frame<'_, H>]) {
 fn streams(text: &mut String) {
     let ping = Frame::new(ToMaster::Ping);
     let long = [b'a'; 128];
-    let long = Frame::with_body(ToMaster::Done { number: TaskNumber::of(0) }, &long);
+    let long = Frame::with_body(ToMaster::Done { number: TaskNumber::FIRST }, &long);
     text.push_str("\nOn a stream:\n\n| what | bytes |\n|---|---|\n");
     let row = |text: &mut String, what: &str, bytes: &str| writeln!(text, "| {what} | `{bytes}` |").expect("it does");
     row(text, "an empty frame", "00");
@@ -192,8 +193,8 @@ fn streams(text: &mut String) {
 fn lines(text: &mut String) {
     text.push_str("\nOn a line, one after the other:\n\n| what | bytes |\n|---|---|\n");
     let ping = Frame::new(ToMaster::Ping);
-    let empty = Frame::with_body(ToMaster::Done { number: TaskNumber::of(0) }, b"");
-    let zeros = Frame::with_body(ToMaster::Done { number: TaskNumber::of(1) }, b"\0a\0\0");
+    let empty = Frame::with_body(ToMaster::Done { number: TaskNumber::FIRST }, b"");
+    let zeros = Frame::with_body(ToMaster::Done { number: TaskNumber::FIRST.plus(1) }, b"\0a\0\0");
     let mut encoder = LineEncoder::new();
     let mut decoder = LineDecoder::new();
     let mut buffer = [0; 100];

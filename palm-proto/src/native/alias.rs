@@ -128,7 +128,8 @@ impl<T, S: Table<Option<T>>> AliasTable<T, S> {
     }
 }
 
-/// Gives out aliases for what is sent. When all are given out, the one that was given out first gets a new meaning.
+/// Gives out aliases for what is sent. When all are given out, the one that was given out first gets a new meaning: so an
+/// alias is good for frames that are written before the next one is asked for, not for some that are kept.
 #[derive(Debug)]
 pub struct Interner<B, S, P> {
     names: S,

@@ -168,7 +168,7 @@ impl LineDecoder {
         LineUnit::Incomplete
     }
 
-    /// The connection is over: what comes next has to begin one.
+    /// The connection is over, by Bye or Refused or because its owner gives it up: what comes next has to begin one.
     pub fn reset(&mut self) {
         self.next = None;
     }

@@ -2,30 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The place of a task in the order in which a connection's tasks were sent, modulo 16,384, so that it takes two bytes at
-/// most.
+/// What a task is called in one connection: its place in the order in which the tasks are sent, modulo 16,384, so that it
+/// takes two bytes at most.
 ///
-/// The first task of a connection has the count 0; those that a worker announced to hold come before those that are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Tasks do not carry it; both sides count. The first has the number 0, or, if the worker announced tasks that it holds,
+/// that of the first behind those. A master that comes to a number which a task of long ago still has leaves it out, and says
+/// so ([`Skip`](super::ToPeer::Skip)): so no two tasks that are out have the same, and a ring of places finds each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct TaskNumber(u16);
 
 impl TaskNumber {
-    /// Number of different numbers. A connection has no more than half as many tasks out, so that no two have the same.
+    /// How many there are.
     pub const MODULUS: u16 = 1 << 14;
 
-    /// The number of the task that `count` tasks of its connection came before.
+    /// That of the first task.
+    pub const FIRST: Self = Self(0);
+
+    /// The one that comes `more` after this one.
     #[inline]
-    pub const fn of(count: u64) -> Self {
-        Self((count % Self::MODULUS as u64) as u16)
+    pub const fn plus(self, more: u32) -> Self {
+        Self((self.0 as u32).wrapping_add(more) as u16 % Self::MODULUS)
     }
 
-    /// The count of which this is the number: the only one from `oldest` on, that of the oldest task that is out, up to
-    /// a modulus further.
+    /// It as a number, below [`TaskNumber::MODULUS`].
     #[inline]
-    pub const fn count(self, oldest: u64) -> u64 {
-        let ahead = (self.0 as u64).wrapping_sub(oldest) % Self::MODULUS as u64;
-        oldest.wrapping_add(ahead)
+    pub const fn number(self) -> u16 {
+        self.0
     }
 }
 
@@ -48,11 +51,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_found_again() {
-        for oldest in [0, 1, 8191, 16_383, 16_384, 1 << 40] {
-            for ahead in [0, 1, 8191, 16_383] {
-                assert_eq!(TaskNumber::of(oldest + ahead).count(oldest), oldest + ahead);
-            }
-        }
+    fn numbers_go_round() {
+        let last = TaskNumber::FIRST.plus(16_383);
+        assert_eq!((last.number(), last.plus(1)), (16_383, TaskNumber::FIRST));
+        assert_eq!(last.plus(u32::MAX), TaskNumber::FIRST.plus(16_382), "one back");
+        assert_eq!(TaskNumber::FIRST.plus(1_000_000).number(), (1_000_000 % 16_384) as u16);
     }
 }

@@ -13,7 +13,7 @@ fn alias() -> impl Strategy<Value = Alias> {
 }
 
 fn task_number() -> impl Strategy<Value = TaskNumber> {
-    any::<u64>().prop_map(TaskNumber::of)
+    any::<u32>().prop_map(|more| TaskNumber::FIRST.plus(more))
 }
 
 fn session() -> impl Strategy<Value = SessionId> {
@@ -96,6 +96,7 @@ fn to_peer() -> impl Strategy<Value = ToPeer> {
             }
         ),
         task_number().prop_map(|number| ToPeer::CancelTask { number }),
+        any::<u32>().prop_map(|numbers| ToPeer::Skip { numbers }),
     ];
     let client = prop_oneof![
         any::<u64>().prop_map(|up_to| ToPeer::Accepted { up_to }),
@@ -182,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_is_an_error_or_a_frame(kind in 0_u8..24, noise in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn noise_is_an_error_or_a_frame(kind in 0_u8..25, noise in prop::collection::vec(any::<u8>(), 0..80)) {
         let noise = [&[kind], &noise[..]].concat();
         check_noise::<ToMaster>(&noise)?;
         check_noise::<ToPeer>(&noise)?;
@@ -251,7 +252,7 @@ fn small_tasks_cost_few_bytes() {
     let cost = |head: HeaderBytes| head.len();
     let submit = Frame::with_body(ToMaster::Submit { sequence, function: alias }, &payload);
     let task = Frame::with_body(ToPeer::Task { function: alias, session: alias, sequence }, &payload);
-    let done = Frame::with_body(ToMaster::Done { number: TaskNumber::of(16_383) }, &payload);
+    let done = Frame::with_body(ToMaster::Done { number: TaskNumber::FIRST.plus(16_383) }, &payload);
     let result = Frame::with_body(ToPeer::Result { sequence }, &payload);
     let costs = [submit.stream_head(), task.stream_head(), done.stream_head(), result.stream_head()];
     assert_eq!(costs.map(|head| cost(head.unwrap())), [7, 8, 4, 6]);

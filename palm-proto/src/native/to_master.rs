@@ -24,8 +24,8 @@ pub enum ToMaster {
         session: SessionId,
         /// Whether the process was connected before, and has kept what it knew then.
         resume: bool,
-        /// A worker: tasks of earlier connections that it still does. As many Holding follow; the first task that it is
-        /// sent has this count.
+        /// A worker: tasks of earlier connections that it still does. As many Holding follow, and have the first
+        /// numbers.
         holding: u32,
         /// Length of the name.
         name_len: u8,

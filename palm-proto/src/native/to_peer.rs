@@ -150,10 +150,16 @@ pub enum ToPeer {
         /// Why.
         code: CacheRefusalCode,
     },
+
+    /// To a worker: numbers are left out before that of the next task, since other tasks have them.
+    Skip {
+        /// How many.
+        numbers: u32,
+    },
 }
 
 impl Header for ToPeer {
-    const KINDS: u8 = 22;
+    const KINDS: u8 = 23;
 
     #[inline]
     fn shape(&self) -> Shape {
@@ -161,7 +167,7 @@ impl Header for ToPeer {
         match *self {
             Self::Welcome { .. } => Shape::body(Content::Text { min: 0, max: NAME_MAX }),
             Self::Ping | Self::Pong | Self::Bye => Shape::body(Content::Nothing),
-            Self::Session { .. } | Self::CancelTask { .. } => Shape::body(Content::Nothing),
+            Self::Session { .. } | Self::CancelTask { .. } | Self::Skip { .. } => Shape::body(Content::Nothing),
             Self::Accepted { .. } | Self::Window { .. } => Shape::body(Content::Nothing),
             Self::Stored { .. } | Self::Deleted { .. } => Shape::body(Content::Nothing),
             Self::Absent { .. } | Self::Conflict { .. } => Shape::body(Content::Nothing),
