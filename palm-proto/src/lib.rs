@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod hash;
 pub mod master;
 pub mod message;
+pub mod native;
 pub mod random;
 pub mod time;
 pub mod uuid;

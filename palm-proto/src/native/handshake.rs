@@ -1,0 +1,194 @@
+//! Fields of Hello, Welcome and Refused (`docs/spec.md`, section 9.5).
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::VERSION;
+
+/// The bytes `PALM`, by which each side knows that the other speaks this protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "[u8; 4]", into = "[u8; 4]")]
+pub struct Magic;
+
+impl Magic {
+    /// The bytes.
+    pub const BYTES: [u8; 4] = *b"PALM";
+}
+
+impl From<Magic> for [u8; 4] {
+    fn from(Magic: Magic) -> Self {
+        Magic::BYTES
+    }
+}
+
+impl TryFrom<[u8; 4]> for Magic {
+    type Error = &'static str;
+
+    fn try_from(bytes: [u8; 4]) -> Result<Self, Self::Error> {
+        if bytes == Self::BYTES { Ok(Self) } else { Err("not PALM") }
+    }
+}
+
+/// The versions of the protocol that a peer speaks, all between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// The lowest.
+    pub min: u8,
+    /// The highest.
+    pub max: u8,
+}
+
+impl Versions {
+    /// Those that this crate speaks.
+    pub const OURS: Self = Self { min: VERSION, max: VERSION };
+
+    /// The highest that both sides speak.
+    pub fn common(self, other: Self) -> Option<u8> {
+        let highest = self.max.min(other.max);
+        (highest >= self.min.max(other.min)).then_some(highest)
+    }
+}
+
+/// What a peer is to the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// It does tasks.
+    Worker,
+    /// It submits tasks and takes their results.
+    Client,
+}
+
+/// The name that a process gives itself, at random, and keeps over its connections.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SessionId(pub [u8; 16]);
+
+impl AsRef<[u8]> for SessionId {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a master refuses a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u32", into = "u32")]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// There is no version that both speak.
+    Version,
+    /// The token is not the right one.
+    Token,
+    /// It does not take peers of this role.
+    Role,
+    /// It has as many peers as it may have. Trying again later may help.
+    Full,
+    /// What the peer sent breaks the protocol.
+    Malformed,
+    /// The peer's name is one that it cannot have.
+    Name,
+    /// It stops. Trying again later may help.
+    Stopping,
+    /// On a line: there is no connection, or it broke. The peer begins one at once.
+    NotConnected,
+    /// Another connection has the same session now.
+    Replaced,
+    /// One of a later version of the protocol.
+    Other(u32),
+}
+
+impl RefusalCode {
+    /// Those that have a name, in the order of their numbers.
+    const NAMED: [Self; 9] = [
+        Self::Version,
+        Self::Token,
+        Self::Role,
+        Self::Full,
+        Self::Malformed,
+        Self::Name,
+        Self::Stopping,
+        Self::NotConnected,
+        Self::Replaced,
+    ];
+}
+
+impl From<u32> for RefusalCode {
+    fn from(number: u32) -> Self {
+        Self::NAMED.get(number as usize).copied().unwrap_or(Self::Other(number))
+    }
+}
+
+impl From<RefusalCode> for u32 {
+    fn from(code: RefusalCode) -> Self {
+        match code {
+            RefusalCode::Version => 0,
+            RefusalCode::Token => 1,
+            RefusalCode::Role => 2,
+            RefusalCode::Full => 3,
+            RefusalCode::Malformed => 4,
+            RefusalCode::Name => 5,
+            RefusalCode::Stopping => 6,
+            RefusalCode::NotConnected => 7,
+            RefusalCode::Replaced => 8,
+            RefusalCode::Other(number) => number,
+        }
+    }
+}
+
+/// Whether a token is the expected one, in a time that depends on the length of the given one only.
+pub fn token_matches(expected: &[u8], given: &[u8]) -> bool {
+    let difference = expected.iter().cycle().zip(given).fold(0, |all, (&ours, &theirs)| {
+        // Keeps the compiler from leaving off at the first difference.
+        core::hint::black_box(all | (ours ^ theirs))
+    });
+    (difference == 0) & (expected.len() == given.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_common_version_is_chosen() {
+        let versions = |min, max| Versions { min, max };
+        assert_eq!(versions(1, 3).common(versions(2, 5)), Some(3));
+        assert_eq!(versions(2, 5).common(versions(1, 3)), Some(3));
+        assert_eq!(versions(1, 1).common(versions(2, 5)), None);
+        assert_eq!(versions(3, 1).common(versions(1, 5)), None, "no version is in there");
+    }
+
+    #[test]
+    fn tokens_match_as_a_whole() {
+        for (expected, given, matches) in [
+            ("", "", true),
+            ("secret", "secret", true),
+            ("secret", "Secret", false),
+            ("secret", "secreT", false),
+            ("secret", "secre", false),
+            ("secret", "secretsecret", false),
+            ("secret", "", false),
+            ("", "s", false),
+        ] {
+            assert_eq!(token_matches(expected.as_bytes(), given.as_bytes()), matches, "{expected:?} {given:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_keep_their_numbers() {
+        for number in 0..20 {
+            assert_eq!(u32::from(RefusalCode::from(number)), number);
+        }
+        assert_eq!(RefusalCode::from(9), RefusalCode::Other(9));
+    }
+}
