@@ -112,7 +112,7 @@ impl World {
 
     /// Mostly of a peer that shakes hands as it should.
     fn accept(&mut self, input: &mut Input<'_>) {
-        let service = Service::ALL[input.below(5)];
+        let service = Service::ZEROMQ[input.below(5)];
         let Some(id) = self.endpoint.handle_accept(self.now, service) else {
             assert_eq!(self.wires.len(), SIZES.peers);
             return;
