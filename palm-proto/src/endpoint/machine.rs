@@ -175,7 +175,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         // Of many that are blocked only some are looked at in a call: time brings the others their turn.
         let blocked = (!self.blocked.is_empty()).then(|| self.now + BLOCKED_TURN);
-        [self.master.poll_timeout(), self.timers.next(&self.peers), blocked].into_iter().flatten().min()
+        let machines = [self.master.poll_timeout(), self.cache.poll_timeout()];
+        machines.into_iter().chain([self.timers.next(&self.peers), blocked]).flatten().min()
     }
 
     /// Does what is due: pings, closes, takes back, drops. Harmless when early.
@@ -204,6 +205,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
         }
         self.master.handle_timeout(now);
+        self.cache.handle_timeout(now);
         self.settle();
     }
 
