@@ -240,7 +240,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 Taken::Yes
             }
             Role::CacheClient => {
-                let taken = self.on_request_frame(index, input.bytes().get(body).unwrap_or(&[]), more);
+                let taken = self.on_request_frame(now, index, input.bytes().get(body).unwrap_or(&[]), more);
                 self.unreserve(index);
                 taken
             }
@@ -256,13 +256,13 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
     }
 
-    fn on_request_frame(&mut self, index: u32, frame: &[u8], more: bool) -> Taken<BufferOf<S>> {
+    fn on_request_frame(&mut self, now: Instant, index: u32, frame: &[u8], more: bool) -> Taken<BufferOf<S>> {
         match self.peers[index].request.handle_frame(frame, more) {
             Part::Envelope => {}
             Part::Broken => return Taken::Fault(Fault::NoEnvelope),
             Part::Body => {
                 self.counters.cache_requests += 1;
-                let reply = self.cache.handle_request(frame);
+                let reply = self.cache.handle_request(now, frame);
                 let outcome = reply.outcome();
                 let bytes = match reply.buffer() {
                     Some(buffer) => Some(Span::whole(buffer.clone())),

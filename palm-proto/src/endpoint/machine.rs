@@ -205,8 +205,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         // Of many that are blocked only some are looked at in a call: time brings the others their turn.
         let blocked = (!self.blocked.is_empty()).then(|| self.now + BLOCKED_TURN);
-        let native = self.native.session_timeout();
-        [self.master.poll_timeout(), self.timers.next(&self.peers), blocked, native].into_iter().flatten().min()
+        let machines = [self.master.poll_timeout(), self.cache.poll_timeout(), self.native.session_timeout()];
+        machines.into_iter().chain([self.timers.next(&self.peers), blocked]).flatten().min()
     }
 
     /// Does what is due: pings, closes, takes back, drops. Harmless when early.
@@ -239,7 +239,11 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
         }
         self.master.handle_timeout(now);
+<<<<<<< HEAD
         self.expire_sessions(now);
+=======
+        self.cache.handle_timeout(now);
+>>>>>>> cache
         self.settle();
     }
 
