@@ -17,7 +17,7 @@ pub trait Buffer: AsRef<[u8]> + Sized {
     fn copy_from(bytes: &[u8]) -> Option<Self>;
 
     /// The same of several parts, one after the other, for a message on its way.
-    fn gather(parts: &[&[u8]]) -> Option<Self>;
+    fn joined(parts: &[&[u8]]) -> Option<Self>;
 
     /// The same for a message on its way, which is soon gone again: it may take a larger buffer that is at hand.
     #[inline]
@@ -37,7 +37,7 @@ impl<const N: usize> Buffer for heapless::Vec<u8, N> {
         Self::from_slice(bytes).ok()
     }
 
-    fn gather(parts: &[&[u8]]) -> Option<Self> {
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
         let mut all = Self::new();
         parts.iter().try_for_each(|part| all.extend_from_slice(part)).ok()?;
         Some(all)
@@ -50,7 +50,7 @@ impl Buffer for bytes::Bytes {
         Some(Self::copy_from_slice(bytes))
     }
 
-    fn gather(parts: &[&[u8]]) -> Option<Self> {
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
         let mut all = bytes::BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| all.extend_from_slice(part));
         Some(all.freeze())

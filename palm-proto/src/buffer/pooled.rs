@@ -115,10 +115,10 @@ impl Buffer for PooledBuffer {
         Some(Self::passing(bytes))
     }
 
-    fn gather(parts: &[&[u8]]) -> Option<Self> {
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
         match Block::holding(parts) {
             Some(block) => Some(Self(Inner::Small(block))),
-            None => Bytes::gather(parts).map(Self::from),
+            None => Bytes::joined(parts).map(Self::from),
         }
     }
 

@@ -239,11 +239,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
         }
         self.master.handle_timeout(now);
-<<<<<<< HEAD
-        self.expire_sessions(now);
-=======
         self.cache.handle_timeout(now);
->>>>>>> cache
+        self.expire_sessions(now);
         self.settle();
     }
 

@@ -107,5 +107,5 @@ fn value(digit: u8) -> Option<u8> {
 
 /// A buffer that is put together of several parts; `None` if it does not fit.
 pub(super) fn gathered<B: Buffer>(parts: &[&[u8]]) -> Option<Span<B>> {
-    B::gather(parts).map(Span::whole)
+    B::joined(parts).map(Span::whole)
 }
