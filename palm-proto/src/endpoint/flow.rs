@@ -51,10 +51,10 @@ impl<S: EndpointStorage> Endpoint<S> {
             // One request at a time, and its reply leaves before the next.
             Role::CacheClient => peer.request.reply.is_none() && peer.outgoing == 0 && self.master.may_answer(len),
             Role::NativeWorker(_) => self.replied(index) && self.master.may_answer(len),
-            Role::NativeClient { sender, .. } => {
+            Role::NativeClient { sender, session, .. } => {
                 self.replied(index)
                     && !self.draining
-                    && self.native.may_note()
+                    && self.native.may_note(session)
                     && self.master.may_submit(sender, len)
             }
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
@@ -71,8 +71,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             Role::CacheClient => self.may_read(index, 0),
             Role::NativeWorker(_) => self.replied(index) && self.master.may_answer(0),
-            Role::NativeClient { .. } => {
-                self.replied(index) && !self.draining && self.native.may_note() && self.master.has_place()
+            Role::NativeClient { session, .. } => {
+                self.replied(index) && !self.draining && self.native.may_note(session) && self.master.has_place()
             }
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
         }

@@ -42,7 +42,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             return Taken::Fault(Fault::Refused(RefusalCode::Malformed));
         };
         let len = frame.front.len() + frame.body.len();
-        if !self.native.may_note() || self.draining || !self.master.may_submit(sender, len) {
+        if !self.native.may_note(session) || self.draining || !self.master.may_submit(sender, len) {
             return Taken::Blocked(None);
         }
         let id = self.native.sessions[session].id;

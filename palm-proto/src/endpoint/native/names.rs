@@ -41,6 +41,10 @@ impl<N: NativeStorage> Natives<N> {
             self.names[known].name = name;
             return true;
         }
+        if self.peers[peer].names.len() >= self.names.capacity() - self.names.len() {
+            // As many as are left free, so that no client keeps others out.
+            return false;
+        }
         let entry = Name { peer, alias, name, link: Link::UNLINKED };
         let Ok(index) = self.names.insert(entry) else { return false };
         if !self.by_alias.insert(place(peer, alias), index) {

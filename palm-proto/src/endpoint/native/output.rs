@@ -237,7 +237,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.native.peers[native].resend = list.next(&self.native.kept, kept).unwrap_or(NONE);
                 kept
             } else {
-                if !self.native.may_keep() {
+                if !self.native.may_keep(session) {
                     return None;
                 }
                 let outcome = self.master.poll_result(now, subscriber)?;

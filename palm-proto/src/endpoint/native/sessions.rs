@@ -116,9 +116,15 @@ impl<N: NativeStorage> Natives<N> {
     /// A client's connection is gone.
     pub(super) fn detach(&mut self, now: Instant, session: u32, peer: u32) {
         let Some(entry) = self.sessions.get_mut(session) else { return };
-        if entry.peer == peer {
-            entry.peer = NONE;
-            entry.away_since = now;
+        if entry.peer != peer {
+            return;
+        }
+        entry.peer = NONE;
+        entry.away_since = now;
+        if entry.kept.is_empty() && entry.submissions.is_empty() {
+            // Nothing of it is here that it could come back for.
+            self.remove_session(session, |_| {});
+        } else {
             self.away.push_back(&mut self.sessions, session);
         }
     }
@@ -155,9 +161,10 @@ impl<N: NativeStorage> Natives<N> {
         true
     }
 
-    /// Whether one more task can be noted.
-    pub(in super::super) fn may_note(&self) -> bool {
-        !self.submissions.is_full()
+    /// Whether one more task of a client can be noted: a client may have as many as are left free, so that none keeps others out.
+    pub(in super::super) fn may_note(&self, session: u32) -> bool {
+        let free = self.submissions.capacity() - self.submissions.len();
+        self.sessions[session].submissions.len() < free
     }
 
     /// The task that a client calls `sequence`, if it has not been answered.
@@ -183,8 +190,10 @@ impl<N: NativeStorage> Natives<N> {
         Some(index)
     }
 
-    pub(super) fn may_keep(&self) -> bool {
-        !self.kept.is_full()
+    /// Whether one more result can be kept for a client; as many as are left free, so that none keeps others out.
+    pub(super) fn may_keep(&self, session: u32) -> bool {
+        let free = self.kept.capacity() - self.kept.len();
+        self.sessions[session].kept.len() < free
     }
 
     /// The oldest result is safe with its client: the bytes that it took. `None` if none was sent.
