@@ -276,7 +276,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
 
     /// The message whose turn it is. Senders whose results would take too much are held back.
     pub(super) fn next_queued(&mut self) -> Option<u32> {
-        loop {
+        while !self.nothing_waits() {
             let id = self.turns.iter().rev().find_map(List::front)?;
             if self.may_dispatch(id) {
                 return self.senders[id].first();
@@ -285,6 +285,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
             self.held_back.push_back(&mut self.senders, id);
             self.senders[id].held_back = true;
         }
+        None
     }
 
     /// Some message that is queued, also of a sender that is held back.

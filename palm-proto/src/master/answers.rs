@@ -87,7 +87,8 @@ impl<S: MasterStorage> Master<S> {
             self.counters.answered += 1;
             while let Some(passed_over) = self.dispatcher.passed_over(index) {
                 self.counters.silent += 1;
-                let task = self.dispatcher.finish(now, passed_over, true);
+                let attempt = self.dispatcher.tasks[passed_over].attempt;
+                let task = self.dispatcher.finish(now, passed_over, attempt);
                 self.dispatcher.accounts.remove_task(task.sender, task.message.footprint());
             }
             self.complete(now, index, attempt, message, topic, sender);

@@ -70,13 +70,10 @@ impl<S: MasterStorage> Master<S> {
     }
 
     /// Takes a task out, wherever it is, and notes which attempt was accepted.
+    #[inline(always)]
     fn finish(&mut self, now: Instant, index: u32, attempt: u32) -> Task<S::Buffer> {
         let id = self.dispatcher.id(index);
-        let by_holder = self.dispatcher.is_of_holder(index, attempt);
-        if !by_holder {
-            self.dispatcher.revoke(index);
-        }
-        let task = self.dispatcher.finish(now, index, by_holder);
+        let task = self.dispatcher.finish(now, index, attempt);
         // To what nobody was sent there comes no answer.
         if task.attempt > 1 || attempt != 1 && task.attempt != 0 {
             self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from });

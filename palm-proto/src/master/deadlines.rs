@@ -35,16 +35,9 @@ impl<T: Table<u32>> Deadlines<T> {
         }
     }
 
-    /// Takes a task out, if it is in it. O(log n).
-    #[inline]
-    pub(super) fn remove<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
-        if tasks[task].due != NONE {
-            self.take_out(tasks, task);
-        }
-    }
-
+    /// Takes a task out that is in it. O(log n).
     #[inline(never)]
-    fn take_out<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
+    pub(super) fn remove<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
         let at = core::mem::replace(&mut tasks[task].due, NONE) as usize;
         let Some(last) = self.heap.pop().filter(|&last| last != task) else { return };
         self.heap.as_mut()[at] = last;

@@ -133,7 +133,7 @@ impl<S: MasterStorage> Dispatcher<S> {
     }
 
     /// Takes a message in, which is in no list then: [`enqueue`](Self::enqueue) or [`give`](Self::give) comes next. Its task.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&mut self, task: Task<S::Buffer>) -> Result<u32, Span<S::Buffer>> {
         let (footprint, sender, has_deadline) = (task.message.footprint(), task.sender, task.deadline.is_some());
         let index = self.tasks.insert(task).map_err(|task| task.message)?;
@@ -242,17 +242,24 @@ impl<S: MasterStorage> Dispatcher<S> {
         if live { Whereabouts::Live(index) } else { Whereabouts::Gone }
     }
 
-    /// Takes a message out that has been answered, or given up, wherever it is. `answered` tells whether its worker's pace
-    /// is to be learnt from it.
-    pub(super) fn finish(&mut self, now: Instant, task: u32, answered: bool) -> Task<S::Buffer> {
-        self.deadlines.remove(&mut self.tasks, task);
-        let worker = self.tasks[task].worker;
+    /// Takes a message out that has been answered in `attempt`, or given up (0), wherever it is. If a worker has been sent it in
+    /// another attempt, it is told.
+    #[inline]
+    pub(super) fn finish(&mut self, now: Instant, task: u32, attempt: u32) -> Task<S::Buffer> {
+        let entry = &self.tasks[task];
+        let (worker, sent, of_last) = (entry.worker, entry.sent, entry.attempt == attempt);
+        if entry.due != NONE {
+            self.deadlines.remove(&mut self.tasks, task);
+        }
         if worker == NONE {
             self.accounts.dequeue(&mut self.tasks, task);
         } else {
-            if answered {
-                self.workers[worker].window.on_answer(now);
-                self.workers[worker].in_vain = 0;
+            if of_last && sent {
+                let holder = &mut self.workers[worker];
+                holder.window.on_answer(now);
+                holder.in_vain = 0;
+            } else if sent {
+                self.revoke(task, worker);
             }
             self.unassign(now, task);
         }

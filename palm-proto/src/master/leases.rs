@@ -66,22 +66,13 @@ impl<S: MasterStorage> Dispatcher<S> {
         }
     }
 
-    /// Whether this is the attempt of a task that was sent last, so that it is its worker's if one has it.
-    #[inline]
-    pub(super) fn is_of_holder(&self, task: u32, attempt: u32) -> bool {
-        let entry = &self.tasks[task];
-        entry.attempt == attempt && entry.sent
-    }
-
-    /// A task comes to its end without the worker that was sent it, if one was: that is told.
-    pub(super) fn revoke(&mut self, task: u32) {
-        let entry = &self.tasks[task];
-        if entry.worker != NONE && entry.sent {
-            let revoked = Revoked { worker: 0, task: self.id(task), attempt: entry.attempt };
-            let holder = &mut self.workers[entry.worker];
-            holder.in_vain = holder.in_vain.saturating_add(1);
-            self.revocations.push(Revoked { worker: holder.token, ..revoked });
-        }
+    /// A task comes to its end without the worker that was sent it.
+    #[cold]
+    pub(super) fn revoke(&mut self, task: u32, worker: u32) {
+        let (id, attempt) = (self.id(task), self.tasks[task].attempt);
+        let holder = &mut self.workers[worker];
+        holder.in_vain = holder.in_vain.saturating_add(1);
+        self.revocations.push(Revoked { worker: holder.token, task: id, attempt });
     }
 
     /// Notes that a worker has a message that is in no list as if it had been sent to it.
