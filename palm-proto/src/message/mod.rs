@@ -11,7 +11,7 @@ mod view;
 pub(crate) mod wire;
 mod writer;
 
-pub use extension::{Extension, FAILURE_PAYLOAD, Status, TaskId, field};
+pub use extension::{Extension, FAILURE_PAYLOAD, PRIORITY_MAX, Status, TaskId, field};
 pub use fields::{RawField, RawFields};
 pub(crate) use function::{is_addressed, word};
 pub use function::{FunctionAddress, resolve};
