@@ -5,9 +5,11 @@ mod backoff;
 mod clock;
 mod connecting;
 mod listener;
+mod master;
 mod poll;
 mod serial;
 mod stream;
 
 pub use address::{Address, AddressError};
 pub use listener::BindError;
+pub use master::{Counters, Master, MasterConfig, MasterHandle, Report};

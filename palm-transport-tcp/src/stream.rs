@@ -74,12 +74,27 @@ impl Stream {
         Ok(())
     }
 
-    /// Appends what has come to `into`, at most as much as it has room for without growing, which must not be nothing.
-    pub(crate) fn read(&self, into: &mut Vec<u8>) -> io::Result<Received> {
-        let room = into.capacity() - into.len();
-        debug_assert!(room > 0, "an empty read looks like an end");
+    /// Appends what has come to `into`, at most `most` bytes, for which it should have room already.
+    pub(crate) fn read_more(&self, into: &mut Vec<u8>, most: usize) -> io::Result<Received> {
+        let (len, room) = (into.len(), into.capacity() - into.len());
+        if room > 0 && room <= most {
+            return self.received(room, || rustix::io::read(self, spare_capacity(into)));
+        }
+        into.resize(len + most, 0);
+        let received = self.read(&mut into[len..]);
+        into.truncate(len + if let Ok(Received::Bytes(count, _)) = received { count } else { 0 });
+        received
+    }
+
+    /// Puts what has come into `room`.
+    pub(crate) fn read(&self, room: &mut [u8]) -> io::Result<Received> {
+        self.received(room.len(), || rustix::io::read(self, &mut *room))
+    }
+
+    fn received(&self, room: usize, mut read: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Received> {
+        debug_assert!(room > 0, "a read without room looks like the end");
         loop {
-            return match rustix::io::read(self, spare_capacity(into)) {
+            return match read() {
                 Ok(0) => Ok(Received::End),
                 // A socket that gives less than it was asked for is empty; a terminal gives what it likes.
                 Ok(count) if count < room && !self.is_serial() => Ok(Received::Bytes(count, More::No)),
