@@ -1,0 +1,1 @@
+//! Peers against a master that is written down here.
