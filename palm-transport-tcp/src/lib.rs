@@ -2,14 +2,20 @@
 
 mod address;
 mod backoff;
+mod client;
 mod clock;
 mod connecting;
 mod listener;
 mod master;
+mod peer;
 mod poll;
 mod serial;
 mod stream;
+mod worker;
 
 pub use address::{Address, AddressError};
+pub use client::{ClientConnection, ClientEvent, Failure, Submission, TaskKey};
 pub use listener::BindError;
 pub use master::{Counters, Master, MasterConfig, MasterHandle, Report};
+pub use peer::{BuildError, Cache, CacheError, Condition, PeerOptions, Value};
+pub use worker::{Task, WorkerConnection, WorkerEvent};

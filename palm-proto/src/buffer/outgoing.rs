@@ -9,8 +9,6 @@ use bytes::{Buf, Bytes};
 use super::Buffer;
 use crate::endpoint::Transmit;
 
-/// Bytes from this number on are sent from where they are. Below, a copy costs less than a part of a vectored write.
-const SHARE_FROM: usize = 16 << 10;
 /// Buffers that are kept to be used again, and how large each may be.
 const SPARE: usize = 8;
 const SPARE_MAX: usize = 1 << 20;
@@ -42,6 +40,9 @@ impl Segment {
 }
 
 impl Outgoing {
+    /// Bytes from this number on are sent from where they are. Below, a copy costs less than a part of a vectored write.
+    pub const SHARE_FROM: usize = 16 << 10;
+
     /// Nothing that waits.
     pub const fn new() -> Self {
         Self { segments: VecDeque::new(), len: 0 }
@@ -73,7 +74,7 @@ impl Outgoing {
 
     /// Appends `bytes`, which are copied if they are few.
     pub fn push(&mut self, bytes: Bytes, spare: &mut Spare) {
-        if bytes.len() < SHARE_FROM {
+        if bytes.len() < Self::SHARE_FROM {
             return self.copy(&[&bytes], spare);
         }
         self.len += bytes.len();
@@ -86,7 +87,7 @@ impl Outgoing {
         B: Buffer + Clone + Into<Bytes>,
     {
         self.copy(&transmit.before(), spare);
-        if transmit.body_bytes().len() < SHARE_FROM {
+        if transmit.body_bytes().len() < Self::SHARE_FROM {
             return self.copy(&[transmit.body_bytes(), transmit.after()], spare);
         }
         let after = transmit.after().to_vec();
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn small_parts_are_one_and_large_ones_stay_where_they_are() {
         let (mut outgoing, mut spare) = (Outgoing::new(), Spare::new());
-        let large = Bytes::from(std::vec![7; SHARE_FROM]);
+        let large = Bytes::from(std::vec![7; Outgoing::SHARE_FROM]);
         outgoing.copy(&[b"a", b"", b"b"], &mut spare);
         outgoing.push(Bytes::from_static(b"c"), &mut spare);
         outgoing.push(large.clone(), &mut spare);
@@ -184,7 +185,7 @@ mod tests {
         let parts: Vec<&[u8]> = outgoing.slices(&mut room).iter().map(|slice| &slice[..]).collect();
         assert_eq!(parts, [b"abc", &large[..], b"d"]);
         assert_eq!(parts[1].as_ptr(), large.as_ptr());
-        assert_eq!(outgoing.len(), 4 + SHARE_FROM);
+        assert_eq!(outgoing.len(), 4 + Outgoing::SHARE_FROM);
     }
 
     #[test]
@@ -201,7 +202,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_in_comes_out_however_it_is_written(
-            sizes in proptest::collection::vec(prop_oneof![0usize..40, SHARE_FROM - 1..SHARE_FROM + 9], 0..8),
+            sizes in proptest::collection::vec(prop_oneof![0usize..40, Outgoing::SHARE_FROM - 1..Outgoing::SHARE_FROM + 9], 0..8),
             writes in proptest::collection::vec(1usize..20_000, 1..64),
         ) {
             let (mut outgoing, mut spare) = (Outgoing::new(), Spare::new());

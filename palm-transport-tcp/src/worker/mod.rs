@@ -1,0 +1,5 @@
+//! A worker: does tasks.
+
+mod connection;
+
+pub use connection::{Task, WorkerConnection, WorkerEvent};
