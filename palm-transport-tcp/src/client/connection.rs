@@ -178,8 +178,7 @@ impl<T: Clone> ClientConnection<T> {
     pub fn bye(&mut self) {
         self.side.client.bye();
         if self.side.client.is_closed() {
-            self.link.end(&mut self.side);
-            self.side.end();
+            self.close();
         }
     }
 
@@ -200,10 +199,15 @@ impl<T: Clone> ClientConnection<T> {
 
     pub(super) fn ask_cache(&mut self, request: CacheRequest) {
         self.side.cache.push(request);
+        if self.link.is_over() {
+            self.side.cache.close();
+        }
     }
 
-    pub(super) fn close_cache(&mut self) {
-        self.side.cache.close();
+    /// Ends the connection at once.
+    pub(super) fn close(&mut self) {
+        self.link.end(&mut self.side);
+        self.side.end();
     }
 
     /// Cancels a task and tells its caller why.

@@ -26,13 +26,7 @@ pub struct Submission {
 impl Submission {
     /// A task of the usual priority, without a time limit or user data.
     pub fn new(function: impl Into<Arc<str>>, payload: impl Into<Bytes>) -> Self {
-        Self {
-            function: function.into(),
-            payload: payload.into(),
-            user_data: "".into(),
-            priority: 0,
-            timeout: None,
-        }
+        Self { function: function.into(), payload: payload.into(), user_data: "".into(), priority: 0, timeout: None }
     }
 }
 

@@ -136,7 +136,8 @@ impl Master {
         for line in lines {
             connections.insert(Carrier::Line(Box::new(line)));
         }
-        let liveness = Liveness { unacknowledged: config.keep.max(config.heartbeat * 3), ..Liveness::of(config.heartbeat) };
+        let liveness =
+            Liveness { unacknowledged: config.keep.max(config.heartbeat * 3), ..Liveness::of(config.heartbeat) };
         Ok(Self {
             driver: Driver::new(poll, endpoint, Clock::start(), listeners, connections, liveness, shared),
             addresses,

@@ -116,7 +116,8 @@ impl Driver {
             return Some(Duration::ZERO);
         }
         let lingering = self.lingering.front().map(|(until, _)| *until);
-        let due = [self.endpoint.poll_timeout(), self.retry, lingering, stopping.deadline()].into_iter().flatten().min();
+        let due =
+            [self.endpoint.poll_timeout(), self.retry, lingering, stopping.deadline()].into_iter().flatten().min();
         due.map(|due| due - self.clock.now())
     }
 

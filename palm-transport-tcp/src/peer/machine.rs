@@ -56,7 +56,11 @@ impl Verdict {
     }
 
     pub(crate) fn refused(text: &str, code: palm_proto::native::RefusalCode) -> Self {
-        let why = if text.is_empty() { format!("the master refuses: {code:?}") } else { format!("the master refuses: {text}") };
+        let why = if text.is_empty() {
+            format!("the master refuses: {code:?}")
+        } else {
+            format!("the master refuses: {text}")
+        };
         Self::Over(why, code.retry())
     }
 }
@@ -68,4 +72,3 @@ pub(crate) fn kept(part: &[u8], whole: Option<&Bytes>) -> Bytes {
         _ => Bytes::copy_from_slice(part),
     }
 }
-

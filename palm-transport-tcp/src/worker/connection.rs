@@ -250,6 +250,9 @@ impl WorkerConnection {
 
     pub(super) fn ask_cache(&mut self, request: CacheRequest) {
         self.side.cache.push(request);
+        if self.link.is_over() {
+            self.side.cache.close();
+        }
     }
 
     fn say(&mut self, word: Word) {
@@ -291,9 +294,7 @@ impl Side {
             Word::Done(id, result) => worker.done(*id, result).map(|frame| out.frame_with(&frame, result)),
             Word::Partial(id, result) => worker.partial(*id, result).map(|frame| out.frame_with(&frame, result)),
             Word::Failed(id, status, text) => worker.failed(*id, *status, text).map(|frame| out.frame(&frame)),
-            Word::Progress(id, permille, text) => {
-                worker.progress(*id, *permille, text).map(|frame| out.frame(&frame))
-            }
+            Word::Progress(id, permille, text) => worker.progress(*id, *permille, text).map(|frame| out.frame(&frame)),
             Word::HandBack(id) => worker.hand_back(*id).map(|frame| out.frame(&frame)),
         };
         match (sent, &word) {
