@@ -41,16 +41,21 @@ struct Block {
 }
 
 impl Block {
-    /// `None` if `bytes` are longer than a block.
-    fn holding(bytes: &[u8]) -> Option<Self> {
-        let len = u8::try_from(bytes.len()).ok()?;
-        if bytes.len() > BLOCK {
+    /// `None` if the parts are together longer than a block.
+    #[inline]
+    fn holding(parts: &[&[u8]]) -> Option<Self> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len > BLOCK {
             return None;
         }
         let free = FREE.with_borrow_mut(Vec::pop);
         let mut block = free.unwrap_or_else(|| Box::new([0; BLOCK]));
-        block[..bytes.len()].copy_from_slice(bytes);
-        Some(Self { len, bytes: Some(block) })
+        let mut at = 0;
+        for part in parts {
+            block[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Some(Self { len: len as u8, bytes: Some(block) })
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -93,7 +98,7 @@ impl Clone for PooledBuffer {
 
 impl PooledBuffer {
     fn passing(bytes: &[u8]) -> Self {
-        match Block::holding(bytes) {
+        match Block::holding(&[bytes]) {
             Some(block) => Self(Inner::Small(block)),
             None => Bytes::copy_from_slice(bytes).into(),
         }
@@ -108,6 +113,13 @@ impl Buffer for PooledBuffer {
     #[inline]
     fn copy_passing(bytes: &[u8]) -> Option<Self> {
         Some(Self::passing(bytes))
+    }
+
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
+        match Block::holding(parts) {
+            Some(block) => Some(Self(Inner::Small(block))),
+            None => Bytes::joined(parts).map(Self::from),
+        }
     }
 
     #[inline]

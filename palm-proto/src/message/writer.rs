@@ -188,6 +188,12 @@ impl<'a, S: Sink> MessageWriter<'a, S> {
         if self.full { Err(NoRoom) } else { Ok(self.sink.position() - self.start) }
     }
 
+    /// The key of a field of this number, and its length `len`: the bytes have to follow.
+    pub(crate) fn bytes_head(&mut self, number: u32, len: usize) -> &mut Self {
+        self.key(number, 2);
+        self.varint(len as u64)
+    }
+
     fn bytes_field(&mut self, number: u32, value: &[u8]) -> &mut Self {
         if value.is_empty() && !self.keep_defaults {
             return self;
