@@ -15,7 +15,7 @@ pub struct MasterConfig {
     /// number may be `0` or `*` for a free one, Unix sockets, and serial lines.
     pub listen: Vec<String>,
     /// What peers have to show, at most 255 bytes; empty: nothing.
-    pub token: Vec<u8>,
+    pub token: String,
     /// Most bytes of messages held at a time.
     pub memory: usize,
     /// Most messages held at a time; up to twice as many results.
@@ -46,7 +46,7 @@ impl MasterConfig {
         Self {
             name: name.into(),
             listen: vec!["tcp://127.0.0.1:5560".into()],
-            token: Vec::new(),
+            token: String::new(),
             memory: 1 << 30,
             queue: 100_000,
             lease: None,

@@ -197,7 +197,7 @@ impl Line {
         if matches!(ToMaster::decode(frame), Ok(Some(Frame { header: ToMaster::Hello { .. }, .. }))) {
             self.offer(desk);
             self.disconnect(desk);
-            self.connection = desk.endpoint.handle_accept(desk.now, Service::Cache);
+            self.connection = desk.endpoint.handle_accept(desk.now, Service::Native);
             if self.connection.is_none() {
                 return self.refuse(desk, RefusalCode::Full);
             }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use mio::{Interest, Poll, Token, Waker};
 use palm_proto::Seed;
 use palm_proto::endpoint::{Endpoint, heap_tables};
-use palm_proto::native::TOKEN_MAX;
 
 use crate::address::Address;
 use crate::clock::Clock;
@@ -103,13 +102,13 @@ impl Master {
         if config.listen.is_empty() {
             return Err(BindError::Config { why: "a master needs an address to listen at" });
         }
-        if config.token.len() > TOKEN_MAX {
+        let seed = uuid::Uuid::new_v4().as_u64_pair();
+        let tables = heap_tables(&config.sizes(), config.cache_limits.entries).with_native(&config.sizes());
+        let mut endpoint = Endpoint::new(&config.name, &config.endpoint(), tables, Seed::from_words([seed.0, seed.1]))
+            .map_err(|_| BindError::Config { why: "the master's name is too long" })?;
+        if !endpoint.set_token(config.token.as_bytes()) {
             return Err(BindError::Config { why: "the token is longer than 255 bytes" });
         }
-        let seed = uuid::Uuid::new_v4().as_u64_pair();
-        let tables = heap_tables(&config.sizes(), config.cache_limits.entries);
-        let endpoint = Endpoint::new(&config.name, &config.endpoint(), tables, Seed::from_words([seed.0, seed.1]))
-            .map_err(|_| BindError::Config { why: "the master's name is too long" })?;
         let (mut listeners, mut lines, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for text in &config.listen {
             let address: Address = text.parse()?;

@@ -204,7 +204,7 @@ impl Driver {
             tracing::warn!("cannot watch a connection: {error}");
             return false;
         }
-        let Some(id) = self.endpoint.handle_accept(now, Service::Cache) else { return false };
+        let Some(id) = self.endpoint.handle_accept(now, Service::Native) else { return false };
         let place = self.connections.insert(Carrier::Socket(Box::new(Connection::new(id, stream))));
         self.connections.note(id, place);
         true

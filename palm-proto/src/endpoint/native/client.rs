@@ -99,7 +99,12 @@ fn message<B: crate::buffer::Buffer>(
     let session = hex(session);
     let mut opening: heapless::Vec<u8, OPENING_MAX> = heapless::Vec::new();
     let id = core::str::from_utf8(&session).unwrap_or_default();
-    MessageWriter::new(&mut opening).pipeline(id).client(id).bytes_head(field::FUNCTION, function.len()).finish().ok()?;
+    MessageWriter::new(&mut opening)
+        .pipeline(id)
+        .client(id)
+        .bytes_head(field::FUNCTION, function.len())
+        .finish()
+        .ok()?;
     let mut cache: heapless::Vec<u8, 12> = heapless::Vec::new();
     if !frame.front.is_empty() {
         MessageWriter::new(&mut cache).bytes_head(field::CACHE, frame.front.len()).finish().ok()?;
