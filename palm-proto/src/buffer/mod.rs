@@ -20,10 +20,11 @@ pub trait Buffer: AsRef<[u8]> + Sized {
     /// Copies `bytes` into a new buffer; `None` if they do not fit.
     fn copy_from(bytes: &[u8]) -> Option<Self>;
 
-    /// The same of several parts, one after the other, for a message on its way.
+    /// Copies what `parts` hold, one after the other, into a new buffer; `None` if it does not fit.
     fn joined(parts: &[&[u8]]) -> Option<Self>;
 
-    /// The same for a message on its way, which is soon gone again: it may take a larger buffer that is at hand.
+    /// The same as [`copy_from`](Self::copy_from) for a message on its way, which is soon gone again: it may take a larger buffer
+    /// that is at hand.
     #[inline]
     fn copy_passing(bytes: &[u8]) -> Option<Self> {
         Self::copy_from(bytes)
@@ -42,9 +43,9 @@ impl<const N: usize> Buffer for heapless::Vec<u8, N> {
     }
 
     fn joined(parts: &[&[u8]]) -> Option<Self> {
-        let mut all = Self::new();
-        parts.iter().try_for_each(|part| all.extend_from_slice(part)).ok()?;
-        Some(all)
+        let mut whole = Self::new();
+        parts.iter().try_for_each(|part| whole.extend_from_slice(part)).ok()?;
+        Some(whole)
     }
 }
 
@@ -55,9 +56,9 @@ impl Buffer for bytes::Bytes {
     }
 
     fn joined(parts: &[&[u8]]) -> Option<Self> {
-        let mut all = bytes::BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
-        parts.iter().for_each(|part| all.extend_from_slice(part));
-        Some(all.freeze())
+        let mut whole = bytes::BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| whole.extend_from_slice(part));
+        Some(whole.freeze())
     }
 }
 

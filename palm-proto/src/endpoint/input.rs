@@ -226,7 +226,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                     return Taken::Yes;
                 };
                 let taken = match self.peers[index].role {
-                    Role::Sender(sender) => self.master.handle_submit(now, sender, message),
+                    Role::Sender(sender) => self.master.handle_submit(now, sender, message).map(|_| ()),
                     _ => self.master.handle_result(now, message),
                 };
                 match taken {

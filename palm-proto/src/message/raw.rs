@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-use super::extension::{Extension, Status, TaskId, field};
+use super::extension::{Extension, PRIORITY_MAX, Status, TaskId, field};
 use super::view::{ParseError, ParseErrorKind};
 use crate::uuid::Uuid;
 
-use super::wire::{Field, Fields, Value, ascii_prefix, is_text};
+use super::wire::{Field, FieldHead, Fields, Value, ascii_prefix, is_text};
 
 /// A serialised message whose every field has been checked, with its strings as bytes. Nothing is copied.
 ///
@@ -111,6 +111,8 @@ impl<'a> RawMessage<'a> {
                 field::SEQUENCE => self.extension.sequence = Some(value),
                 field::STATUS => self.extension.status = Status::from_code(u32::try_from(value).unwrap_or(u32::MAX)),
                 field::DEADLINE => self.extension.deadline = Some(value),
+                field::PRIORITY => self.extension.priority = value.min(u64::from(PRIORITY_MAX)) as u8,
+                field::PARTIAL => self.extension.partial = value != 0,
                 _ => {}
             },
             Value::Bytes(value) => {
@@ -247,6 +249,26 @@ impl<'a> RawMessage<'a> {
     /// Milliseconds that the client still waits, counted from when the message was received.
     pub const fn deadline(&self) -> Option<u64> {
         self.extension.deadline
+    }
+
+    /// Whether it is one of several results, and not the last.
+    pub const fn is_partial(&self) -> bool {
+        self.extension.partial
+    }
+
+    /// How urgent the message is, from 0 to [`PRIORITY_MAX`](super::PRIORITY_MAX).
+    pub const fn priority(&self) -> u8 {
+        self.extension.priority
+    }
+
+    /// Where in the message the payload's field is, with its key and length; `None` if it has none, or has its length in more
+    /// bytes than that needs.
+    pub(crate) fn payload_field(&self) -> Option<Range<usize>> {
+        let (start, end) = self.places[field::PAYLOAD as usize];
+        let head = FieldHead::of_bytes(field::PAYLOAD, (end - start) as usize);
+        let (start, end) = (start as usize, end as usize);
+        let from = start.checked_sub(head.len())?;
+        (self.bytes.get(from..start) == Some(&*head)).then_some(from..end)
     }
 
     /// Our own fields.

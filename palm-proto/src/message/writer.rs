@@ -174,6 +174,16 @@ impl<'a, S: Sink> MessageWriter<'a, S> {
         self.varint(millis)
     }
 
+    /// How urgent the message is.
+    pub fn priority(&mut self, value: u8) -> &mut Self {
+        self.varint_field(field::PRIORITY, u64::from(value))
+    }
+
+    /// This is one of several results of a task that goes on.
+    pub fn partial(&mut self) -> &mut Self {
+        self.varint_field(field::PARTIAL, 1)
+    }
+
     /// Fields that are serialised already.
     pub fn raw(&mut self, fields: &[u8]) -> &mut Self {
         self.full = self.full || self.sink.put(fields).is_err();
@@ -186,12 +196,6 @@ impl<'a, S: Sink> MessageWriter<'a, S> {
     /// If something did not fit; what is in the sink is then no message.
     pub fn finish(&mut self) -> Result<usize, NoRoom> {
         if self.full { Err(NoRoom) } else { Ok(self.sink.position() - self.start) }
-    }
-
-    /// The key of a field of this number, and its length `len`: the bytes have to follow.
-    pub(crate) fn bytes_head(&mut self, number: u32, len: usize) -> &mut Self {
-        self.key(number, 2);
-        self.varint(len as u64)
     }
 
     fn bytes_field(&mut self, number: u32, value: &[u8]) -> &mut Self {

@@ -12,6 +12,7 @@ pub(crate) struct Content {
     pub(crate) client: &'static str,
     pub(crate) payload: Vec<u8>,
     pub(crate) status: Status,
+    pub(crate) partial: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,12 @@ struct Task {
     content: Content,
     len: usize,
     sender: usize,
+    /// Length of the message without its payload field.
+    bare: usize,
     deadline: Option<Instant>,
+    priority: u8,
+    /// Its place in the master's table.
+    place: u32,
     attempt: u32,
     failures: u32,
     taken: Option<Taken>,
@@ -38,6 +44,9 @@ struct Task {
 #[derive(Debug)]
 struct Worker {
     jobs: usize,
+    window: usize,
+    /// Messages that were taken from it since it last answered.
+    in_vain: usize,
     tasks: Vec<usize>,
     sent: usize,
     standing: Standing,
@@ -54,6 +63,7 @@ struct Sender {
     bytes: u64,
     result_bytes: u64,
     result_size: u64,
+    /// The highest priority first.
     queue: VecDeque<usize>,
 }
 
@@ -76,6 +86,17 @@ struct Delivery {
 struct Subscriber {
     queue: Vec<usize>,
     last_taken: Instant,
+}
+
+/// A message that comes in: of `len` bytes, `bare` of them beside its payload field.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitted {
+    pub(crate) sender: usize,
+    pub(crate) content: Content,
+    pub(crate) len: usize,
+    pub(crate) bare: usize,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) priority: u8,
 }
 
 /// How many entries each table has.
@@ -122,6 +143,8 @@ pub(crate) struct Model {
     subscriptions: Vec<(&'static str, usize, u32)>,
     used: u64,
     stopped: bool,
+    /// Messages and attempts that were taken from workers.
+    pub(crate) revoked: Vec<(usize, u32)>,
     pub(crate) counters: Counters,
 }
 
@@ -140,7 +163,7 @@ impl Model {
             dispatched_at: Instant::ZERO,
             workers: BTreeMap::new(),
             worker_count: 0,
-            levels: vec![Vec::new(); 8],
+            levels: vec![Vec::new(); 20],
             leases: Vec::new(),
             suspects: Vec::new(),
             finished: VecDeque::new(),
@@ -152,6 +175,7 @@ impl Model {
             subscriptions: Vec::new(),
             used: 0,
             stopped: false,
+            revoked: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -214,24 +238,59 @@ impl Model {
 
     // Turns
 
-    fn put_back(&mut self, number: usize) {
-        let sender = self.tasks[&number].sender;
-        self.senders[sender].queue.push_front(number);
-        self.turns.retain(|&other| other != sender);
-        self.held_back.retain(|&other| other != sender);
-        self.turns.push_front(sender);
+    /// The priority of the first message of a sender.
+    fn turn(&self, sender: usize) -> Option<u8> {
+        self.senders[sender].queue.front().map(|number| self.tasks[number].priority)
     }
 
-    fn dequeue(&mut self, number: usize) {
+    /// Puts a message before all of its sender that `comes_later` says come later.
+    fn insert(&mut self, number: usize, comes_later: impl Fn(u8) -> bool) {
         let sender = self.tasks[&number].sender;
-        self.senders[sender].queue.retain(|&other| other != number);
-        let is_held_back = self.held_back.contains(&sender);
-        self.turns.retain(|&other| other != sender);
-        if self.senders[sender].queue.is_empty() {
-            self.held_back.retain(|&other| other != sender);
-        } else if !is_held_back {
+        let queue = &self.senders[sender].queue;
+        let position = queue.iter().position(|other| comes_later(self.tasks[other].priority)).unwrap_or(queue.len());
+        self.senders[sender].queue.insert(position, number);
+    }
+
+    fn enqueue_task(&mut self, number: usize) {
+        let (sender, priority) = (self.tasks[&number].sender, self.tasks[&number].priority);
+        let before = self.turn(sender);
+        self.insert(number, |other| other < priority);
+        if !self.held_back.contains(&sender) && before.is_none_or(|before| priority > before) {
+            self.turns.retain(|&other| other != sender);
             self.turns.push_back(sender);
         }
+    }
+
+    fn put_back(&mut self, number: usize) {
+        let (sender, priority) = (self.tasks[&number].sender, self.tasks[&number].priority);
+        let before = self.turn(sender);
+        self.insert(number, |other| other <= priority);
+        if before.is_none_or(|before| priority >= before) {
+            self.turns.retain(|&other| other != sender);
+            self.held_back.retain(|&other| other != sender);
+            self.turns.push_front(sender);
+        }
+    }
+
+    /// `turn`: the others have theirs then.
+    fn dequeue(&mut self, number: usize, turn: bool) {
+        let sender = self.tasks[&number].sender;
+        let before = self.turn(sender);
+        self.senders[sender].queue.retain(|&other| other != number);
+        let after = self.turn(sender);
+        if after.is_none() {
+            self.turns.retain(|&other| other != sender);
+            self.held_back.retain(|&other| other != sender);
+        } else if (turn || before != after) && !self.held_back.contains(&sender) {
+            self.turns.retain(|&other| other != sender);
+            self.turns.push_back(sender);
+        }
+    }
+
+    /// The sender whose turn it is: the first of those that have the highest priority waiting.
+    fn next_sender(&self) -> Option<usize> {
+        let highest = self.turns.iter().filter_map(|&sender| self.turn(sender)).max()?;
+        self.turns.iter().copied().find(|&sender| self.turn(sender) == Some(highest))
     }
 
     fn is_queued(&self, number: usize) -> bool {
@@ -240,11 +299,11 @@ impl Model {
 
     /// The message whose turn it is.
     fn next_queued(&mut self) -> Option<usize> {
-        while let Some(&sender) = self.turns.front() {
+        while let Some(sender) = self.next_sender() {
             if self.may_dispatch(sender) {
                 return self.senders[sender].queue.front().copied();
             }
-            self.turns.pop_front();
+            self.turns.retain(|&other| other != sender);
             self.held_back.push_back(sender);
         }
         None
@@ -264,32 +323,96 @@ impl Model {
 
     // Messages and workers
 
-    /// Whether it is taken.
-    pub(crate) fn submit(&mut self, sender: usize, content: Content, len: usize, deadline: Option<u64>) -> bool {
-        if self.room() <= 1 || self.tasks.len() == self.capacities.tasks {
-            return false;
-        }
+    /// Whether there is room for a message.
+    pub(crate) fn may_take(&self) -> bool {
+        self.room() > 1 && self.tasks.len() < self.capacities.tasks
+    }
+
+    /// Takes a message in that comes to be at `place` in the master's table. A worker may have it already, as some attempt.
+    pub(crate) fn submit(&mut self, message: Submitted, place: u32, held: Option<(usize, u32)>) -> usize {
+        let Submitted { sender, content, len, bare, deadline, priority } = message;
         let deadline = deadline.map(|millis| self.now + Duration::from_millis(millis));
-        let task = Task { content, len, sender, deadline, attempt: 0, failures: 0, taken: None };
-        self.tasks.insert(self.task_count, task);
-        self.senders[sender].queue.push_back(self.task_count);
-        if !self.turns.contains(&sender) && !self.held_back.contains(&sender) {
-            self.turns.push_back(sender);
-        }
+        let (attempt, failures, taken) = (0, 0, None);
+        let task = Task { content, len, bare, sender, deadline, priority, place, attempt, failures, taken };
+        let number = self.task_count;
+        self.tasks.insert(number, task);
         self.task_count += 1;
         self.count(Some(sender), len, 1);
         self.senders[sender].tasks += 1;
         self.counters.submitted += 1;
+        let late = deadline.is_some_and(|deadline| deadline <= self.now);
+        match held {
+            Some((worker, attempt)) if !late => self.hold(number, worker, attempt),
+            _ => self.enqueue_task(number),
+        }
+        if late {
+            self.exceed(number);
+        }
+        self.dispatch();
+        number
+    }
+
+    /// A worker has a message that is queued.
+    pub(crate) fn claim(&mut self, number: usize, worker: usize, attempt: u32) -> bool {
+        let queued = self.tasks.contains_key(&number) && self.is_queued(number);
+        if !queued || self.tasks[&number].attempt > attempt {
+            return false;
+        }
+        let task = self.tasks.get_mut(&number).unwrap();
+        task.failures = task.failures.saturating_sub(1);
+        self.dequeue(number, false);
+        self.hold(number, worker, attempt);
         self.dispatch();
         true
     }
 
-    pub(crate) fn add_worker(&mut self, jobs: u32) -> Option<usize> {
+    fn hold(&mut self, number: usize, id: usize, attempt: u32) {
+        self.heard_of(id);
+        self.tasks.get_mut(&number).unwrap().attempt = attempt;
+        let worker = self.workers.get_mut(&id).unwrap();
+        if worker.tasks.is_empty() {
+            worker.head_since = self.now;
+            self.leases.push(id);
+        }
+        worker.tasks.insert(worker.sent, number);
+        worker.sent += 1;
+        self.counters.claimed += 1;
+        self.settle(id);
+    }
+
+    fn heard_of(&mut self, id: usize) {
+        self.workers.get_mut(&id).unwrap().in_vain = 0;
+        self.settle(id);
+        if self.workers[&id].standing != Standing::Good {
+            self.trust(id);
+        }
+    }
+
+    /// Whether it was there.
+    pub(crate) fn cancel_task(&mut self, number: usize) -> bool {
+        let live = self.tasks.contains_key(&number);
+        if live {
+            self.counters.cancelled += 1;
+            self.give_up(number, Status::Cancelled, "its client wanted the message no more");
+            self.dispatch();
+        }
+        live
+    }
+
+    fn exceed(&mut self, number: usize) {
+        self.counters.deadline_exceeded += 1;
+        self.give_up(number, Status::DeadlineExceeded, "the deadline passed before the message was done");
+    }
+
+    /// A worker with a window of its own, or with as many jobs.
+    pub(crate) fn add_worker(&mut self, jobs: u32, window: Option<u32>) -> Option<usize> {
         if self.workers.len() == self.capacities.peers {
             return None;
         }
         let worker = Worker {
-            jobs: jobs.max(1) as usize,
+            jobs: window.unwrap_or(jobs.max(1)) as usize,
+            window: window.or(self.config.window).unwrap() as usize,
+            in_vain: 0,
             tasks: Vec::new(),
             sent: 0,
             standing: Standing::Good,
@@ -303,6 +426,15 @@ impl Model {
         self.settle(id);
         self.dispatch();
         Some(id)
+    }
+
+    pub(crate) fn widen(&mut self, id: usize, more: u32) {
+        let worker = self.workers.get_mut(&id).unwrap();
+        worker.window += more as usize;
+        worker.jobs = worker.jobs.max(worker.window);
+        worker.draining = false;
+        self.settle(id);
+        self.dispatch();
     }
 
     pub(crate) fn remove_worker(&mut self, id: usize) {
@@ -354,11 +486,10 @@ impl Model {
             }
             let Some(&id) = self.levels.iter().find_map(|level| level.first()) else { return };
             if task.deadline.is_some_and(|deadline| deadline <= self.now) {
-                self.counters.deadline_exceeded += 1;
-                self.give_up(number, Status::DeadlineExceeded, "the deadline passed before a worker was free");
+                self.exceed(number);
                 continue;
             }
-            self.dequeue(number);
+            self.dequeue(number, true);
             let worker = self.workers.get_mut(&id).unwrap();
             if worker.tasks.is_empty() {
                 worker.head_since = self.now;
@@ -374,12 +505,14 @@ impl Model {
         let worker = &self.workers[&id];
         let outstanding = worker.tasks.len();
         let window = match worker.standing {
-            Standing::Good => self.config.window.unwrap() as usize,
+            Standing::Good => worker.window,
             Standing::Tried => 1,
             Standing::Suspended => 0,
         };
-        let level = (!worker.draining && outstanding < window).then_some(outstanding);
-        if level.is_some_and(|level| self.levels[level].contains(&id)) {
+        let load = outstanding + worker.in_vain;
+        let level = if load < 8 { load } else { 5 + load.ilog2() as usize };
+        let level = (!worker.draining && outstanding < window).then_some(level);
+        if level.is_some_and(|level| level < 8 && self.levels[level].contains(&id)) {
             return;
         }
         self.levels.iter_mut().for_each(|level| level.retain(|&other| other != id));
@@ -411,6 +544,10 @@ impl Model {
     fn take_back(&mut self, id: usize, hangs: bool) -> usize {
         let worker = &self.workers[&id];
         let (tasks, sent, jobs) = (worker.tasks.clone(), worker.sent, worker.jobs);
+        if hangs {
+            let sent = tasks[..sent].iter().map(|&number| (number, self.tasks[&number].attempt));
+            self.revoked.extend(sent);
+        }
         for (position, &number) in tasks.iter().enumerate().rev() {
             self.unassign(number);
             let task = self.tasks.get_mut(&number).unwrap();
@@ -434,9 +571,7 @@ impl Model {
                 Some((number, attempt)) if self.tasks[&number].attempt == attempt => {
                     self.counters.handed_back += 1;
                     if let Some(holder) = self.holder_of(number) {
-                        self.workers.get_mut(&holder).unwrap().draining = true;
-                        self.unassign(number);
-                        self.put_back(number);
+                        self.hand_back(number, holder);
                     }
                     self.dispatch();
                 }
@@ -466,13 +601,76 @@ impl Model {
         true
     }
 
+    fn hand_back(&mut self, number: usize, holder: usize) {
+        let worker = self.workers.get_mut(&holder).unwrap();
+        worker.draining = true;
+        worker.window = worker.window.saturating_sub(1);
+        self.unassign(number);
+        self.put_back(number);
+    }
+
+    /// The answer to a message that a worker says it has, or a part of it: its content, and whether it is the last. Whether it is
+    /// taken.
+    pub(crate) fn answer_in_place(
+        &mut self,
+        id: usize,
+        (number, attempt): (usize, u32),
+        content: Content,
+        last: bool,
+    ) -> bool {
+        self.heard_of(id);
+        let part = !last && content.status == Status::Done;
+        let has_it = self.workers[&id].tasks.contains(&number) && self.tasks[&number].attempt == attempt;
+        if has_it && content.status == Status::HandedBack {
+            self.counters.handed_back += 1;
+            self.hand_back(number, id);
+        } else if has_it && part {
+            if self.room() == 0 && !self.deliveries.is_empty() {
+                return false;
+            }
+            let worker = self.workers.get_mut(&id).unwrap();
+            worker.head_since = self.now;
+            self.leases.retain(|&other| other != id);
+            self.leases.push(id);
+            if self.room() == 0 {
+                self.counters.duplicates += 1;
+            } else {
+                self.counters.partials += 1;
+                let (bare, sender) = (self.tasks[&number].bare, self.tasks[&number].sender);
+                let len = bare + 2 + content.payload.len() + 3;
+                self.publish(content, len, Some(sender));
+            }
+        } else if self.tasks.contains_key(&number) && !part && content.status != Status::HandedBack {
+            let len = self.tasks[&number].bare
+                + match content.status {
+                    Status::Done => 2 + content.payload.len(),
+                    _ => 3 + 3 + 3 + "why".len(),
+                };
+            self.counters.answered += 1;
+            self.complete(number, attempt, content, len);
+        } else {
+            self.counters.duplicates += 1;
+        }
+        self.dispatch();
+        true
+    }
+
     fn complete(&mut self, number: usize, attempt: u32, content: Content, len: usize) {
         if self.is_queued(number) {
-            self.dequeue(number);
+            self.dequeue(number, false);
+        }
+        let of_last = self.tasks[&number].attempt == attempt;
+        if let Some(worker) = self.holder_of(number).and_then(|holder| self.workers.get_mut(&holder))
+            && worker.tasks[..worker.sent].contains(&number)
+        {
+            worker.in_vain = if of_last { 0 } else { worker.in_vain + 1 };
+            if !of_last {
+                self.revoked.push((number, self.tasks[&number].attempt));
+            }
         }
         self.unassign(number);
         let task = self.tasks.remove(&number).unwrap();
-        if task.attempt > 1 || attempt != 1 {
+        if task.attempt > 1 || attempt != 1 && task.attempt != 0 {
             if self.finished.len() == self.capacities.finished {
                 self.finished.pop_front();
             }
@@ -491,7 +689,7 @@ impl Model {
         let mut wire = heapless::Vec::<u8, 512>::new();
         let mut writer = MessageWriter::new(&mut wire);
         writer.client(client).function("s.f").payload(b"0").status(status).error(text).finish().unwrap();
-        let content = Content { client, payload: b"0".to_vec(), status };
+        let content = Content { client, payload: b"0".to_vec(), status, partial: false };
         self.complete(number, 0, content, wire.len());
     }
 
@@ -499,6 +697,11 @@ impl Model {
         let known = taken.filter(|&(id, of)| of == attempt && self.suspects.contains(&id)).map(|(id, _)| id);
         let awaits = |id: &&usize| self.workers[*id].awaited == Some((number, attempt));
         let Some(id) = known.or_else(|| self.suspects.iter().find(awaits).copied()) else { return };
+        self.trust(id);
+        self.dispatch();
+    }
+
+    fn trust(&mut self, id: usize) {
         self.suspects.retain(|&other| other != id);
         let worker = self.workers.get_mut(&id).unwrap();
         if worker.standing == Standing::Suspended {
@@ -506,7 +709,6 @@ impl Model {
         }
         (worker.standing, worker.awaited) = (Standing::Good, None);
         self.settle(id);
-        self.dispatch();
     }
 
     // Results
@@ -682,10 +884,18 @@ impl Model {
     pub(crate) fn timeout(&self) -> Option<Instant> {
         let result = self.deliveries.first().map(|oldest| oldest.since + self.config.keep);
         let held_back = (!self.held_back.is_empty()).then(|| self.dispatched_at + Duration::from_millis(20));
-        [self.lease_timeout(), result, held_back].into_iter().flatten().min()
+        let deadline = self.tasks.values().filter_map(|task| task.deadline).min();
+        [self.lease_timeout(), result, held_back, deadline].into_iter().flatten().min()
     }
 
     pub(crate) fn handle_timeout(&mut self) {
+        let due = |(&number, task): (&usize, &Task)| task.deadline.map(|deadline| (deadline, task.place, number));
+        let mut deadlines: Vec<_> = self.tasks.iter().filter_map(due).collect();
+        deadlines.retain(|&(deadline, ..)| deadline <= self.now);
+        deadlines.sort();
+        for (.., number) in deadlines {
+            self.exceed(number);
+        }
         while self.lease_timeout().is_some_and(|due| due <= self.now) {
             let id = self.leases[0];
             let worker = self.workers.get_mut(&id).unwrap();
@@ -729,7 +939,7 @@ impl Model {
 
     pub(crate) fn abandon(&mut self) {
         self.stopped = true;
-        while let Some(&sender) = self.turns.front().or(self.held_back.front()) {
+        while let Some(sender) = self.next_sender().or(self.held_back.front().copied()) {
             let number = self.senders[sender].queue[0];
             self.counters.unavailable += 1;
             self.give_up(number, Status::Unavailable, "the master stopped before the message was done");

@@ -2,6 +2,7 @@
 
 use crate::buffer::Span;
 use crate::master::{NotTaken, Refusal, SenderId};
+use crate::message::wire::FieldHead;
 use crate::message::{MessageWriter, field};
 use crate::native::{Frame, RefusalCode, ToMaster};
 use crate::time::Instant;
@@ -10,10 +11,10 @@ use super::super::event::Fault;
 use super::super::input::Taken;
 use super::super::machine::{BufferOf, Endpoint};
 use super::super::storage::EndpointStorage;
-use super::names::{gathered, hex};
+use super::names::hex;
 
-/// The fields of a message before the name of its function, and the key and length of that.
-const OPENING_MAX: usize = 2 * (2 + 32) + 6;
+/// The fields of a message before its function.
+const OPENING_MAX: usize = 2 * (2 + 32);
 /// The fields after its payload: a sequence, a deadline and a priority, a key of two bytes each.
 const TRAILER_MAX: usize = 3 * (2 + 10);
 
@@ -99,20 +100,10 @@ fn message<B: crate::buffer::Buffer>(
     let session = hex(session);
     let mut opening: heapless::Vec<u8, OPENING_MAX> = heapless::Vec::new();
     let id = core::str::from_utf8(&session).unwrap_or_default();
-    MessageWriter::new(&mut opening)
-        .pipeline(id)
-        .client(id)
-        .bytes_head(field::FUNCTION, function.len())
-        .finish()
-        .ok()?;
-    let mut cache: heapless::Vec<u8, 12> = heapless::Vec::new();
-    if !frame.front.is_empty() {
-        MessageWriter::new(&mut cache).bytes_head(field::CACHE, frame.front.len()).finish().ok()?;
-    }
-    let mut payload: heapless::Vec<u8, 12> = heapless::Vec::new();
-    if !frame.body.is_empty() {
-        MessageWriter::new(&mut payload).bytes_head(field::PAYLOAD, frame.body.len()).finish().ok()?;
-    }
+    MessageWriter::new(&mut opening).pipeline(id).client(id).finish().ok()?;
+    let named = FieldHead::of_bytes(field::FUNCTION, function.len());
+    let [cache, payload] = [(field::CACHE, frame.front), (field::PAYLOAD, frame.body)]
+        .map(|(number, bytes)| (!bytes.is_empty()).then(|| FieldHead::of_bytes(number, bytes.len())));
     let mut trailer: heapless::Vec<u8, TRAILER_MAX> = heapless::Vec::new();
     let mut writer = MessageWriter::new(&mut trailer);
     writer.sequence(sequence);
@@ -123,5 +114,6 @@ fn message<B: crate::buffer::Buffer>(
         writer.priority(priority.into());
     }
     writer.finish().ok()?;
-    gathered(&[&opening, function, &cache, frame.front, &payload, frame.body, &trailer])
+    let (cache, payload) = (cache.as_deref().unwrap_or(&[]), payload.as_deref().unwrap_or(&[]));
+    B::joined(&[&opening, &named, function, cache, frame.front, payload, frame.body, &trailer]).map(Span::whole)
 }

@@ -1,10 +1,10 @@
 //! The aliases that clients have told for functions.
 
-use crate::buffer::{Buffer, Span};
+use crate::buffer::Span;
 use crate::collections::{Link, Linked};
 use crate::native::Alias;
 
-use super::{BufferOf, NativeStorage, Natives};
+use super::{BufferOf, Natives, NativeStorage};
 
 /// A function's name, and by which alias which client knows it; named only by storage types.
 #[derive(Debug)]
@@ -107,9 +107,4 @@ fn value(digit: u8) -> Option<u8> {
         b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
     }
-}
-
-/// A buffer that is put together of several parts; `None` if it does not fit.
-pub(super) fn gathered<B: Buffer>(parts: &[&[u8]]) -> Option<Span<B>> {
-    B::joined(parts).map(Span::whole)
 }

@@ -1,6 +1,6 @@
 //! What a worker says: answers, how far it is, what it still holds, and how much it takes.
 
-use crate::master::{NotTaken, Refusal, WorkerId};
+use crate::master::WorkerId;
 use crate::message::{RawMessage, Status, TaskId};
 use crate::native::{RefusalCode, SessionId, TaskNumber};
 use crate::time::Instant;
@@ -41,10 +41,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             if status != Status::HandedBack && !self.master.may_answer(payload.len()) {
                 return Taken::Blocked(None);
             }
-            let answer = crate::master::Answer { task, attempt, status, payload, text, last };
-            match self.master.handle_answer(now, worker, &answer) {
-                Ok(()) | Err(NotTaken { reason: Refusal::Malformed, .. }) => {}
-                Err(NotTaken { reason: Refusal::Full | Refusal::Stray, .. }) => return Taken::Blocked(None),
+            if self.master.handle_answer(now, worker, task, attempt, status, payload, text, last).is_err() {
+                return Taken::Blocked(None);
             }
         } else if last {
             self.counters.unwanted += 1;
