@@ -19,7 +19,8 @@ pub trait Buffer: AsRef<[u8]> + Sized {
     /// Copies what `parts` hold, one after the other, into a new buffer; `None` if it does not fit.
     fn joined(parts: &[&[u8]]) -> Option<Self>;
 
-    /// The same as [`copy_from`](Self::copy_from) for a message on its way, which is soon gone again: it may take a larger buffer that is at hand.
+    /// The same as [`copy_from`](Self::copy_from) for a message on its way, which is soon gone again: it may take a larger buffer
+    /// that is at hand.
     #[inline]
     fn copy_passing(bytes: &[u8]) -> Option<Self> {
         Self::copy_from(bytes)
@@ -121,6 +122,13 @@ impl<B: Buffer> Span<B> {
     pub fn truncate(&mut self, len: usize) {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.end = self.end.min(self.start.saturating_add(len));
+    }
+
+    /// The bytes in `range` of these; `None` if there are no such bytes.
+    pub fn narrowed(self, range: Range<usize>) -> Option<Self> {
+        let start = self.start as usize;
+        Self::part(self.buffer, start.checked_add(range.start)?..start.checked_add(range.end)?)
+            .filter(|part| part.end <= self.end)
     }
 
     /// The buffer and where in it the bytes are.

@@ -101,6 +101,8 @@ pub struct Counters {
     pub deadline_exceeded: u64,
     /// Messages that their clients wanted no more.
     pub cancelled: u64,
+    /// Messages given up as their worker cannot be sent them.
+    pub unsendable: u64,
     /// Messages that name no function, answered with a failure.
     pub unaddressed: u64,
     /// Messages that were not done when the master stopped.

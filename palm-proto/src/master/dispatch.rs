@@ -203,7 +203,13 @@ impl<S: MasterStorage> Dispatcher<S> {
     }
 
     pub(super) fn has_unsent(&self, index: u32) -> bool {
-        self.workers[index].next_unsent != NONE
+        self.next_unsent(index).is_some()
+    }
+
+    /// What a worker has been given and is sent next.
+    pub(super) fn next_unsent(&self, index: u32) -> Option<u32> {
+        let task = self.workers[index].next_unsent;
+        (task != NONE).then_some(task)
     }
 
     /// The next message to send to a worker, which has it from then on.

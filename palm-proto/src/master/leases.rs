@@ -108,6 +108,16 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.leases.move_to_back(&mut self.workers, worker);
     }
 
+    /// The worker takes no more messages: what has not been sent to it goes back to the head of the queue, in order.
+    pub(super) fn drain(&mut self, now: Instant, index: u32) {
+        self.workers[index].draining = true;
+        while let Some(task) = self.workers[index].tasks.back().filter(|&task| !self.tasks[task].sent) {
+            self.unassign(now, task);
+            self.accounts.put_back(&mut self.tasks, task);
+        }
+        self.settle_level(index);
+    }
+
     /// Takes a message back from the worker that stops before it has done it: to the head of the queue.
     pub(super) fn hand_back(&mut self, now: Instant, task: u32) {
         let worker = self.tasks[task].worker;

@@ -152,6 +152,29 @@ impl<S: MasterStorage> Master<S> {
         Some(assignment)
     }
 
+    /// The message that [`poll_task`](Self::poll_task) gives next.
+    pub fn next_task(&self, worker: WorkerId) -> Option<&Span<S::Buffer>> {
+        let task = self.dispatcher.next_unsent(self.dispatcher.find(worker)?)?;
+        Some(&self.dispatcher.tasks[task].message)
+    }
+
+    /// The message that [`poll_task`](Self::poll_task) would give next cannot be sent: it is given up. O(log n).
+    pub fn refuse_next(&mut self, now: Instant, worker: WorkerId, status: Status, text: &str) {
+        if let Some(task) = self.dispatcher.find(worker).and_then(|index| self.dispatcher.next_unsent(index)) {
+            self.counters.unsendable += 1;
+            self.give_up(now, task, status, text);
+            self.dispatch(now);
+        }
+    }
+
+    /// The worker takes no more messages; what has not been sent to it goes to others. O(messages that it has).
+    pub fn drain_worker(&mut self, now: Instant, worker: WorkerId) {
+        if let Some(index) = self.dispatcher.find(worker) {
+            self.dispatcher.drain(now, index);
+            self.dispatch(now);
+        }
+    }
+
     /// Whether a task is neither answered nor given up.
     pub fn is_live(&self, task: TaskId) -> bool {
         self.leased(task).is_some()

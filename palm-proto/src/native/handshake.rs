@@ -123,6 +123,23 @@ impl RefusalCode {
     ];
 }
 
+impl fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version => f.write_str("no common version"),
+            Self::Token => f.write_str("wrong token"),
+            Self::Role => f.write_str("no peers of this role"),
+            Self::Full => f.write_str("full"),
+            Self::Malformed => f.write_str("what was sent breaks the protocol"),
+            Self::Name => f.write_str("a name that the peer cannot have"),
+            Self::Stopping => f.write_str("the master stops"),
+            Self::NotConnected => f.write_str("not connected"),
+            Self::Replaced => f.write_str("another connection has the session"),
+            Self::Other(number) => write!(f, "refusal {number}"),
+        }
+    }
+}
+
 impl From<u32> for RefusalCode {
     fn from(number: u32) -> Self {
         Self::NAMED.get(number as usize).copied().unwrap_or(Self::Other(number))
