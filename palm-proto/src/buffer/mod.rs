@@ -1,10 +1,14 @@
 //! What holds a message: the caller's choice, the same for every machine.
 
 #[cfg(feature = "std")]
+mod outgoing;
+#[cfg(feature = "std")]
 mod pooled;
 
 use core::ops::Range;
 
+#[cfg(feature = "std")]
+pub use outgoing::{Outgoing, Spare};
 #[cfg(feature = "std")]
 pub use pooled::PooledBuffer;
 

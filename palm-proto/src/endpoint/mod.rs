@@ -34,7 +34,9 @@ pub use config::{EndpointConfig, EndpointCounters};
 pub use event::{EndpointEvent, Fault};
 pub use input::{Next, Progress};
 pub use machine::Endpoint;
-pub use native::{Claim, FixedNative, Kept, Name, NativePeer, NativeStorage, NativeTables, Outstanding, Session, Submission};
+pub use native::{
+    Claim, FixedNative, Kept, Name, NativePeer, NativeStorage, NativeTables, Outstanding, Session, Submission,
+};
 #[cfg(feature = "alloc")]
 pub use native::{HeapNative, native_tables};
 pub use peer::{ConnectionId, Peer, Service};

@@ -35,8 +35,15 @@ pub(super) enum Body<'a, B> {
 }
 
 impl<B> Transmit<'_, B> {
-    pub(super) const EMPTY: Self =
-        Self { lead: &[], topic_header: None, topic: Topic::None, header: None, body: Body::None, part: None, after: &[] };
+    pub(super) const EMPTY: Self = Self {
+        lead: &[],
+        topic_header: None,
+        topic: Topic::None,
+        header: None,
+        body: Body::None,
+        part: None,
+        after: &[],
+    };
 }
 
 impl<B: Buffer> Transmit<'_, B> {

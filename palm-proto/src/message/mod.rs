@@ -13,8 +13,8 @@ mod writer;
 
 pub use extension::{Extension, FAILURE_PAYLOAD, PRIORITY_MAX, Status, TaskId, field};
 pub use fields::{RawField, RawFields};
-pub(crate) use function::{is_addressed, word};
 pub use function::{FunctionAddress, resolve};
+pub(crate) use function::{is_addressed, word};
 pub(crate) use raw::Opening;
 pub use raw::RawMessage;
 pub use view::{MessageRef, ParseError, ParseErrorKind};

@@ -20,6 +20,9 @@ impl Alias {
     /// Number of aliases. Those below 128 take one byte, the others two.
     pub const BOUND: u16 = 1024;
 
+    /// The largest.
+    pub const LAST: Self = Self(Self::BOUND - 1);
+
     /// The alias of this number; `None` if it is too large for one.
     pub const fn new(number: u16) -> Option<Self> {
         if number < Self::BOUND { Some(Self(number)) } else { None }
@@ -120,6 +123,11 @@ impl<T, S: Table<Option<T>>> AliasTable<T, S> {
     #[inline]
     pub fn meaning(&self, alias: Alias) -> Option<&T> {
         self.meanings.as_ref().get(usize::from(alias.0))?.as_ref()
+    }
+
+    /// Whether there is room for what `alias` means.
+    pub fn admits(&self, alias: Alias) -> bool {
+        usize::from(alias.0) < self.meanings.capacity()
     }
 
     /// Forgets all, for a new connection.

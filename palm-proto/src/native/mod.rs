@@ -10,6 +10,8 @@
 //! Names of functions and ids of sessions are told once and are a small [`Alias`] from then on: [`Interner`] gives them
 //! out, [`AliasTable`] knows what those of the other side mean.
 //!
+//! [`Worker`] and [`Client`] are the peers' machines; the front page of [`peer`] says how to drive them.
+//!
 //! ```
 //! use palm_proto::native::{Alias, Frame, Header, Streamed, ToMaster, decode_stream};
 //!
@@ -31,6 +33,7 @@ mod cobs;
 mod frame;
 mod handshake;
 mod line;
+pub mod peer;
 mod stream;
 mod task_number;
 #[cfg(test)]
@@ -46,6 +49,13 @@ pub use checksum::Checksum;
 pub use frame::{Content, Frame, FrameError, HEADER_MAX, Header, HeaderBytes, Shape, front_of};
 pub use handshake::{Magic, RefusalCode, Role, SessionId, Versions, token_matches};
 pub use line::{LINE_OVERHEAD, LineDecoder, LineEncoder, LineFault, LineUnit, line_len_max};
+pub use peer::{
+    CacheAnswer, Client, ClientEvent, ClientStorage, Deframed, Fault, FixedClient, FixedClientStorage, FixedWorker,
+    FixedWorkerStorage, Framing, FramingFault, FunctionName, HeldId, HeldTask, Lost, NotFramed, NotSent, PeerConfig,
+    Resubmit, Retry, Submission, Submit, Submitted, TaskEvent, Worker, WorkerEvent, WorkerStorage,
+};
+#[cfg(feature = "alloc")]
+pub use peer::{HeapClient, HeapClientStorage, HeapWorker, HeapWorkerStorage};
 pub use stream::{FrameTooLong, STREAM_FRAME_MAX, Streamed, decode_stream};
 pub use task_number::TaskNumber;
 pub use to_master::ToMaster;

@@ -182,6 +182,7 @@ impl Master {
         }
         let mut endpoint = Endpoint::new(&config.name, &config.endpoint(), tables, Seed::from_words([high, low]))
             .map_err(|_| BindError::Config { why: "the master's name is too long" })?;
+        let native = addresses.native.first().cloned().unwrap_or_default();
         let presets = [
             ("name", &config.name),
             ("db_address", &addresses.cache),
@@ -191,7 +192,7 @@ impl Master {
             ("worker_push_address", &addresses.worker_push),
             ("palm_extensions", &String::from("1")),
             ("palm_max_message", &config.max_message.to_string()),
-            ("palm_native_address", addresses.native.first().unwrap_or(&String::new())),
+            ("palm_native_address", &native),
         ];
         if !endpoint.set_token(config.token.as_deref().unwrap_or_default().as_bytes()) {
             return Err(BindError::Config { why: "a token has at most 255 bytes" });

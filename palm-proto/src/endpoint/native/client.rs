@@ -111,7 +111,7 @@ fn message<B: crate::buffer::Buffer>(
         writer.deadline(deadline.into());
     }
     if priority > 0 {
-        writer.priority(priority.into());
+        writer.priority(priority);
     }
     writer.finish().ok()?;
     let (cache, payload) = (cache.as_deref().unwrap_or(&[]), payload.as_deref().unwrap_or(&[]));

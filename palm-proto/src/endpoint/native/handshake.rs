@@ -48,10 +48,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.timers.stop(&mut self.peers, index);
         self.mark_ready(index);
         let generation = self.peers.generation(index).unwrap_or(0);
-        self.report(EndpointEvent::Joined {
-            connection: ConnectionId { index, generation },
-            service: Service::Native,
-        });
+        self.report(EndpointEvent::Joined { connection: ConnectionId { index, generation }, service: Service::Native });
     }
 
     fn join_worker(&mut self, now: Instant, index: u32, native: u32, window: u32, holding: u32) -> Option<Role> {

@@ -4,7 +4,7 @@ use crate::buffer::Span;
 use crate::collections::{Link, Linked};
 use crate::native::Alias;
 
-use super::{BufferOf, Natives, NativeStorage};
+use super::{BufferOf, NativeStorage, Natives};
 
 /// A function's name, and by which alias which client knows it; named only by storage types.
 #[derive(Debug)]

@@ -188,9 +188,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             let assignment = self.master.poll_task(worker)?;
             let (task, attempt) = (assignment.task, assignment.attempt);
-            let deadline_ms = assignment
-                .deadline
-                .map(|deadline| u32::try_from((deadline - now).as_millis()).unwrap_or(u32::MAX));
+            let deadline_ms =
+                assignment.deadline.map(|deadline| u32::try_from((deadline - now).as_millis()).unwrap_or(u32::MAX));
             let message = assignment.message.as_slice();
             let view = RawMessage::parse(message).ok()?;
             let (function, session) = (alias(slot), alias(session));

@@ -111,7 +111,6 @@ impl<B> NativePeer<B> {
     }
 }
 
-
 impl<N: super::NativeStorage> super::Natives<N> {
     /// A connection comes; `None` if there is no room for it.
     pub(in super::super) fn add_peer(&mut self) -> Option<u32> {

@@ -6,7 +6,7 @@ use crate::message::TaskId;
 use crate::native::SessionId;
 use crate::time::Instant;
 
-use super::{Natives, NativeStorage};
+use super::{NativeStorage, Natives};
 
 /// A client's process; named only by storage types.
 #[derive(Debug)]
@@ -81,7 +81,13 @@ pub(super) struct Attached {
 
 impl<N: NativeStorage> Natives<N> {
     /// A client says hello: its session, which is a new one unless `resume` and it is known. `None` if there is no room for it.
-    pub(super) fn attach(&mut self, id: SessionId, peer: u32, resume: bool, drop: impl FnMut(usize)) -> Option<Attached> {
+    pub(super) fn attach(
+        &mut self,
+        id: SessionId,
+        peer: u32,
+        resume: bool,
+        drop: impl FnMut(usize),
+    ) -> Option<Attached> {
         let mut replaced = None;
         if let Some(known) = self.find_session(id) {
             let before = core::mem::replace(&mut self.sessions[known].peer, NONE);

@@ -5,7 +5,7 @@ use crate::master::WorkerId;
 use crate::message::TaskId;
 use crate::native::{SessionId, TaskNumber};
 
-use super::{Natives, NativeStorage};
+use super::{NativeStorage, Natives};
 
 /// A task that a worker was sent, or said that it holds, and has not answered; named only by storage types.
 #[derive(Debug)]
@@ -84,8 +84,7 @@ impl<N: NativeStorage> Natives<N> {
     /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.
     pub(super) fn add_outstanding(&mut self, peer: u32, task: Option<TaskId>, attempt: u32) -> Option<u32> {
         let number = self.peers[peer].next_number;
-        let entry =
-            Outstanding { peer, number, task, attempt, link: Link::UNLINKED, revoked_link: Link::UNLINKED };
+        let entry = Outstanding { peer, number, task, attempt, link: Link::UNLINKED, revoked_link: Link::UNLINKED };
         let index = self.outstanding.insert(entry).ok()?;
         if !self.by_number.insert(place(peer, number), index) {
             self.outstanding.remove(index);
