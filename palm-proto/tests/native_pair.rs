@@ -1,6 +1,7 @@
 //! The native protocol's worker and client with the real endpoint between them, over streams that are cut anywhere and break at
 //! any time: each task has exactly one last result, and nobody ever breaks the protocol.
 #![cfg(feature = "alloc")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::BTreeMap;
 
