@@ -22,7 +22,7 @@ fn a_worker_and_a_client_share_a_loop() {
     let (mut events, mut results) = (Events::with_capacity(8), vec![None; TASKS as usize]);
     let until = std::time::Instant::now() + LONG;
     let mut left = TASKS;
-    while left > 0 {
+    loop {
         assert!(std::time::Instant::now() < until, "{left} results are missing");
         worker.turn();
         while let Some(event) = worker.poll_event() {
@@ -40,6 +40,9 @@ fn a_worker_and_a_client_share_a_loop() {
             }
         }
         client.turn();
+        if left == 0 {
+            break;
+        }
         let timeout = worker.next_timeout().into_iter().chain(client.next_timeout()).min();
         poll.poll(&mut events, timeout).unwrap();
         for event in &events {
