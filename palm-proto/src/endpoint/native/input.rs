@@ -134,7 +134,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         match (frame.header, self.peers[index].role) {
             (ToMaster::Bye, _) => {
                 self.native.peers[native].stage = Stage::Over;
-                self.close_for(index, Fault::Goodbye);
+                self.close(index);
                 Taken::Yes
             }
             (ToMaster::Ping, _) => {
