@@ -226,10 +226,10 @@ impl Cluster {
         let address = master.addresses().first().context("the master has an address")?.to_string();
         let handle = master.handle();
         let (tell, told) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name("palm-master".into()).spawn(move || {
             _ = tell.send(rustix::thread::gettid());
             master.run()
-        });
+        })?;
         let id = told.recv().context("the master's thread has not begun")?;
         Ok(Self { address, handle, thread, clock: format!("/proc/self/task/{}/schedstat", id.as_raw_nonzero()) })
     }
@@ -240,7 +240,8 @@ impl Cluster {
             .inline_function("echo", |call: Call| Ok::<_, Infallible>(call.into_payload()))
             .build()?;
         let handle = worker.handle();
-        Ok(Working { handle, thread: std::thread::spawn(move || worker.run()) })
+        let thread = std::thread::Builder::new().name("palm-worker".into()).spawn(move || worker.run())?;
+        Ok(Working { handle, thread })
     }
 
     fn client(&self) -> anyhow::Result<Client> {

@@ -14,7 +14,6 @@ use super::super::input::Taken;
 use super::super::machine::{BufferOf, Endpoint};
 use super::super::storage::EndpointStorage;
 use super::names::Name;
-use super::sessions::OPENING;
 
 /// The fields after its payload: a sequence, a deadline and a priority, a key of two bytes each.
 const TRAILER_MAX: usize = 3 * (2 + 10);
@@ -51,7 +50,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let (id, generation) = (entry.id, self.native.sessions.generation(session).unwrap_or(0));
         let origin = Origin { session, generation, sequence, function: function.hash };
         let extras = Extras { priority, deadline };
-        let Some((message, prepared)) = message(&entry.opening, function, frame, origin, extras) else {
+        let Some((message, prepared)) = message(function, frame, origin, extras) else {
             return Taken::Fault(Fault::NoRoom);
         };
         let taken = match self.native.take_claim(id, sequence) {
@@ -101,14 +100,11 @@ struct Extras {
 
 /// The PALM message that a task is inside the master, and what is known of it; `None` if it is too long for a buffer.
 fn message<B: Buffer>(
-    opening: &[u8; OPENING],
     function: &Name<B>,
     frame: &Frame<'_, ToMaster>,
     origin: Origin,
     Extras { priority, deadline }: Extras,
 ) -> Option<(Span<B>, Prepared)> {
-    let name = function.name.as_slice();
-    let named = FieldHead::of_bytes(field::FUNCTION, name.len());
     let head = |number, bytes: &[u8]| (!bytes.is_empty()).then(|| FieldHead::of_bytes(number, bytes.len()));
     let (cache, payload) = (head(field::CACHE, frame.front), head(field::PAYLOAD, frame.body));
     let (cache, payload) = (cache.as_deref().unwrap_or(&[]), payload.as_deref().unwrap_or(&[]));
@@ -122,12 +118,11 @@ fn message<B: Buffer>(
         writer.priority(priority);
     }
     writer.finish().ok()?;
-    let before = [opening, &*named, name, cache, frame.front, payload];
-    let start = before.iter().map(|part| part.len()).sum::<usize>() as u32;
-    let [a, b, c, d, e, f] = before;
-    let message = B::joined(&[a, b, c, d, e, f, frame.body, &trailer]).map(Span::whole)?;
+    let opening = function.opening.as_slice();
+    let start = (opening.len() + cache.len() + frame.front.len() + payload.len()) as u32;
+    let message = B::joined(&[opening, cache, frame.front, payload, frame.body, &trailer]).map(Span::whole)?;
     let prepared = Prepared {
-        opening: match u8::try_from(name.len()) {
+        opening: match u8::try_from(function.len) {
             Ok(len @ ..0x80) => Opening::of(32, 32, len),
             _ => Opening::NONE,
         },

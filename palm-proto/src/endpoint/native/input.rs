@@ -177,8 +177,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             (ToMaster::Holding { session, sequence, attempt }, Role::NativeWorker(worker)) => {
                 self.on_holding(now, native, worker, session, sequence, attempt)
             }
-            (ToMaster::Function { alias }, Role::NativeClient { .. }) => {
-                if self.native.declare(native, alias, frame.body) { Taken::Yes } else { Taken::Fault(FAULT) }
+            (ToMaster::Function { alias }, Role::NativeClient { session, .. }) => {
+                if self.native.declare(native, session, alias, frame.body) { Taken::Yes } else { Taken::Fault(FAULT) }
             }
             (ToMaster::Submit { .. } | ToMaster::SubmitWith { .. }, Role::NativeClient { sender, session, .. }) => {
                 self.on_submit(now, native, sender, session, frame)

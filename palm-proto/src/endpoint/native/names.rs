@@ -1,8 +1,9 @@
 //! The aliases that clients have told for functions.
 
-use crate::buffer::Span;
+use crate::buffer::{Buffer, Span};
 use crate::collections::{Link, Linked};
-use crate::message::{is_addressed, word};
+use crate::message::wire::FieldHead;
+use crate::message::{field, is_addressed, word};
 use crate::native::Alias;
 
 use super::{BufferOf, NativeStorage, Natives};
@@ -12,7 +13,10 @@ use super::{BufferOf, NativeStorage, Natives};
 pub struct Name<B> {
     peer: u32,
     alias: Alias,
-    pub(super) name: Span<B>,
+    /// The fields that the messages of this client with this function begin with: pipeline, client and function.
+    pub(super) opening: Span<B>,
+    /// Length of the name, at the end of that.
+    pub(super) len: usize,
     /// Hash of the name.
     pub(super) hash: u64,
     pub(super) is_addressed: bool,
@@ -39,21 +43,23 @@ fn place(peer: u32, alias: Alias) -> u64 {
 
 impl<N: NativeStorage> Natives<N> {
     /// `alias` is the function `name` from now on. `false` if there is no room for it.
-    pub(super) fn declare(&mut self, peer: u32, alias: Alias, name: &[u8]) -> bool {
+    pub(super) fn declare(&mut self, peer: u32, session: u32, alias: Alias, name: &[u8]) -> bool {
         // A native task has one stage.
         let name = word(name, 0).unwrap_or_default();
         let (hash, is_addressed) = (self.function_hash(name), is_addressed(name, 0));
-        let Some(name) = Span::copy_from(name) else { return false };
+        let head = FieldHead::of_bytes(field::FUNCTION, name.len());
+        let opening = BufferOf::<N>::joined(&[&self.sessions[session].opening, &head, name]);
+        let (Some(opening), len) = (opening.map(Span::whole), name.len()) else { return false };
         if let Some(known) = self.find_name(peer, alias) {
             let known = &mut self.names[known];
-            (known.name, known.hash, known.is_addressed) = (name, hash, is_addressed);
+            (known.opening, known.len, known.hash, known.is_addressed) = (opening, len, hash, is_addressed);
             return true;
         }
         if self.peers[peer].names.len() >= self.names.capacity() - self.names.len() {
             // As many as are left free, so that no client keeps others out.
             return false;
         }
-        let entry = Name { peer, alias, name, hash, is_addressed, link: Link::UNLINKED };
+        let entry = Name { peer, alias, opening, len, hash, is_addressed, link: Link::UNLINKED };
         let Ok(index) = self.names.insert(entry) else { return false };
         if !self.by_alias.insert(place(peer, alias), index) {
             self.names.remove(index);
