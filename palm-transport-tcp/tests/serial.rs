@@ -43,7 +43,7 @@ fn a_client_at_a_line_has_its_results() {
 #[test]
 fn what_a_line_spoils_is_sent_again() {
     let (near, far) = (Cable::new(), Cable::new());
-    let master = master_at(&[&near, &far]);
+    let _master = master_at(&[&near, &far]);
     let _worker = Working::start(worker(&near.address(1)));
     let client = client(&far.address(1)).connect().unwrap();
     assert_eq!(client.eval("echo", "x").unwrap(), "x");
