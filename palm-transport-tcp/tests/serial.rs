@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use palm_transport_tcp::MasterConfig;
 use support::relay::Cable;
 use support::{Running, Working, client, eventually, worker};
@@ -9,7 +11,9 @@ use support::{Running, Working, client, eventually, worker};
 fn master_at(lines: &[&Cable]) -> Running {
     let mut listen = vec![String::from("tcp://127.0.0.1:0")];
     listen.extend(lines.iter().map(|cable| cable.address(0)));
-    Running::start(MasterConfig { listen, ..MasterConfig::new("server") })
+    // What is lost at the end of all is missed by the silence that follows; and a line may break as often as it likes.
+    let (heartbeat, attempts) = (Duration::from_millis(500), 1_000);
+    Running::start(MasterConfig { listen, heartbeat, attempts, ..MasterConfig::new("server") })
 }
 
 #[test]
