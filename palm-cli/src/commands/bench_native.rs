@@ -323,22 +323,58 @@ fn serving(
     Ok((address, std::thread::spawn(move || serve(listener.accept()?.0))))
 }
 
-/// The middle of what two round trips over one bare connection take.
+/// The middle of what two round trips over one bare connection take, of which both ends wait for events as a master has to.
 fn two_bare_trips() -> anyhow::Result<f64> {
-    let (address, thread) = serving(echo)?;
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
+    let (address, thread) = serving(|stream| {
+        let mut end = WatchedEnd::new(stream)?;
+        let mut buffer = [0; 1024];
+        loop {
+            let len = end.receive(&mut buffer)?;
+            if len == 0 {
+                return Ok(());
+            }
+            end.stream.write_all(&buffer[..len])?;
+        }
+    })?;
+    let mut stream = WatchedEnd::new(TcpStream::connect(address)?)?;
     let mut buffer = [0; SMALL + 8];
     let trip = round_trips(2000, || {
         for _ in 0..2 {
-            stream.write_all(&buffer.clone())?;
-            stream.read_exact(&mut buffer)?;
+            stream.stream.write_all(&[b'x'; SMALL + 8])?;
+            stream.receive(&mut buffer)?;
         }
         Ok(())
     });
     drop(stream);
     thread.join().map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
     trip
+}
+
+/// A stream, and what waits for it.
+struct WatchedEnd {
+    stream: mio::net::TcpStream,
+    poll: mio::Poll,
+    events: mio::Events,
+}
+
+impl WatchedEnd {
+    fn new(stream: TcpStream) -> std::io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let (mut stream, poll) = (mio::net::TcpStream::from_std(stream), mio::Poll::new()?);
+        poll.registry().register(&mut stream, mio::Token(0), mio::Interest::READABLE)?;
+        Ok(Self { stream, poll, events: mio::Events::with_capacity(4) })
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            self.poll.poll(&mut self.events, None)?;
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+        }
+    }
 }
 
 /// Large tasks a second through a relay that knows nothing of them: there and on, and back the same way.
