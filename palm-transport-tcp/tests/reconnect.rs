@@ -63,14 +63,14 @@ fn a_worker_that_loses_its_connection_goes_on_with_what_it_has() {
     relay.mend();
     assert_eq!(pending.wait().unwrap(), "x");
     assert_eq!(client.eval("pooled", "y").unwrap(), "y");
-    println!("{:?}", master.handle.counters());
     assert_eq!(calls.load(Ordering::Relaxed), 1, "nothing is done twice");
     assert!(worker.stop().counters.connections >= 2);
 }
 
 #[test]
 fn a_master_that_comes_again_is_found_and_given_everything_once_more() {
-    let master = Running::on_free_port();
+    let config = MasterConfig { grace: Duration::ZERO, ..MasterConfig::on_free_port("server") };
+    let master = Running::start(config);
     let again = MasterConfig { listen: vec![master.address.clone()], ..MasterConfig::new("server") };
     let relay = Relay::to(&master.address);
     let client = client(&relay.address).connect().unwrap();
