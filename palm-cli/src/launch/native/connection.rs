@@ -186,6 +186,7 @@ fn obey(
             Err(TryRecvError::Empty) => return busy,
             Err(TryRecvError::Disconnected) if until.is_some() => return busy,
             Err(TryRecvError::Disconnected) => {
+                connection.cancel_all(|_| true);
                 connection.bye();
                 *until = Instant::now().checked_add(FAREWELL);
             }
