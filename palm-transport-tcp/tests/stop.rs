@@ -77,12 +77,13 @@ fn a_master_that_stops_gives_back_what_is_not_done() {
 fn a_client_that_goes_takes_its_tasks_with_it() {
     let master = Running::on_free_port();
     let first = client(&master.address).connect().unwrap();
-    let pending = first.submit("echo", "nobody does it");
+    let pending = [first.submit("echo", "nobody does it"), first.submit("echo", "nor this")];
+    eventually("the master has both", || master.handle.counters().messages.submitted == 2);
     let clone = first.clone();
     drop(first);
-    drop(pending);
-    let pending = clone.submit("echo", "nor this");
-    eventually("the master has both", || master.handle.counters().messages.submitted == 2);
-    drop((pending, clone));
+    let [cancelled, kept] = pending;
+    drop(cancelled);
+    eventually("one is cancelled", || master.handle.counters().messages.cancelled == 1);
+    drop((kept, clone));
     eventually("it is gone", || master.handle.counters().connections == 0);
 }

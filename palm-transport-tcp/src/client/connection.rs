@@ -101,7 +101,7 @@ impl<T: Clone> ClientConnection<T> {
         let seed = Seed::from_words([high, low]);
         let config = PeerConfig { window: RESULTS, ..options.machine() };
         Ok(Self {
-            link: Link::new(address, options.max_message, seed.derive("link")),
+            link: Link::new(address, options, seed.derive("link")),
             side: Side {
                 client: HeapClient::sized(config, options.window.max(1) as usize, seed.derive("names")),
                 clock: Clock::start(),

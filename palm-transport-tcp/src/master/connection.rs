@@ -96,7 +96,8 @@ impl Connection {
     /// Takes from the endpoint, and writes, once.
     pub(super) fn send(&mut self, desk: &mut Desk<'_>) -> io::Result<Step> {
         if !self.writable {
-            return Ok(if self.state == State::Closing { Step::Over } else { Step::Idle });
+            // A peer that takes nothing is not told why.
+            return Ok(if desk.endpoint.is_closing(self.id) { Step::Over } else { Step::Idle });
         }
         self.collect(desk);
         let written = self.stream.write(&mut self.outgoing, desk.spare)?;

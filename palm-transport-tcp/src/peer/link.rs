@@ -9,6 +9,7 @@ use palm_proto::native::{Framing, Retry};
 use palm_proto::{Instant, Seed};
 
 use super::machine::{Machine, Verdict};
+use super::options::PeerOptions;
 use super::out::Out;
 use super::receive::{Found, Receiver};
 use crate::address::Address;
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     receiver: Receiver,
     backoff: Backoff,
     max_frame: u32,
+    /// How long a try to connect may take.
+    patience: Duration,
     readable: bool,
     writable: bool,
     /// The other side sends no more, so that the end has to be read.
@@ -43,14 +46,15 @@ pub(crate) struct Link {
 enum State {
     /// Nothing before a time. A line stays open.
     Waiting(Instant, Option<Stream>),
-    Connecting(Connecting),
+    /// Until a time.
+    Connecting(Connecting, Instant),
     Open(Stream),
     /// For good.
     Over,
 }
 
 impl Link {
-    pub(crate) fn new(address: Address, max_frame: u32, seed: Seed) -> Self {
+    pub(crate) fn new(address: Address, options: &PeerOptions, seed: Seed) -> Self {
         let framing = if let Address::Serial { .. } = address { Framing::line() } else { Framing::Stream };
         Self {
             address,
@@ -59,7 +63,8 @@ impl Link {
             out: Out::new(framing),
             receiver: Receiver::default(),
             backoff: Backoff::new(seed),
-            max_frame,
+            max_frame: options.max_message,
+            patience: options.handshake_timeout,
             readable: false,
             writable: false,
             ended: false,
@@ -87,8 +92,8 @@ impl Link {
             return Some(Duration::ZERO);
         }
         let own = match &self.state {
-            State::Waiting(at, _) => Some(*at),
-            State::Connecting(_) | State::Open(_) | State::Over => None,
+            State::Waiting(at, _) | State::Connecting(_, at) => Some(*at),
+            State::Open(_) | State::Over => None,
         };
         [own, machine.poll_timeout()].into_iter().flatten().min().map(|at| at - now)
     }
@@ -125,16 +130,17 @@ impl Link {
 
     fn connect(&mut self, now: Instant, machine: &mut impl Machine) {
         let Some((registry, token)) = &self.watcher else { return };
-        let connecting = match std::mem::replace(&mut self.state, State::Over) {
+        let (connecting, until) = match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting(at, Some(line)) if at <= now => {
                 self.state = State::Open(line);
                 return self.begin(now, machine);
             }
             State::Waiting(at, None) if at <= now => {
                 (self.readable, self.writable, self.ended) = (false, false, false);
-                Connecting::begin(&self.address, registry, *token)
+                (Connecting::begin(&self.address, registry, *token), now + self.patience)
             }
-            State::Connecting(connecting) => Ok(connecting),
+            State::Connecting(_, until) if until <= now => (Err(io::ErrorKind::TimedOut.into()), until),
+            State::Connecting(connecting, until) => (Ok(connecting), until),
             other => {
                 self.state = other;
                 return;
@@ -144,7 +150,7 @@ impl Link {
             connecting.check(registry, *token, Liveness { idle: IDLE, unacknowledged: IDLE * 3 })
         });
         match checked {
-            Ok(Established::NotYet(connecting)) => self.state = State::Connecting(connecting),
+            Ok(Established::NotYet(connecting)) => self.state = State::Connecting(connecting, until),
             Ok(Established::Yes(stream)) => {
                 (self.readable, self.writable) = (true, true);
                 self.state = State::Open(stream);

@@ -1,6 +1,7 @@
 //! A master, workers and clients in threads of this process.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 pub(crate) mod relay;
 
