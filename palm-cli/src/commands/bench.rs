@@ -9,13 +9,13 @@ use clap::Subcommand;
 use futures_util::{FutureExt as _, Stream};
 use palm_transport_zmq::{Call, Client, Job, JobOptions, MasterConfig, Worker, WorkerBuilder, from_iter};
 
-use super::{StopSignals, bench_native, block_on, server_name, unreachable, worker};
+use super::{StopSignals, bench_native, block_on, server_name, unreachable};
 use crate::args::Global;
 use crate::local::{LocalMaster, LocalWorker};
 use crate::output::counted;
 use crate::output::latency::{Latencies, Short, rate};
 use crate::output::progress::Progress;
-use crate::{Outcome, output, values};
+use crate::{Outcome, output, values, worker};
 
 /// How long to try to reach the master.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -110,8 +110,8 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             let mut signals = StopSignals::listen()?;
             let worker = echo_worker(&db).build()?;
             output::say(&format_args!("answering `echo` for the master whose cache is at {db}; Ctrl-C stops"));
-            let report = worker::until_stopped(worker, &mut signals).await;
-            Ok(report.map_or(Outcome::Failed, |report| worker::told(&report)))
+            let report = crate::worker::zmq::run(worker, &mut signals).await;
+            Ok(report.map_or(Outcome::Failed, |report| report.told()))
         }),
         Part::Native(args) => bench_native::run(&args),
         Part::Local { workers, load } => {
