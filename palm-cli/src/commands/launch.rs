@@ -222,8 +222,7 @@ const fn has_cache(args: &Args) -> bool {
 
 /// Flags that were given and mean nothing to the native protocol.
 fn zmq_only(args: &Args) -> Vec<&'static str> {
-    let given =
-        [("--push", args.push.is_some()), ("--sub", args.sub.is_some()), ("--session", args.session.is_some())];
+    let given = [("--push", args.push.is_some()), ("--sub", args.sub.is_some()), ("--session", args.session.is_some())];
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
 }
 
@@ -300,9 +299,7 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
 /// The connection, if it leads to the server that was named.
 fn checked(args: &Args, connection: Connection, peer: &Peer) -> anyhow::Result<Server> {
     match &args.server {
-        Some(server) if server != connection.master() => {
-            Err(wrong_server(&peer.address, connection.master(), server))
-        }
+        Some(server) if server != connection.master() => Err(wrong_server(&peer.address, connection.master(), server)),
         _ => Ok(Server::Native(connection)),
     }
 }
