@@ -124,7 +124,9 @@ impl<S: Table<Slot<HeldTask>>> Book<S> {
     pub(super) fn cancel(&mut self, number: TaskNumber) -> Option<HeldId> {
         let called = |&index: &u32| self.tasks.get(index).is_some_and(|task| task.numbered && task.number == number);
         let index = self.tasks.indices().find(called)?;
-        self.tasks.get_mut(index)?.cancelled = true;
+        let task = self.tasks.get_mut(index)?;
+        // Its caller may have broken off: in a later connection nobody is to wait for it.
+        (task.cancelled, task.session) = (true, NOBODY);
         Some(HeldId { index, generation: self.tasks.generation(index)? })
     }
 

@@ -187,7 +187,8 @@ impl<S: WorkerStorage> Worker<S> {
     pub fn poll_transmit(&mut self) -> Option<Frame<'_, ToMaster>> {
         if !self.link.is_connected() {
             let held = self.book.len();
-            let window = if self.draining { held } else { self.window };
+            // None is as narrow as one.
+            let window = if self.draining { held } else { self.window }.max(1);
             let hello = self.link.poll_hello(self.name.as_ref(), self.token.as_ref(), window, held)?;
             self.credit_due = 0;
             return Some(hello);
@@ -375,7 +376,7 @@ impl<S: WorkerStorage> Worker<S> {
         if meaning(&self.functions, function).is_err() {
             return self.fault(Fault::Alias);
         }
-        let room = self.book.len() < self.window;
+        let room = self.book.len() < self.window.max(1);
         let Some(id) = room.then(|| self.book.insert(session, sequence, attempt)).flatten() else {
             return self.fault(Fault::Window);
         };

@@ -1,1 +1,0 @@
-//! Peers against a master that is written down here.
