@@ -78,7 +78,11 @@ impl Node {
             }
             self.transmit();
             match self.port.receive() {
-                Some(byte) => self.handle_byte(now, byte, buffer),
+                Some(byte) => {
+                    if let Some(task) = self.handle_byte(now, byte, buffer) {
+                        self.perform(&task, buffer);
+                    }
+                }
                 None => self.port.wait(),
             }
         }
@@ -91,30 +95,38 @@ impl Node {
         }
     }
 
-    fn handle_byte(&mut self, now: Instant, byte: u8, buffer: &mut [u8]) {
+    /// Takes a byte that has come; gives the task whose last one it is.
+    ///
+    /// Not inlined, so that what it needs of the stack is free again when the task is done.
+    #[inline(never)]
+    fn handle_byte(&mut self, now: Instant, byte: u8, buffer: &mut [u8]) -> Option<Task> {
         let base = buffer.as_ptr().addr();
-        let task = match self.framing.handle_input(&[byte], buffer, MAX_FRAME as u32) {
-            Deframed::Incomplete { .. } => return,
-            Deframed::Fault { .. } => return self.worker.handle_disconnected(),
-            Deframed::Frame { frame, .. } => match self.worker.handle_frame(now, frame) {
-                Ok(Some(WorkerEvent::Task(task))) => Task {
-                    id: task.id,
-                    function: task.function.copied(),
-                    start: task.payload.as_ptr().addr() - base,
-                    len: task.payload.len(),
-                },
-                Ok(Some(WorkerEvent::Refused { retry: Retry::AtOnce, .. })) => return,
-                Ok(Some(WorkerEvent::Refused { .. } | WorkerEvent::Goodbye)) => {
-                    self.connect_at = now + RETRY;
-                    return;
-                }
-                Ok(_) | Err(_) => return,
-            },
+        let frame = match self.framing.handle_input(core::slice::from_ref(&byte), buffer, MAX_FRAME as u32) {
+            Deframed::Incomplete { .. } => return None,
+            Deframed::Fault { .. } => {
+                self.worker.handle_disconnected();
+                return None;
+            }
+            Deframed::Frame { frame, .. } => frame,
         };
-        self.perform(&task, buffer);
+        match self.worker.handle_frame(now, frame) {
+            Ok(Some(WorkerEvent::Task(task))) => Some(Task {
+                id: task.id,
+                function: task.function.copied(),
+                start: task.payload.as_ptr().addr() - base,
+                len: task.payload.len(),
+            }),
+            Ok(Some(WorkerEvent::Refused { retry: Retry::Later | Retry::Never, .. } | WorkerEvent::Goodbye)) => {
+                self.connect_at = now + RETRY;
+                None
+            }
+            // A connection that is over for other reasons is begun again at once.
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// Does a task, where its payload lies, and answers.
+    #[inline(never)]
     fn perform(&mut self, task: &Task, buffer: &mut [u8]) {
         let memory = buffer.get_mut(task.start..).unwrap_or_default();
         let result = match task.function {
