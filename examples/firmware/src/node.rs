@@ -6,7 +6,8 @@ use palm_proto::Instant;
 use palm_proto::Status;
 use palm_proto::collections::Slot;
 use palm_proto::native::{
-    Deframed, Framing, HeldId, HeldTask, LINE_OVERHEAD, PeerConfig, Retry, SessionId, Worker, WorkerEvent, WorkerStorage,
+    Deframed, Frame, HeldId, HeldTask, LINE_OVERHEAD, LineFraming, PeerConfig, Retry, SessionId, ToMaster, Worker,
+    WorkerEvent, WorkerStorage,
 };
 
 use crate::board::{Clock, Port};
@@ -42,7 +43,7 @@ impl WorkerStorage for Tables {
 /// A worker, and what connects it with its master.
 pub(crate) struct Node {
     worker: Worker<Tables>,
-    framing: Framing,
+    framing: LineFraming,
     clock: Clock,
     port: Port,
     /// When to begin the next connection, if there is none.
@@ -64,7 +65,7 @@ impl Node {
         let config =
             PeerConfig { max_frame: MAX_FRAME as u32, handshake: HANDSHAKE, ..PeerConfig::new(name, "", session) };
         let worker = Worker::new(config, heapless::Vec::new(), heapless::Vec::new(), heapless::Vec::new());
-        Self { worker, framing: Framing::line(), clock, port, connect_at: Instant::ZERO }
+        Self { worker, framing: LineFraming::new(), clock, port, connect_at: Instant::ZERO }
     }
 
     /// Works for ever. `buffer` is for frames that come.
@@ -88,20 +89,13 @@ impl Node {
         }
     }
 
-    fn transmit(&mut self) {
-        while let Some(frame) = self.worker.poll_transmit() {
-            // The port has room for all.
-            let _ = self.framing.encode(&frame, &mut self.port);
-        }
-    }
-
     /// Takes a byte that has come; gives the task whose last one it is.
     ///
     /// Not inlined, so that what it needs of the stack is free again when the task is done.
     #[inline(never)]
     fn handle_byte(&mut self, now: Instant, byte: u8, buffer: &mut [u8]) -> Option<Task> {
         let base = buffer.as_ptr().addr();
-        let frame = match self.framing.handle_input(core::slice::from_ref(&byte), buffer, MAX_FRAME as u32) {
+        let frame = match self.framing.handle_input(core::slice::from_ref(&byte), buffer) {
             Deframed::Incomplete { .. } => return None,
             Deframed::Fault { .. } => {
                 self.worker.handle_disconnected();
@@ -133,13 +127,26 @@ impl Node {
             Some(function) => function.call(memory, task.len),
             None => Err((Status::NoSuchFunction, "")),
         };
-        let answer = match result {
-            Ok(len) => self.worker.done(task.id, memory.get(..len).unwrap_or_default()),
-            Err((status, text)) => self.worker.failed(task.id, status, text),
-        };
-        let answer = answer.or_else(|_| self.worker.failed(task.id, Status::TooLong, ""));
-        if let Ok(answer) = answer {
-            let _ = self.framing.encode(&answer, &mut self.port);
+        let result = result.and_then(|len| match self.worker.done(task.id, memory.get(..len).unwrap_or_default()) {
+            Ok(done) => Ok(send(&done, &mut self.framing, &mut self.port)),
+            Err(_) => Err((Status::TooLong, "the master does not take a result of that length")),
+        });
+        if let Err((status, text)) = result
+            && let Ok(failed) = self.worker.failed(task.id, status, text)
+        {
+            send(&failed, &mut self.framing, &mut self.port);
         }
     }
+
+    #[inline(never)]
+    fn transmit(&mut self) {
+        while let Some(frame) = self.worker.poll_transmit() {
+            send(&frame, &mut self.framing, &mut self.port);
+        }
+    }
+}
+
+/// The port takes all there is.
+fn send(frame: &Frame<'_, ToMaster>, framing: &mut LineFraming, port: &mut Port) {
+    let _ = framing.encode(frame, port);
 }
