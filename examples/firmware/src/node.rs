@@ -127,14 +127,15 @@ impl Node {
             Some(function) => function.call(memory, task.len),
             None => Err((Status::NoSuchFunction, "")),
         };
-        let result = result.and_then(|len| match self.worker.done(task.id, memory.get(..len).unwrap_or_default()) {
-            Ok(done) => Ok(send(&done, &mut self.framing, &mut self.port)),
-            Err(_) => Err((Status::TooLong, "the master does not take a result of that length")),
-        });
-        if let Err((status, text)) = result
-            && let Ok(failed) = self.worker.failed(task.id, status, text)
-        {
-            send(&failed, &mut self.framing, &mut self.port);
+        let mut answer = match result {
+            Ok(len) => self.worker.done(task.id, memory.get(..len).unwrap_or_default()),
+            Err((status, text)) => self.worker.failed(task.id, status, text),
+        };
+        if answer.is_err() {
+            answer = self.worker.failed(task.id, Status::TooLong, "");
+        }
+        if let Ok(answer) = answer {
+            send(&answer, &mut self.framing, &mut self.port);
         }
     }
 
