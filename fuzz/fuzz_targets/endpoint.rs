@@ -11,6 +11,7 @@ use palm_fuzz::Input;
 use palm_proto::cache::CacheLimits;
 use palm_proto::endpoint::{ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Service, heap_tables};
 use palm_proto::master::{MasterConfig, TableSizes};
+use palm_proto::native::{Alias, Frame, Magic, Role, SessionId, TaskNumber, ToMaster, Versions, When};
 use palm_proto::zmtp::SocketType;
 use palm_proto::{Instant, MessageWriter, Seed};
 
@@ -57,7 +58,8 @@ fuzz_target!(|input: &[u8]| {
         ..EndpointConfig::default()
     };
     let seed = Seed::from_u64(u64::from(options));
-    let mut endpoint = Endpoint::new("server", &config, heap_tables(&SIZES, 4), seed).expect("the name fits");
+    let tables = heap_tables(&SIZES, 4).with_native(&SIZES);
+    let mut endpoint = Endpoint::new("server", &config, tables, seed).expect("the name fits");
     endpoint.cache().preset(b"name", b"server").expect("an empty cache has room");
     let mut world = World { endpoint, now: Instant::ZERO, wires: BTreeMap::new(), assigned: Vec::new() };
     while !input.is_used_up() {
@@ -66,6 +68,65 @@ fuzz_target!(|input: &[u8]| {
     }
     world.stop();
 });
+
+/// One of two clients or two workers.
+fn hello(choice: u8) -> ToMaster {
+    ToMaster::Hello {
+        magic: Magic,
+        versions: Versions::OURS,
+        role: if choice & 8 == 0 { Role::Worker } else { Role::Client },
+        max_frame: if choice & 16 == 0 { 1 << 20 } else { 100 },
+        window: u32::from(choice >> 5 & 1) * 3 + 1,
+        session: SessionId([choice >> 6 & 1; 16]),
+        resume: choice & 128 != 0,
+        holding: u32::from(choice >> 5 & 3 == 3),
+        name_len: 0,
+    }
+}
+
+/// What a native peer says after its Hello, and how long its front is.
+fn header(input: &mut Input<'_>) -> (ToMaster, usize) {
+    let small = input.byte();
+    let sequence = u64::from(small >> 4);
+    let number = TaskNumber::FIRST.plus(u32::from(small >> 4));
+    let function = Alias::new(u16::from(small & 1)).expect("0 and 1 are aliases");
+    let front_len = usize::from(small >> 6);
+    let when = [When::Always, When::Absent, When::Version(u64::from(small))][usize::from(small % 3)];
+    let header = match input.below(20) {
+        0 | 1 => ToMaster::Function { alias: function },
+        2 | 3 => ToMaster::Submit { sequence, function },
+        4 => {
+            let deadline_ms = (small & 2 != 0).then_some(u32::from(small));
+            let (priority, cache_len) = (small & 3, front_len as u32);
+            return (ToMaster::SubmitWith { sequence, function, priority, deadline_ms, cache_len }, front_len);
+        }
+        5 | 6 => ToMaster::Done { number },
+        7 => ToMaster::Partial { number },
+        8 => ToMaster::Progress { number, permille: u16::from(small) },
+        9 => ToMaster::Failed { number, code: u32::from(small) },
+        10 => ToMaster::HandBack { number },
+        11 => ToMaster::Credit { more: u32::from(small & 7) },
+        12 => ToMaster::Drain,
+        13 => ToMaster::Holding { session: SessionId([small & 1; 16]), sequence, attempt: u32::from(small & 3) },
+        14 => ToMaster::Cancel { sequence },
+        15 => ToMaster::Received { results: u32::from(small & 1) },
+        16 => ToMaster::Get { id: u32::from(small) },
+        17 => {
+            let ttl_ms = (small & 4 != 0).then_some(u32::from(small));
+            let (id, key_len) = (u32::from(small), front_len as u32);
+            return (ToMaster::Set { id, ttl_ms, when, key_len }, front_len);
+        }
+        18 => ToMaster::Delete { id: u32::from(small), when },
+        _ => [ToMaster::Ping, ToMaster::Pong, ToMaster::Bye][usize::from(small % 3)],
+    };
+    (header, 0)
+}
+
+fn put(inbox: &mut BytesMut, frame: &Frame<'_, ToMaster>) {
+    inbox.extend_from_slice(&frame.stream_head().expect("it is short"));
+    inbox.extend_from_slice(frame.front);
+    inbox.extend_from_slice(frame.body);
+}
 
 impl World {
     fn step(&mut self, input: &mut Input<'_>) {
@@ -112,15 +173,14 @@ impl World {
 
     /// Mostly of a peer that shakes hands as it should.
     fn accept(&mut self, input: &mut Input<'_>) {
-        let service = Service::ALL[input.below(5)];
+        let service = Service::ZEROMQ.get(input.below(8)).copied().unwrap_or(Service::Native);
         let Some(id) = self.endpoint.handle_accept(self.now, service) else {
             assert_eq!(self.wires.len(), SIZES.peers);
             return;
         };
         let mut inbox = BytesMut::new();
         let choice = input.byte();
-        if choice & 7 != 0 {
-            let socket = service.socket_type();
+        if let (true, Some(socket)) = (choice & 7 != 0, service.socket_type()) {
             let peer = SocketType::ALL.into_iter().find(|&peer| socket.accepts(peer)).expect("each type has a peer");
             inbox.extend_from_slice(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03");
             inbox.extend_from_slice(&[choice >> 3 & 1]);
@@ -130,6 +190,9 @@ impl World {
             inbox.extend_from_slice(b"\x05READY\x0bSocket-Type\0\0\0");
             inbox.extend_from_slice(&[peer.name().len() as u8]);
             inbox.extend_from_slice(peer.name().as_bytes());
+        }
+        if choice & 7 != 0 && service == Service::Native {
+            put(&mut inbox, &Frame::new(hello(choice)));
         }
         let wire = Wire { service, inbox, message: 0, waiting: false, unsent: 0 };
         assert!(self.wires.insert(id.index(), (id, wire)).is_none(), "no two connections have the same index");
@@ -146,6 +209,13 @@ impl World {
         let mut message = BytesMut::new();
         if input.below(8) == 0 {
             wire.inbox.extend_from_slice(input.bytes());
+            return;
+        }
+        if wire.service == Service::Native {
+            let (header, front_len) = header(input);
+            let bytes = input.bytes();
+            let (front, body) = bytes.split_at(front_len.min(bytes.len()));
+            put(&mut wire.inbox, &Frame { header, front, body });
             return;
         }
         match wire.service {
@@ -168,7 +238,7 @@ impl World {
                 writer.function(function).cache(TOPICS[input.below(TOPICS.len())]).payload(input.bytes());
                 wire.inbox.extend_from_slice(&[1, 0]);
             }
-            Service::WorkerPush => message.extend_from_slice(input.bytes()),
+            Service::WorkerPush | Service::Native => message.extend_from_slice(input.bytes()),
         }
         wire.inbox.extend_from_slice(&[2]);
         wire.inbox.extend_from_slice(&(message.len() as u64).to_be_bytes());

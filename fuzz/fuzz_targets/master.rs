@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use palm_fuzz::Input;
-use palm_proto::master::{HeapStorage, TableSizes, Tables};
-use palm_proto::{Instant, Master, MasterConfig, MessageRef, MessageWriter, Seed, Span, Status};
+use palm_proto::master::{HeapStorage, SenderId, TableSizes, Tables, WorkerId};
+use palm_proto::{Instant, Master, MasterConfig, MessageRef, MessageWriter, Seed, Span, Status, TaskId};
 
 const SIZES: TableSizes = TableSizes { tasks: 12, peers: 4, subscriptions: 6 };
 const TOPICS: [&str; 5] = ["", "a", "ab", "abc", "b"];
@@ -31,8 +31,9 @@ fuzz_target!(|input: &[u8]| {
     let mut now = Instant::ZERO;
     let (mut senders, mut workers, mut subscribers) = (Vec::new(), Vec::new(), Vec::new());
     let mut out: Vec<Bytes> = Vec::new();
+    let mut tasks: Vec<(TaskId, u32)> = Vec::new();
     while !input.is_used_up() {
-        match input.below(16) {
+        match input.below(21) {
             0 => senders.extend(master.add_sender()),
             1 => workers.extend(master.add_worker(now, 1, u32::from(input.byte()))),
             2 => subscribers.extend(master.add_subscriber(now, 2)),
@@ -51,11 +52,12 @@ fuzz_target!(|input: &[u8]| {
                     master.remove_subscriber(subscriber);
                 }
             }
-            6 | 7 => submit(&mut master, now, &mut input, &senders),
+            6 | 7 => submit(&mut master, now, &mut input, &senders, &workers, &mut tasks),
             8 | 9 => {
                 if let Some(assignment) = input.pick(&workers).and_then(|worker| master.poll_task(worker)) {
                     let mut wire = BytesMut::from(assignment.message.as_slice());
                     wire.extend_from_slice(&assignment.tags(now));
+                    tasks.push((assignment.task, assignment.attempt));
                     out.push(wire.freeze());
                 }
             }
@@ -81,7 +83,26 @@ fuzz_target!(|input: &[u8]| {
                 now = now + Duration::from_millis(u64::from(input.byte()));
                 master.handle_timeout(now);
             }
-            _ => while master.poll_wake().is_some() {},
+            15 => workers.extend(master.add_worker_with_window(now, 1, u32::from(input.byte()))),
+            16 => {
+                if let Some(worker) = input.pick(&workers) {
+                    master.widen(now, worker, u32::from(input.byte()));
+                }
+            }
+            17 => {
+                if let Some((task, _)) = input.pick(&tasks) {
+                    assert_eq!(master.is_live(task), master.cancel(now, task));
+                    assert!(!master.is_live(task));
+                }
+            }
+            18 => {
+                if let Some((worker, (task, attempt))) = input.pick(&workers).zip(input.pick(&tasks)) {
+                    let claimed = master.claim(now, task, worker, attempt);
+                    assert!(!claimed || master.is_live(task));
+                }
+            }
+            19 => answer_in_place(&mut master, now, &mut input, &workers, &tasks),
+            _ => while master.poll_wake().is_some() || master.poll_revoked().is_some() {},
         }
         check(&master, &config);
     }
@@ -105,7 +126,9 @@ fn submit(
     master: &mut Master<HeapStorage>,
     now: Instant,
     input: &mut Input<'_>,
-    senders: &[palm_proto::master::SenderId],
+    senders: &[SenderId],
+    workers: &[WorkerId],
+    tasks: &mut Vec<(TaskId, u32)>,
 ) {
     let Some(sender) = input.pick(senders) else { return };
     let message = if input.below(8) == 0 {
@@ -115,14 +138,39 @@ fn submit(
         let client = TOPICS[input.below(TOPICS.len())];
         let deadline = input.byte();
         let mut writer = MessageWriter::new(&mut message);
-        writer.client(client).function("server.foo").payload(input.bytes());
+        writer.client(client).function("server.foo").payload(input.bytes()).priority(deadline % 5);
         if deadline > 200 {
             writer.deadline(u64::from(deadline));
         }
         message
     };
     if master.may_submit(sender, message.len()) {
-        let _ = master.handle_submit(now, sender, Span::whole(message.freeze()));
+        let message = Span::whole(message.freeze());
+        let held = input.pick(workers).filter(|_| input.below(6) == 0);
+        let attempt = 1 + input.below(3) as u32;
+        let taken = match held {
+            Some(worker) => master.handle_submit_held(now, sender, message, worker, attempt),
+            None => master.handle_submit(now, sender, message),
+        };
+        tasks.extend(taken.map(|task| (task, attempt)));
+    }
+}
+
+/// An answer by who was sent the task, or by another.
+fn answer_in_place(
+    master: &mut Master<HeapStorage>,
+    now: Instant,
+    input: &mut Input<'_>,
+    workers: &[WorkerId],
+    tasks: &[(TaskId, u32)],
+) {
+    let Some((worker, (task, attempt))) = input.pick(workers).zip(input.pick(tasks)) else { return };
+    let status = [Status::Done, Status::Done, Status::Failed, Status::HandedBack][input.below(4)];
+    let last = input.below(3) > 0;
+    let payload = input.bytes();
+    if master.may_answer(payload.len() + 256) {
+        let taken = master.handle_answer(now, worker, task, attempt, status, payload, "why", last);
+        assert!(taken.is_ok() || !last, "there is always room for the last");
     }
 }
 
@@ -152,10 +200,14 @@ fn answer(master: &mut Master<HeapStorage>, now: Instant, input: &mut Input<'_>,
 
 fn check(master: &Master<HeapStorage>, config: &MasterConfig) {
     let (counters, gauges) = (master.counters(), master.gauges());
-    let given_up = counters.dead_letters + counters.deadline_exceeded + counters.unaddressed + counters.unavailable;
+    let given_up = counters.dead_letters
+        + counters.deadline_exceeded
+        + counters.cancelled
+        + counters.unaddressed
+        + counters.unavailable;
     let answered = counters.answered + given_up;
     assert_eq!(counters.submitted, answered + (gauges.queued + gauges.leased) as u64);
-    let passed_on = answered + counters.additional + counters.unmatched;
+    let passed_on = answered + counters.partials + counters.additional + counters.unmatched;
     let left = counters.delivered + counters.expired + gauges.results as u64;
     assert!(left >= passed_on, "a result that came in has gone out, or waits");
     assert!(gauges.queued + gauges.leased <= SIZES.tasks);

@@ -112,6 +112,42 @@ pub(crate) fn peer_address(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Where native peers connect to over TCP: `HOST:PORT`, or as an address.
+///
+/// # Errors
+/// A sentence that says what would be understood.
+pub(crate) fn native_tcp(text: &str) -> Result<String, String> {
+    let address = if text.contains("://") { text.to_owned() } else { format!("tcp://{text}") };
+    if !address.starts_with("tcp://") {
+        return Err("expected HOST:PORT".to_owned());
+    }
+    bind_address(&address)
+}
+
+/// Where native peers connect to over a Unix socket: its path, or as an address.
+///
+/// # Errors
+/// A sentence that says what would be understood.
+pub(crate) fn native_unix(text: &str) -> Result<String, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    bind_address(&format!("ipc://{path}"))?;
+    Ok(format!("unix://{path}"))
+}
+
+/// The token in a file, without the line's end.
+///
+/// # Errors
+/// If the file cannot be read, or holds none, or one that is too long.
+pub(crate) fn token(file: &std::path::Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| crate::wrong_use(format!("cannot read the token file {}: {error}", file.display())))?;
+    let token = text.trim_end_matches(['\r', '\n']);
+    if token.is_empty() || token.len() > 255 {
+        return Err(crate::wrong_use(format!("the token in {} must have 1 to 255 bytes", file.display())));
+    }
+    Ok(token.to_owned())
+}
+
 /// Host and port of a checked address; `None` for a path.
 fn address(text: &str) -> Result<Option<(&str, u16)>, String> {
     const EXPECTED: &str = "expected tcp://HOST:PORT or ipc://PATH";

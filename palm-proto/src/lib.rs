@@ -27,7 +27,7 @@ pub use buffer::PooledBuffer;
 pub use buffer::{Buffer, Span};
 #[cfg(feature = "alloc")]
 pub use cache::HeapCache;
-pub use cache::{Cache, CacheLimits, CacheOutcome, CacheRefused, CacheReply, FixedCache};
+pub use cache::{Cache, CacheLimits, CacheOutcome, CacheRefused, CacheReply, DeleteRefused, FixedCache, SetRefused};
 pub use hash::KeyedHash;
 pub use master::{Master, MasterConfig};
 pub use message::{MessageRef, MessageWriter, RawMessage, Status, TaskId};

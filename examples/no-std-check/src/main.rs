@@ -67,7 +67,7 @@ fn ask(cache: &mut FixedCache<Bytes, 8>, function: &str, key: &str, payload: &[u
     let mut out = [0; 256];
     let mut sink = SliceSink::new(&mut out);
     MessageWriter::new(&mut sink).function(function).cache(key).payload(payload);
-    let reply = cache.handle_request(sink.written());
+    let reply = cache.handle_request(Instant::ZERO, sink.written());
     (reply.outcome(), Bytes::from_slice(reply.as_slice()).unwrap_or_default())
 }
 

@@ -35,6 +35,9 @@ Examples:
       holds at most 256 MiB; a message that a worker does not answer within
       five minutes goes to another; it is given up after five attempts
 
+  palm master --name test --tcp 127.0.0.1:5550 --unix /run/palm/test.sock
+      serves native clients and workers beside those that speak ZeroMQ
+
 Stop it with Ctrl-C or SIGTERM: it takes no more messages, waits up to --grace
 for those that are out, and says what was left. A second signal stops it at
 once. SIGUSR1 logs the counters. Exit status: 0 nothing was left, 1 something
@@ -62,6 +65,15 @@ pub(crate) struct Args {
     /// Where the cache answers
     #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5559", value_parser = values::bind_address)]
     pub(crate) db: String,
+    /// Where native clients and workers connect to over TCP, HOST:PORT; may be given several times
+    #[arg(long, value_name = "ADDRESS", value_parser = values::native_tcp, help_heading = "Native protocol")]
+    pub(crate) tcp: Vec<String>,
+    /// The same over a Unix socket; may be given several times
+    #[arg(long, value_name = "PATH", value_parser = values::native_unix, help_heading = "Native protocol")]
+    pub(crate) unix: Vec<String>,
+    /// File with the token that native clients and workers have to give
+    #[arg(long, value_name = "FILE", help_heading = "Native protocol")]
+    pub(crate) token_file: Option<std::path::PathBuf>,
     /// Host that clients and workers are told to connect to [default: the one bound]
     #[arg(long, value_name = "HOST")]
     pub(crate) advertise: Option<String>,
@@ -143,6 +155,8 @@ impl Args {
             worker_push: self.wpush.clone(),
             worker_pull: self.wpull.clone(),
             cache: self.db.clone(),
+            native: self.tcp.iter().chain(&self.unix).cloned().collect(),
+            token: self.token_file.as_deref().map(values::token).transpose()?,
             advertise: self.advertise.clone(),
             memory: self.memory,
             queue: self.queue,
@@ -247,6 +261,9 @@ fn log_routes(name: &str, addresses: &Addresses) {
         db = addresses.cache,
         "{name} successfully started"
     );
+    for address in &addresses.native {
+        tracing::info!("Native clients and workers connect to {address}");
+    }
 }
 
 /// Logs how the master ended, and says whether that is all it had to do.

@@ -1,10 +1,14 @@
 //! What holds a message: the caller's choice, the same for every machine.
 
 #[cfg(feature = "std")]
+mod outgoing;
+#[cfg(feature = "std")]
 mod pooled;
 
 use core::ops::Range;
 
+#[cfg(feature = "std")]
+pub use outgoing::{Outgoing, Spare};
 #[cfg(feature = "std")]
 pub use pooled::PooledBuffer;
 
@@ -16,7 +20,11 @@ pub trait Buffer: AsRef<[u8]> + Sized {
     /// Copies `bytes` into a new buffer; `None` if they do not fit.
     fn copy_from(bytes: &[u8]) -> Option<Self>;
 
-    /// The same for a message on its way, which is soon gone again: it may take a larger buffer that is at hand.
+    /// Copies what `parts` hold, one after the other, into a new buffer; `None` if it does not fit.
+    fn joined(parts: &[&[u8]]) -> Option<Self>;
+
+    /// The same as [`copy_from`](Self::copy_from) for a message on its way, which is soon gone again: it may take a larger buffer
+    /// that is at hand.
     #[inline]
     fn copy_passing(bytes: &[u8]) -> Option<Self> {
         Self::copy_from(bytes)
@@ -33,12 +41,24 @@ impl<const N: usize> Buffer for heapless::Vec<u8, N> {
     fn copy_from(bytes: &[u8]) -> Option<Self> {
         Self::from_slice(bytes).ok()
     }
+
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
+        let mut whole = Self::new();
+        parts.iter().try_for_each(|part| whole.extend_from_slice(part)).ok()?;
+        Some(whole)
+    }
 }
 
 #[cfg(feature = "alloc")]
 impl Buffer for bytes::Bytes {
     fn copy_from(bytes: &[u8]) -> Option<Self> {
         Some(Self::copy_from_slice(bytes))
+    }
+
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
+        let mut whole = bytes::BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| whole.extend_from_slice(part));
+        Some(whole.freeze())
     }
 }
 
@@ -106,6 +126,13 @@ impl<B: Buffer> Span<B> {
     pub fn truncate(&mut self, len: usize) {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.end = self.end.min(self.start.saturating_add(len));
+    }
+
+    /// The bytes in `range` of these; `None` if there are no such bytes.
+    pub fn narrowed(self, range: Range<usize>) -> Option<Self> {
+        let start = self.start as usize;
+        Self::part(self.buffer, start.checked_add(range.start)?..start.checked_add(range.end)?)
+            .filter(|part| part.end <= self.end)
     }
 
     /// The buffer and where in it the bytes are.

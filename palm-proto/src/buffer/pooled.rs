@@ -47,10 +47,24 @@ impl Block {
         if bytes.len() > BLOCK {
             return None;
         }
-        let free = FREE.with_borrow_mut(Vec::pop);
-        let mut block = free.unwrap_or_else(|| Box::new([0; BLOCK]));
+        let mut block = Self::free();
         block[..bytes.len()].copy_from_slice(bytes);
         Some(Self { len, bytes: Some(block) })
+    }
+
+    /// `None` if the parts are longer than a block.
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
+        let mut block = Self::free();
+        let mut len = 0;
+        for part in parts {
+            block.get_mut(len..len + part.len())?.copy_from_slice(part);
+            len += part.len();
+        }
+        Some(Self { len: len as u8, bytes: Some(block) })
+    }
+
+    fn free() -> Box<[u8; BLOCK]> {
+        FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new([0; BLOCK]))
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -105,6 +119,15 @@ impl Buffer for PooledBuffer {
         Some(Bytes::copy_from_slice(bytes).into())
     }
 
+    fn joined(parts: &[&[u8]]) -> Option<Self> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len > BLOCK {
+            Bytes::joined(parts).map(Self::from)
+        } else {
+            Block::joined(parts).map(|block| Self(Inner::Small(block)))
+        }
+    }
+
     #[inline]
     fn copy_passing(bytes: &[u8]) -> Option<Self> {
         Some(Self::passing(bytes))
@@ -146,6 +169,8 @@ mod tests {
             let passing = PooledBuffer::copy_passing(&bytes).unwrap();
             assert_eq!((passing.as_ref(), passing.clone().as_ref()), (&bytes[..], &bytes[..]));
             assert_eq!(passing.footprint(), len.max(BLOCK));
+            let (front, back) = bytes.split_at(len / 3);
+            assert_eq!(PooledBuffer::joined(&[front, back]).unwrap().as_ref(), bytes);
             assert_eq!(Bytes::from(passing), bytes);
             assert_eq!(PooledBuffer::copy_from(&bytes).unwrap().footprint(), len);
         }

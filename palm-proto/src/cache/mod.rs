@@ -2,17 +2,24 @@
 //!
 //! [`Cache::handle_request`] answers a peer; [`Cache::preset`], [`Cache::set`], [`Cache::get`] and [`Cache::delete`] are the
 //! owner's own access. What the owner presets (the addresses that discovery hands out) no peer can change.
+//! [`Cache::get_at`], [`Cache::set_when`] and [`Cache::delete_when`] are for peers that know of versions and lifetimes.
 //!
 //! It keeps at most [`CacheLimits::entries`] entries of at most [`CacheLimits::bytes`] bytes together. A call hashes the key
 //! and compares it, as a rule, with at most one other; in a [`FixedCache`] that is nearly full it may look at all places of
-//! its index.
+//! its index. A lifetime adds O(log n) to that, n being the entries that have one. A set, and [`Cache::handle_timeout`], also
+//! drop up to 32 entries whose lifetime is over.
 
+mod conditional;
+mod lifetimes;
 mod request;
 #[cfg(test)]
 mod tests;
 
 use core::fmt;
+use core::time::Duration;
 
+pub use conditional::{DeleteRefused, SetRefused};
+use lifetimes::{Lifetimes, NEVER, Node};
 pub use request::{CacheOutcome, CacheReply};
 
 use crate::buffer::Buffer;
@@ -21,6 +28,12 @@ use crate::collections::HeapTable;
 use crate::collections::{Index, Place, Slab, Slot, Table};
 use crate::hash::KeyedHash;
 use crate::random::{Random, Seed};
+use crate::time::Instant;
+
+/// Entries whose lifetime is over that one call drops at most.
+const SWEEP: usize = 32;
+/// So long after its lifetime an entry may still take up room, so that a driver is woken for many at once.
+const SWEEP_DELAY: Duration = Duration::from_millis(100);
 
 /// What a cache keeps at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +60,28 @@ impl Default for CacheLimits {
 pub struct Cache<B, S, P> {
     entries: Slab<Entry<B>, S>,
     by_key: Index<P>,
+    lifetimes: Lifetimes,
     limits: CacheLimits,
     hash: KeyedHash,
     random: Random,
+    next_version: u64,
     bytes: usize,
+    /// The last time that was told.
+    now: Instant,
 }
 
 /// An entry of a cache; named only by storage types.
 #[derive(Debug)]
 pub struct Entry<B> {
-    preset: bool,
     key: B,
     value: B,
+    version: u64,
+    /// When its lifetime is over, or [`NEVER`].
+    expires: Instant,
+    node: Node,
+    /// Beside its node, since it would take four bytes inside.
+    rank: u8,
+    preset: bool,
 }
 
 /// A cache of at most `N` entries that lie in the cache itself.
@@ -80,7 +103,7 @@ impl HeapCache {
     /// An empty cache for `limits.entries` entries: 16 bytes for each at once, the rest as they come.
     ///
     /// # Panics
-    /// If so much memory cannot be set aside: about 100 bytes for each entry.
+    /// If so much memory cannot be set aside: about 120 bytes for each entry.
     pub fn new(limits: CacheLimits, seed: Seed) -> Self {
         let places = HeapTable::new(limits.entries.saturating_mul(2));
         Self::with_tables(HeapTable::new(limits.entries), places, limits, seed)
@@ -93,10 +116,13 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
         Self {
             entries: Slab::new(entries, 0),
             by_key: Index::new(places),
+            lifetimes: Lifetimes::new(),
             limits,
             hash: KeyedHash::new(seed.derive("cache hash")),
             random: Random::new(seed.derive("cache keys")),
+            next_version: Random::new(seed.derive("cache versions")).next_u64(),
             bytes: 0,
+            now: Instant::ZERO,
         }
     }
 
@@ -108,17 +134,18 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
         self.put(key, value, true).map(|_| ())
     }
 
-    /// The value of `key`.
+    /// The value of `key`, unless its lifetime was over at the last time that the cache was told.
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
         self.buffer(key).map(AsRef::as_ref)
     }
 
-    /// The value of `key` as it is kept.
+    /// The value of `key` as it is kept, unless its lifetime was over at the last time that the cache was told.
     pub fn buffer(&self, key: &[u8]) -> Option<&B> {
-        self.find(self.hash.hash(key), key).map(|index| &self.entries[index].value)
+        let entry = &self.entries[self.find(self.hash.hash(key), key)?];
+        (!entry.is_over(self.now)).then_some(&entry.value)
     }
 
-    /// Sets the value of `key`.
+    /// Sets the value of `key`, without a lifetime.
     ///
     /// # Errors
     /// If it exceeds a bound, or the key is preset. The key then has the value it had.
@@ -132,18 +159,29 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
     /// If the key is preset; it then stays.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, CacheRefused> {
         let hash = self.hash.hash(key);
-        let Some(index) = self.find(hash, key) else {
+        let Some(index) = self.find_live(hash, key) else {
             return Ok(false);
         };
         if self.entries[index].preset {
             return Err(CacheRefused::Preset);
         }
-        self.by_key.remove(hash, index);
-        self.bytes -= self.entries.remove(index).map_or(0, |entry| entry.bytes());
+        self.remove(hash, index);
         Ok(true)
     }
 
-    /// Number of entries.
+    /// When [`handle_timeout`](Self::handle_timeout) should be called; `None`: no value has a lifetime.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.lifetimes.first().map(|index| self.entries[index].expires + SWEEP_DELAY)
+    }
+
+    /// Drops up to 32 entries whose lifetime is over, so that their memory comes back; for readers they were gone before.
+    /// Harmless when early. If there are more, [`poll_timeout`](Self::poll_timeout) says so.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        self.sweep();
+    }
+
+    /// Number of entries, with those whose lifetime is over and that have not been dropped yet.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -153,7 +191,7 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
         self.entries.is_empty()
     }
 
-    /// Bytes of all keys and values.
+    /// Bytes of all keys and values of these entries.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -163,16 +201,34 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
         self.limits
     }
 
-    /// Sets a value; where its entry is.
+    /// Sets a value without a lifetime; where its entry is.
     fn put(&mut self, key: &[u8], value: &[u8], preset: bool) -> Result<u32, CacheRefused> {
+        self.sweep();
+        let hash = self.hash.hash(key);
+        let found = self.find_live(hash, key);
+        self.store(hash, found, key, value, Terms { preset, expires: NEVER })
+    }
+
+    /// Sets the value of a key that has been looked for; where its entry is.
+    fn store(
+        &mut self,
+        hash: u64,
+        found: Option<u32>,
+        key: &[u8],
+        value: &[u8],
+        terms: Terms,
+    ) -> Result<u32, CacheRefused> {
         if key.len() > self.limits.key || value.len() > self.limits.value {
             return Err(CacheRefused::TooLarge);
         }
-        let hash = self.hash.hash(key);
-        match self.find(hash, key) {
-            Some(index) => self.replace(index, value, preset).map(|()| index),
-            None => self.add(hash, key, value, preset),
-        }
+        let index = match found {
+            Some(index) => self.replace(index, value, terms.preset).map(|()| index)?,
+            None => self.add(hash, key, value, terms.preset)?,
+        };
+        self.entries[index].version = self.next_version;
+        self.next_version = self.next_version.wrapping_add(1);
+        self.lifetimes.set(&mut self.entries, index, terms.expires);
+        Ok(index)
     }
 
     fn replace(&mut self, index: u32, value: &[u8], preset: bool) -> Result<(), CacheRefused> {
@@ -195,7 +251,8 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
         let (Some(key), Some(value)) = (B::copy_from(key), B::copy_from(value)) else {
             return Err(CacheRefused::TooLarge);
         };
-        let index = self.entries.insert(Entry { preset, key, value }).map_err(|_| CacheRefused::Full)?;
+        let entry = Entry { key, value, version: 0, expires: NEVER, node: Node::ALONE, rank: 0, preset };
+        let index = self.entries.insert(entry).map_err(|_| CacheRefused::Full)?;
         if !self.by_key.insert(hash, index) {
             self.entries.remove(index);
             return Err(CacheRefused::Full);
@@ -204,8 +261,52 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
         Ok(index)
     }
 
+    fn remove(&mut self, hash: u64, index: u32) {
+        self.lifetimes.set(&mut self.entries, index, NEVER);
+        self.by_key.remove(hash, index);
+        self.bytes -= self.entries.remove(index).map_or(0, |entry| entry.bytes());
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn sweep(&mut self) {
+        for _ in 0..SWEEP {
+            let Some(index) = self.lifetimes.first() else { return };
+            let entry = &self.entries[index];
+            if !entry.is_over(self.now) {
+                return;
+            }
+            self.remove(self.hash.hash(entry.key.as_ref()), index);
+        }
+    }
+
+    /// Where the entry of `key` is, which goes if its lifetime is over.
+    fn find_live(&mut self, hash: u64, key: &[u8]) -> Option<u32> {
+        let index = self.find(hash, key)?;
+        if self.entries[index].is_over(self.now) {
+            self.remove(hash, index);
+            return None;
+        }
+        Some(index)
+    }
+
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
         self.by_key.candidates(hash).find(|&index| self.entries[index].key.as_ref() == key)
+    }
+}
+
+/// What a value is set with.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    preset: bool,
+    expires: Instant,
+}
+
+impl<B> Entry<B> {
+    fn is_over(&self, now: Instant) -> bool {
+        self.expires != NEVER && self.expires <= now
     }
 }
 

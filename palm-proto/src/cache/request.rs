@@ -6,12 +6,14 @@ use super::{Cache, CacheRefused, Entry};
 use crate::buffer::Buffer;
 use crate::collections::{Place, Slot, Table};
 use crate::message::RawMessage;
+use crate::time::Instant;
 use crate::uuid::Uuid;
 
 impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
     /// Carries one request out: the serialised message of a REQ peer. There is a reply to anything at all, since a REQ peer
     /// waits for one.
-    pub fn handle_request<'a>(&'a mut self, message: &'a [u8]) -> CacheReply<'a, B> {
+    pub fn handle_request<'a>(&'a mut self, now: Instant, message: &'a [u8]) -> CacheReply<'a, B> {
+        self.advance(now);
         let Ok(message) = RawMessage::parse(message) else {
             return CacheReply::empty(CacheOutcome::NotAMessage);
         };
@@ -27,9 +29,9 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
         }
     }
 
-    fn handle_get(&self, key: &[u8]) -> CacheReply<'_, B> {
-        match self.buffer(key) {
-            Some(value) => CacheReply { outcome: CacheOutcome::Got, body: Body::Value(value) },
+    fn handle_get(&mut self, key: &[u8]) -> CacheReply<'_, B> {
+        match self.find_live(self.hash.hash(key), key) {
+            Some(index) => CacheReply { outcome: CacheOutcome::Got, body: Body::Value(&self.entries[index].value) },
             None => CacheReply::empty(CacheOutcome::Absent),
         }
     }

@@ -32,7 +32,7 @@ impl Retry {
             Status::Unavailable | Status::HandedBack => self.unavailable,
             Status::DeadLetter => self.dead_letter,
             Status::Done | Status::Failed | Status::NoSuchFunction | Status::WrongServer => false,
-            Status::TooLong | Status::Other(_) => false,
+            Status::TooLong | Status::Cancelled | Status::Other(_) => false,
         };
         wanted && retries < self.limit
     }

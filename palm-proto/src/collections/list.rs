@@ -88,6 +88,24 @@ impl<K> List<K> {
         self.len += 1;
     }
 
+    /// Puts an entry that is in no list of this kind before one that is in this list.
+    pub(crate) fn insert_before<T: Linked<K>, S: Table<Slot<T>>>(
+        &mut self,
+        slab: &mut Slab<T, S>,
+        next: u32,
+        index: u32,
+    ) {
+        debug_assert!(!slab[index].peek_link().is_linked(), "an entry is in one list of a kind");
+        let previous = slab[next].peek_link().previous;
+        if previous == NONE {
+            return self.push_front(slab, index);
+        }
+        *slab[index].link() = Link { previous, next, linked: true };
+        slab[previous].link().next = index;
+        slab[next].link().previous = index;
+        self.len += 1;
+    }
+
     /// Takes an entry out that is in this list.
     pub(crate) fn remove<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
         let link = core::mem::replace(slab[index].link(), Link::UNLINKED);
@@ -164,6 +182,11 @@ mod tests {
                     (0, false) => {
                         list.push_front(&mut slab, index);
                         model.push_front(index);
+                    }
+                    (3, false) if !model.is_empty() => {
+                        let place = model.len() / 2;
+                        list.insert_before(&mut slab, model[place], index);
+                        model.insert(place, index);
                     }
                     (1 | 2, false) => {
                         list.push_back(&mut slab, index);

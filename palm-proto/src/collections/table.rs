@@ -13,6 +13,9 @@ pub trait Table<T>: AsRef<[T]> + AsMut<[T]> {
     /// # Errors
     /// Gives the entry back if the table is full.
     fn push(&mut self, entry: T) -> Result<(), T>;
+
+    /// Takes the last entry out.
+    fn pop(&mut self) -> Option<T>;
 }
 
 impl<T, const N: usize> Table<T> for heapless::Vec<T, N> {
@@ -22,6 +25,10 @@ impl<T, const N: usize> Table<T> for heapless::Vec<T, N> {
 
     fn push(&mut self, entry: T) -> Result<(), T> {
         Self::push(self, entry)
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        Self::pop(self)
     }
 }
 
@@ -67,5 +74,9 @@ impl<T> Table<T> for HeapTable<T> {
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.entries.pop()
     }
 }

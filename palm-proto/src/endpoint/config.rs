@@ -56,4 +56,12 @@ pub struct EndpointCounters {
     pub cache_requests: u64,
     /// Requests that no sound peer makes.
     pub cache_faults: u64,
+    /// Native peers that were refused, or broke the protocol.
+    pub native_refused: u64,
+    /// Tasks that native clients submitted again after a reconnect, and that were here.
+    pub submitted_again: u64,
+    /// Answers of native workers to tasks that nobody wants any more, or not yet.
+    pub unwanted: u64,
+    /// Results, as bytes, that were dropped with native clients that stayed away.
+    pub forgotten: u64,
 }

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::cache::CacheOutcome;
 use crate::master::Event;
+use crate::native::RefusalCode;
 use crate::zmtp::ProtocolError;
 
 use super::peer::{ConnectionId, Service};
@@ -22,6 +23,10 @@ pub enum Fault {
     NoRoom,
     /// A cache request without an envelope.
     NoEnvelope,
+    /// It is a native peer that is refused, or broke the protocol.
+    Refused(RefusalCode),
+    /// It is a native peer that says it goes.
+    Goodbye,
 }
 
 impl fmt::Display for Fault {
@@ -31,6 +36,8 @@ impl fmt::Display for Fault {
             Self::HandshakeTimeout => f.write_str("the handshake was not over in time"),
             Self::Silent => f.write_str("the peer fell silent"),
             Self::NoRoom => f.write_str("no room for another peer or subscription"),
+            Self::Refused(code) => write!(f, "refused: {code}"),
+            Self::Goodbye => f.write_str("the peer said goodbye"),
             Self::NoEnvelope => f.write_str("a cache request without the envelope of a REQ socket"),
         }
     }

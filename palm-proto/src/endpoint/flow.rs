@@ -50,6 +50,13 @@ impl<S: EndpointStorage> Endpoint<S> {
             Role::Answerer => self.master.may_answer(len) && (!peer.stray || self.master.may_take_stray(len)),
             // One request at a time, and its reply leaves before the next.
             Role::CacheClient => peer.request.reply.is_none() && peer.outgoing == 0 && self.master.may_answer(len),
+            Role::NativeWorker(_) => self.replied(index) && self.master.may_answer(len),
+            Role::NativeClient { sender, session, .. } => {
+                self.replied(index)
+                    && !self.draining
+                    && self.native.may_note(session)
+                    && self.master.may_submit(sender, len)
+            }
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
         }
     }
@@ -63,6 +70,10 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.master.may_answer(0) && (!peer.stray || self.master.may_take_stray(peer.wanted as usize))
             }
             Role::CacheClient => self.may_read(index, 0),
+            Role::NativeWorker(_) => self.replied(index) && self.master.may_answer(0),
+            Role::NativeClient { session, .. } => {
+                self.replied(index) && !self.draining && self.native.may_note(session) && self.master.has_place()
+            }
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
         }
     }
@@ -138,7 +149,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.timers.stop(&mut self.peers, index);
         } else if peer.reserved > 0 {
             self.timers.start(&mut self.peers, now, index, Class::Partial);
-        } else if peer.zmtp.speaks_ping() && !matches!(peer.role, Role::Subscriber(_)) {
+        } else if peer.speaks_ping() {
             // A subscriber that is slow does not read, and so answers no PING: only TCP can tell whether it lives.
             self.timers.start(&mut self.peers, now, index, Class::Quiet);
         } else {

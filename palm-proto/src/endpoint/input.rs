@@ -37,7 +37,7 @@ pub struct Progress {
 }
 
 /// What a frame came to.
-enum Taken<B> {
+pub(super) enum Taken<B> {
     Yes,
     /// There is no room for it now; it comes back if it was handed over in a buffer.
     Blocked(Option<B>),
@@ -45,13 +45,13 @@ enum Taken<B> {
 }
 
 /// A received unit: among others in a driver's buffer, or in one of its own.
-enum Input<'a, B> {
+pub(super) enum Input<'a, B> {
     Borrowed(&'a [u8]),
     Owned(B),
 }
 
 impl<B: Buffer> Input<'_, B> {
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Borrowed(bytes) => bytes,
             Self::Owned(buffer) => buffer.as_ref(),
@@ -70,10 +70,14 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// Takes as much of `input` as is whole and there is room for. O(length of the input).
     pub fn handle_input(&mut self, now: Instant, id: ConnectionId, input: &[u8]) -> Progress {
         let Some(index) = self.find(id) else { return Progress { used: 0, next: Next::Close } };
+        if let Some(native) = self.peers[index].native() {
+            return self.handle_native_input(now, index, native, input);
+        }
         let mut used = 0;
         let next = loop {
             let rest = input.get(used..).unwrap_or(&[]);
-            let decoded = match self.peers[index].zmtp.handle_input(rest) {
+            let Some(zmtp) = self.peers[index].zmtp() else { break Next::Close };
+            let decoded = match zmtp.handle_input(rest) {
                 Ok(decoded) => decoded,
                 Err(error) => break self.close_for(index, Fault::Protocol(error)),
             };
@@ -122,7 +126,11 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// connection.
     pub fn handle_message(&mut self, now: Instant, id: ConnectionId, unit: BufferOf<S>) -> Result<Next, BufferOf<S>> {
         let Some(index) = self.find(id) else { return Ok(Next::Close) };
-        let next = match self.peers[index].zmtp.handle_input(unit.as_ref()) {
+        if let Some(native) = self.peers[index].native() {
+            return self.handle_native_message(now, index, native, unit);
+        }
+        let Some(zmtp) = self.peers[index].zmtp() else { return Ok(Next::Close) };
+        let next = match zmtp.handle_input(unit.as_ref()) {
             Err(error) => self.close_for(index, Fault::Protocol(error)),
             Ok(Decoded::Frame { body, more, used }) => {
                 match self.on_frame(now, index, Input::Owned(unit), body, more) {
@@ -151,6 +159,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             Service::WorkerPush => self.master.add_worker(now, index, jobs(identity)).map(Role::Worker),
             Service::WorkerPull => Some(Role::Answerer),
             Service::Cache => Some(Role::CacheClient),
+            Service::Native => None,
         };
         let Some(role) = role else { return false };
         if let Role::Worker(worker) = role {
@@ -174,7 +183,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// Part of a unit is there. Room for a message is set aside once its length is known.
-    fn on_incomplete(&mut self, index: u32, total: usize, message: bool) -> Next {
+    pub(super) fn on_incomplete(&mut self, index: u32, total: usize, message: bool) -> Next {
         if !message {
             return Next::Read { message: 0 };
         }
@@ -217,7 +226,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                     return Taken::Yes;
                 };
                 let taken = match self.peers[index].role {
-                    Role::Sender(sender) => self.master.handle_submit(now, sender, message),
+                    Role::Sender(sender) => self.master.handle_submit(now, sender, message).map(|_| ()),
                     _ => self.master.handle_result(now, message),
                 };
                 match taken {
@@ -231,25 +240,29 @@ impl<S: EndpointStorage> Endpoint<S> {
                 Taken::Yes
             }
             Role::CacheClient => {
-                let taken = self.on_request_frame(index, input.bytes().get(body).unwrap_or(&[]), more);
+                let taken = self.on_request_frame(now, index, input.bytes().get(body).unwrap_or(&[]), more);
                 self.unreserve(index);
                 taken
             }
             // A subscriber's message that is no subscription, which a PUB passes over.
-            Role::Subscriber(_) | Role::Worker(_) | Role::Stranger => {
+            Role::Subscriber(_)
+            | Role::Worker(_)
+            | Role::Stranger
+            | Role::NativeWorker(_)
+            | Role::NativeClient { .. } => {
                 self.unreserve(index);
                 Taken::Yes
             }
         }
     }
 
-    fn on_request_frame(&mut self, index: u32, frame: &[u8], more: bool) -> Taken<BufferOf<S>> {
+    fn on_request_frame(&mut self, now: Instant, index: u32, frame: &[u8], more: bool) -> Taken<BufferOf<S>> {
         match self.peers[index].request.handle_frame(frame, more) {
             Part::Envelope => {}
             Part::Broken => return Taken::Fault(Fault::NoEnvelope),
             Part::Body => {
                 self.counters.cache_requests += 1;
-                let reply = self.cache.handle_request(frame);
+                let reply = self.cache.handle_request(now, frame);
                 let outcome = reply.outcome();
                 let bytes = match reply.buffer() {
                     Some(buffer) => Some(Span::whole(buffer.clone())),

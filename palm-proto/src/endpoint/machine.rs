@@ -13,7 +13,8 @@ use crate::zmtp::{CONTROL_MAX, Connection, Limits};
 use super::config::{EndpointConfig, EndpointCounters};
 use super::event::{EndpointEvent, Fault};
 use super::input::Next;
-use super::peer::{ConnectionId, InBlocked, InReady, Peer, Role, Service};
+use super::native::Natives;
+use super::peer::{ConnectionId, InBlocked, InReady, Peer, Role, Service, Speech};
 use super::storage::{EndpointStorage, EndpointTables};
 use super::timers::{Class, Timers};
 
@@ -30,6 +31,7 @@ pub(super) type BufferOf<S> = <<S as EndpointStorage>::Master as MasterStorage>:
 pub struct Endpoint<S: EndpointStorage> {
     pub(super) master: Master<S::Master>,
     pub(super) cache: Cache<BufferOf<S>, S::Entries, S::EntryPlaces>,
+    pub(super) native: Natives<S::Native>,
     pub(super) peers: Slab<Peer<BufferOf<S>>, S::Peers>,
     pub(super) limits: Limits,
     /// Connections to come back to.
@@ -67,6 +69,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         Ok(Self {
             master: Master::new(name, config.master, tables.master, seed)?,
             cache: Cache::with_tables(tables.entries, tables.entry_places, config.cache, seed),
+            native: Natives::new(name, config, tables.native, seed).ok_or(NameTooLong)?,
             peers: Slab::new(tables.peers, 0),
             limits: Limits { max_frame: config.max_message.min(quarter) as u64, ..Limits::default() },
             ready: List::new(),
@@ -103,7 +106,13 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub fn load(&self, id: ConnectionId) -> Option<(usize, u32)> {
         match self.peers[self.find(id)?].role {
             Role::Worker(worker) => self.master.load(worker),
-            Role::Stranger | Role::Sender(_) | Role::Answerer | Role::Subscriber(_) | Role::CacheClient => None,
+            Role::NativeWorker(worker) => self.master.load(worker),
+            Role::Stranger
+            | Role::Sender(_)
+            | Role::Answerer
+            | Role::Subscriber(_)
+            | Role::CacheClient
+            | Role::NativeClient { .. } => None,
         }
     }
 
@@ -114,13 +123,14 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     /// A connection to `service` is established. `None` if there are too many: close it. One in eight is kept for workers.
     pub fn handle_accept(&mut self, now: Instant, service: Service) -> Option<ConnectionId> {
-        let zmtp = Connection::new(service.socket_type(), self.limits);
         let kept = match service {
             Service::WorkerPush | Service::WorkerPull => 0,
-            Service::Pull | Service::Publish | Service::Cache => self.peers.capacity() / KEPT_FOR_WORKERS,
+            Service::Pull | Service::Publish | Service::Cache | Service::Native => {
+                self.peers.capacity() / KEPT_FOR_WORKERS
+            }
         };
         let refused = self.peers.capacity() - self.peers.len() <= kept;
-        let inserted = if refused { None } else { self.peers.insert(Peer::new(now, service, zmtp)).ok() };
+        let inserted = if refused { None } else { self.add_peer(now, service) };
         let Some(index) = inserted else {
             self.counters.refused += 1;
             return None;
@@ -129,6 +139,17 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.timers.start(&mut self.peers, now, index, Class::Handshake);
         let generation = self.peers.generation(index)?;
         Some(ConnectionId { index, generation })
+    }
+
+    fn add_peer(&mut self, now: Instant, service: Service) -> Option<u32> {
+        let Some(socket_type) = service.socket_type() else {
+            let native = self.native.add_peer()?;
+            let index = self.peers.insert(Peer::new(now, service, Speech::Native(native))).ok();
+            self.native.bind_peer(native, index);
+            return index;
+        };
+        let speech = Speech::Zmtp(Connection::new(socket_type, self.limits));
+        self.peers.insert(Peer::new(now, service, speech)).ok()
     }
 
     /// A connection is gone. What it held as a worker is given to others, what it had not taken as a subscriber waits.
@@ -140,7 +161,15 @@ impl<S: EndpointStorage> Endpoint<S> {
             Role::Sender(sender) => self.master.remove_sender(sender),
             Role::Worker(worker) => self.master.remove_worker(now, worker),
             Role::Subscriber(subscriber) => self.master.remove_subscriber(subscriber),
+            Role::NativeWorker(worker) => self.master.remove_worker(now, worker),
+            Role::NativeClient { sender, subscriber, .. } => {
+                self.master.remove_sender(sender);
+                self.master.remove_subscriber(subscriber);
+            }
             Role::Stranger | Role::Answerer | Role::CacheClient => {}
+        }
+        if let Some(native) = self.peers[index].native() {
+            self.close_native(now, index, native);
         }
         self.timers.stop(&mut self.peers, index);
         if self.peers[index].is_ready_listed() {
@@ -161,6 +190,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         while let Some(token) = self.master.poll_wake() {
             self.mark_ready(token);
         }
+        self.pass_on_revoked();
         let index = self.ready.pop_front(&mut self.peers)?;
         let generation = self.peers.generation(index)?;
         Some(ConnectionId { index, generation })
@@ -175,7 +205,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         // Of many that are blocked only some are looked at in a call: time brings the others their turn.
         let blocked = (!self.blocked.is_empty()).then(|| self.now + BLOCKED_TURN);
-        [self.master.poll_timeout(), self.timers.next(&self.peers), blocked].into_iter().flatten().min()
+        let machines = [self.master.poll_timeout(), self.cache.poll_timeout(), self.native.session_timeout()];
+        machines.into_iter().chain([self.timers.next(&self.peers), blocked]).flatten().min()
     }
 
     /// Does what is due: pings, closes, takes back, drops. Harmless when early.
@@ -189,7 +220,11 @@ impl<S: EndpointStorage> Endpoint<S> {
                 }
                 Class::Quiet => {
                     let ttl = (self.heartbeat.as_millis() * 3 / 100).min(u128::from(u16::MAX)) as u16;
-                    if self.peers[index].zmtp.queue_ping(ttl) {
+                    let asked = match &mut self.peers[index].speech {
+                        Speech::Zmtp(zmtp) => zmtp.queue_ping(ttl),
+                        Speech::Native(native) => self.native.queue_ping(*native),
+                    };
+                    if asked {
                         self.timers.start(&mut self.peers, now, index, Class::Pinged);
                         self.mark_ready(index);
                     }
@@ -204,6 +239,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
         }
         self.master.handle_timeout(now);
+        self.cache.handle_timeout(now);
+        self.expire_sessions(now);
         self.settle();
     }
 
@@ -222,7 +259,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.master.is_flushed()
             && self.peers.indices().all(|index| {
                 let peer = &self.peers[index];
-                peer.outgoing == 0 || !matches!(peer.role, Role::Subscriber(_))
+                peer.outgoing == 0 || !matches!(peer.role, Role::Subscriber(_) | Role::NativeClient { .. })
             })
     }
 

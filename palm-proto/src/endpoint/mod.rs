@@ -20,6 +20,7 @@ mod event;
 mod flow;
 mod input;
 mod machine;
+mod native;
 mod output;
 mod peer;
 mod reply;
@@ -33,6 +34,11 @@ pub use config::{EndpointConfig, EndpointCounters};
 pub use event::{EndpointEvent, Fault};
 pub use input::{Next, Progress};
 pub use machine::Endpoint;
+pub use native::{
+    Claim, FixedNative, Kept, Name, NativePeer, NativeStorage, NativeTables, Outstanding, Session, Submission,
+};
+#[cfg(feature = "alloc")]
+pub use native::{HeapNative, native_tables};
 pub use peer::{ConnectionId, Peer, Service};
 pub use storage::{EndpointStorage, EndpointTables, FixedEndpoint};
 #[cfg(feature = "alloc")]

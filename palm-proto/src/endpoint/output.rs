@@ -18,9 +18,12 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub fn poll_transmit(&mut self, now: Instant, id: ConnectionId) -> Option<Transmit<'_, BufferOf<S>>> {
         let index = self.find(id)?;
         let cap = if self.master.memory() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX };
+        if let Some(native) = self.peers[index].native() {
+            return self.poll_native(now, index, native, cap);
+        }
         let peer = &mut self.peers[index];
-        if peer.zmtp.has_transmit() {
-            let len = peer.zmtp.poll_transmit(&mut self.control);
+        if let Some(zmtp) = peer.zmtp().filter(|zmtp| zmtp.has_transmit()) {
+            let len = zmtp.poll_transmit(&mut self.control);
             peer.outgoing += len as u32;
             self.master.reserve(None, len);
             let lead = self.control.get(..len).unwrap_or(&[]);
@@ -83,7 +86,12 @@ impl<S: EndpointStorage> Endpoint<S> {
                 let lead = &self.peers[index].request.envelope;
                 Some(Transmit { lead, header: Some(header), body: Body::Given(reply), ..Transmit::EMPTY })
             }
-            Role::CacheClient | Role::Stranger | Role::Sender(_) | Role::Answerer => None,
+            Role::CacheClient
+            | Role::Stranger
+            | Role::Sender(_)
+            | Role::Answerer
+            | Role::NativeWorker(_)
+            | Role::NativeClient { .. } => None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::zmtp::{Connection, SocketType};
 
 use super::reply::Request;
 
-/// One of a master's five sockets.
+/// What a master listens for: one of its five ZeroMQ sockets, or the native protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Service {
     /// Messages from clients come in.
@@ -23,19 +23,22 @@ pub enum Service {
     WorkerPull,
     /// The cache.
     Cache,
+    /// The native protocol: clients, workers and the cache over one connection each.
+    Native,
 }
 
 impl Service {
-    /// All five.
-    pub const ALL: [Self; 5] = [Self::Pull, Self::Publish, Self::WorkerPush, Self::WorkerPull, Self::Cache];
+    /// Those that speak ZeroMQ.
+    pub const ZEROMQ: [Self; 5] = [Self::Pull, Self::Publish, Self::WorkerPush, Self::WorkerPull, Self::Cache];
 
-    /// The type of its ZeroMQ socket.
-    pub const fn socket_type(self) -> SocketType {
+    /// The type of its ZeroMQ socket, if it is one.
+    pub const fn socket_type(self) -> Option<SocketType> {
         match self {
-            Self::Pull | Self::WorkerPull => SocketType::Pull,
-            Self::Publish => SocketType::Pub,
-            Self::WorkerPush => SocketType::Push,
-            Self::Cache => SocketType::Rep,
+            Self::Pull | Self::WorkerPull => Some(SocketType::Pull),
+            Self::Publish => Some(SocketType::Pub),
+            Self::WorkerPush => Some(SocketType::Push),
+            Self::Cache => Some(SocketType::Rep),
+            Self::Native => None,
         }
     }
 }
@@ -48,6 +51,7 @@ impl fmt::Display for Service {
             Self::WorkerPush => "worker push",
             Self::WorkerPull => "worker pull",
             Self::Cache => "cache",
+            Self::Native => "native",
         })
     }
 }
@@ -83,12 +87,26 @@ pub(super) enum Role {
     Answerer,
     Subscriber(SubscriberId),
     CacheClient,
+    NativeWorker(WorkerId),
+    NativeClient {
+        sender: SenderId,
+        subscriber: SubscriberId,
+        session: u32,
+    },
+}
+
+/// What a connection speaks.
+#[derive(Debug)]
+pub(super) enum Speech {
+    Zmtp(Connection),
+    /// The native protocol, and which of its peers it is.
+    Native(u32),
 }
 
 /// One connection; named only by storage types.
 #[derive(Debug)]
 pub struct Peer<B> {
-    pub(super) zmtp: Connection,
+    pub(super) speech: Speech,
     pub(super) service: Service,
     pub(super) role: Role,
     pub(super) accepted: Instant,
@@ -118,9 +136,9 @@ pub struct Peer<B> {
 }
 
 impl<B> Peer<B> {
-    pub(super) fn new(now: Instant, service: Service, zmtp: Connection) -> Self {
+    pub(super) fn new(now: Instant, service: Service, speech: Speech) -> Self {
         Self {
-            zmtp,
+            speech,
             service,
             role: Role::Stranger,
             accepted: now,
@@ -142,7 +160,25 @@ impl<B> Peer<B> {
     }
 
     pub(super) fn sender(&self) -> Option<SenderId> {
-        if let Role::Sender(sender) = self.role { Some(sender) } else { None }
+        if let Role::Sender(sender) | Role::NativeClient { sender, .. } = self.role { Some(sender) } else { None }
+    }
+
+    /// Which of the native peers it is.
+    pub(super) fn native(&self) -> Option<u32> {
+        if let Speech::Native(native) = self.speech { Some(native) } else { None }
+    }
+
+    /// Its ZMTP, if it speaks that.
+    pub(super) fn zmtp(&mut self) -> Option<&mut Connection> {
+        if let Speech::Zmtp(zmtp) = &mut self.speech { Some(zmtp) } else { None }
+    }
+
+    /// Whether it can be asked whether it lives.
+    pub(super) fn speaks_ping(&self) -> bool {
+        match &self.speech {
+            Speech::Zmtp(zmtp) => zmtp.speaks_ping() && !matches!(self.role, Role::Subscriber(_)),
+            Speech::Native(_) => true,
+        }
     }
 
     pub(super) fn is_ready_listed(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::cache::Entry;
 use crate::collections::{Place, Slot, Table};
 use crate::master::{FixedStorage, MasterStorage, Tables};
 
+use super::native::{FixedNative, NativeStorage, NativeTables};
 use super::peer::Peer;
 
 /// The types of an endpoint's tables. Use [`FixedEndpoint`], or `HeapEndpoint` with the `alloc` feature.
@@ -19,6 +20,8 @@ pub trait EndpointStorage: Debug {
     type Entries: Table<Slot<Entry<<Self::Master as MasterStorage>::Buffer>>> + Debug;
     /// The index of the cache.
     type EntryPlaces: Table<Place> + Debug;
+    /// The tables for native peers.
+    type Native: NativeStorage<Master = Self::Master>;
 }
 
 /// An endpoint's tables, all empty.
@@ -28,6 +31,7 @@ pub struct EndpointTables<S: EndpointStorage> {
     pub(super) peers: S::Peers,
     pub(super) entries: S::Entries,
     pub(super) entry_places: S::EntryPlaces,
+    pub(super) native: NativeTables<S::Native>,
 }
 
 /// Tables inline: `TASKS` messages, and `PEERS` connections in all, subscriptions and entries of the cache.
@@ -43,6 +47,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
     type Peers = heapless::Vec<Slot<Peer<B>>, PEERS>;
     type Entries = heapless::Vec<Slot<Entry<B>>, PEERS>;
     type EntryPlaces = heapless::Vec<Place, PEERS>;
+    type Native = FixedNative<B, TASKS, PEERS>;
 }
 
 impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> EndpointTables<FixedEndpoint<B, TASKS, PEERS>> {
@@ -53,6 +58,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
             peers: heapless::Vec::new(),
             entries: heapless::Vec::new(),
             entry_places: heapless::Vec::new(),
+            native: NativeTables::fixed(),
         }
     }
 }
@@ -66,6 +72,7 @@ mod heap {
 
     use super::*;
     use crate::collections::HeapTable;
+    use crate::endpoint::native::{HeapNative, native_tables};
     use crate::master::{HeapStorage, TableSizes};
 
     /// Tables on the heap, sized when the endpoint is made; messages in [`Bytes`] unless told otherwise.
@@ -79,9 +86,19 @@ mod heap {
         type Peers = HeapTable<Slot<Peer<B>>>;
         type Entries = HeapTable<Slot<Entry<B>>>;
         type EntryPlaces = HeapTable<Place>;
+        type Native = HeapNative<B>;
     }
 
-    /// Empty tables: `sizes.peers` connections in all, and `entries` in the cache.
+    impl<B: Buffer + Clone + Debug> EndpointTables<HeapEndpoint<B>> {
+        /// With room for native peers, too: `sizes.peers` of them, for `sizes.tasks` tasks.
+        #[must_use]
+        pub fn with_native(mut self, sizes: &TableSizes) -> Self {
+            self.native = native_tables(sizes);
+            self
+        }
+    }
+
+    /// Empty tables: `sizes.peers` connections in all, none of them native, and `entries` in the cache.
     pub fn heap_tables<B: Buffer + Clone + Debug>(
         sizes: &TableSizes,
         entries: usize,
@@ -91,6 +108,7 @@ mod heap {
             peers: HeapTable::new(sizes.peers),
             entries: HeapTable::new(entries),
             entry_places: HeapTable::new(entries.saturating_mul(2)),
+            native: native_tables(&TableSizes { tasks: 0, peers: 0, subscriptions: 0 }),
         }
     }
 }

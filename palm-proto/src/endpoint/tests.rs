@@ -10,6 +10,7 @@ use super::*;
 use crate::cache::CacheLimits;
 use crate::master::{MasterConfig, TableSizes};
 use crate::message::{MessageRef, MessageWriter};
+use crate::native::When;
 use crate::random::Seed;
 use crate::zmtp::{CONTROL_MAX, Connection, Decoded, Limits, SocketType, frame_header};
 use crate::{Buffer, Instant};
@@ -190,6 +191,25 @@ fn the_cache_answers_whatever_it_is_asked() {
     assert_eq!(bench.request(&mut peer, "x.set", "name", b"mine"), "name");
     assert_eq!(bench.request(&mut peer, "x.get", "", b"name"), "server");
     assert_eq!(bench.endpoint.counters().cache_faults, 2);
+}
+
+#[test]
+fn what_has_a_lifetime_is_gone_when_it_is_over_and_a_timeout_brings_its_memory_back() {
+    let mut bench = bench(&config());
+    let mut peer = bench.join(Service::Cache, SocketType::Req);
+    let before = bench.endpoint.cache().bytes();
+    let lifetime = Duration::from_millis(50);
+    bench.endpoint.cache().set_when(bench.now, b"k", b"v", Some(lifetime), When::Absent).unwrap();
+    assert_eq!(bench.request(&mut peer, "x.get", "", b"k"), "v");
+    let due = bench.endpoint.poll_timeout().unwrap();
+    assert!(due >= bench.now + lifetime && due < bench.now + Duration::from_secs(1));
+    bench.endpoint.handle_timeout(due);
+    assert_eq!(bench.endpoint.cache().bytes(), before);
+
+    bench.now = due;
+    bench.endpoint.cache().set_when(bench.now, b"k", b"v", Some(lifetime), When::Absent).unwrap();
+    bench.now = bench.now + lifetime;
+    assert_eq!(bench.request(&mut peer, "x.get", "", b"k"), "");
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub struct Transmit<'a, B> {
     pub(super) topic: Topic<'a>,
     pub(super) header: Option<FrameHeader>,
     pub(super) body: Body<'a, B>,
+    /// The part of the body that is sent; `None`: all of it.
+    pub(super) part: Option<Range<usize>>,
     pub(super) after: &'a [u8],
 }
 
@@ -33,8 +35,15 @@ pub(super) enum Body<'a, B> {
 }
 
 impl<B> Transmit<'_, B> {
-    pub(super) const EMPTY: Self =
-        Self { lead: &[], topic_header: None, topic: Topic::None, header: None, body: Body::None, after: &[] };
+    pub(super) const EMPTY: Self = Self {
+        lead: &[],
+        topic_header: None,
+        topic: Topic::None,
+        header: None,
+        body: Body::None,
+        part: None,
+        after: &[],
+    };
 }
 
 impl<B: Buffer> Transmit<'_, B> {
@@ -42,7 +51,7 @@ impl<B: Buffer> Transmit<'_, B> {
     pub fn before(&self) -> [&[u8]; 4] {
         let topic = match &self.topic {
             Topic::None => &[],
-            Topic::InBody(range) => self.body_bytes().get(range.clone()).unwrap_or(&[]),
+            Topic::InBody(range) => self.whole().get(range.clone()).unwrap_or(&[]),
             Topic::Own(name) => name,
         };
         [self.lead, as_bytes(&self.topic_header), topic, as_bytes(&self.header)]
@@ -50,6 +59,13 @@ impl<B: Buffer> Transmit<'_, B> {
 
     /// The message's own bytes.
     pub fn body_bytes(&self) -> &[u8] {
+        match &self.part {
+            None => self.whole(),
+            Some(part) => self.whole().get(part.clone()).unwrap_or(&[]),
+        }
+    }
+
+    fn whole(&self) -> &[u8] {
         match &self.body {
             Body::None => &[],
             Body::Kept(span) => span.as_slice(),
@@ -76,10 +92,14 @@ impl<B: Buffer> Transmit<'_, B> {
 impl<B: Buffer + Clone> Transmit<'_, B> {
     /// The body in the buffer that holds it, for a driver that sends it from there; a clone where the master keeps it.
     pub fn into_body(self) -> Option<Span<B>> {
-        match self.body {
-            Body::None => None,
-            Body::Kept(span) => Some(span.clone()),
-            Body::Given(span) => Some(span),
+        let whole = match self.body {
+            Body::None => return None,
+            Body::Kept(span) => span.clone(),
+            Body::Given(span) => span,
+        };
+        match self.part {
+            None => Some(whole),
+            Some(part) => whole.narrowed(part),
         }
     }
 }

@@ -5,16 +5,20 @@
 //! results nobody reads leave one part in `n + 1` to the others (dynamic thresholds, Choudhury and Hahne 1998). However many
 //! they are, their messages leave an eighth of it to results: a master full of messages could take no answer in.
 //!
-//! Each sender has a queue of its own, and they have their turns; one whose results would take more than is left free is held
+//! Each sender has a queue of its own for each priority. A message goes before all of a lower priority, whoever sent those; among
+//! the senders whose first messages have the same, they have their turns; one whose results would take more than is left free is held
 //! back until they have gone home. So neither a long queue nor large results of one client keep the others waiting.
 
 use crate::collections::{Link, Linked, List, Slab, Slot, Table};
+use crate::message::PRIORITY_MAX;
 
 use super::MESSAGE_OVERHEAD;
-use super::dispatch::{InQueue, Task};
+use super::task::{InQueue, Task};
 
 /// Taken for the size of a result, in bytes, as long as none has been seen.
 const RESULT_SIZE_UNSEEN: u64 = 64 << 10;
+/// Priorities that a message may have, of which the last comes first.
+const PRIORITIES: usize = PRIORITY_MAX as usize + 1;
 /// Senders that were held back that are looked at in a call.
 const REVIVED_A_CALL: usize = 4;
 
@@ -35,8 +39,13 @@ pub struct Sender {
     result_bytes: u64,
     /// Moving average of the size of a result; 0: none has been seen.
     result_size: u64,
-    queue: List<InQueue>,
+    /// Messages that wait, by priority.
+    queues: [List<InQueue>; PRIORITIES],
+    /// How many they are.
+    queued: u32,
     turn_link: Link,
+    /// The highest priority that waits, if any does: with whom it takes turns.
+    turn: u8,
     held_back: bool,
 }
 
@@ -54,7 +63,17 @@ impl Linked<InTurn> for Sender {
 
 impl Sender {
     fn leased(&self) -> u64 {
-        u64::from(self.tasks) - self.queue.len() as u64
+        u64::from(self.tasks - self.queued)
+    }
+
+    /// The highest priority that waits.
+    fn highest(&self) -> Option<u8> {
+        self.queues.iter().rposition(|queue| !queue.is_empty()).map(|priority| priority as u8)
+    }
+
+    /// The first message of the highest priority.
+    fn first(&self) -> Option<u32> {
+        self.queues[usize::from(self.turn)].front()
     }
 }
 
@@ -71,8 +90,8 @@ pub(super) struct Accounts<T> {
     limit: u64,
     /// Bytes of results that are on nobody's account.
     stray: u64,
-    /// Senders with something queued, whose turn it is.
-    turns: List<InTurn>,
+    /// Senders with something queued, whose turn it is, by the highest priority of what they have.
+    turns: [List<InTurn>; PRIORITIES],
     /// Senders with something queued, whose results would take too much.
     held_back: List<InTurn>,
     queued: usize,
@@ -85,7 +104,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
             used: 0,
             limit,
             stray: 0,
-            turns: List::new(),
+            turns: [const { List::new() }; PRIORITIES],
             held_back: List::new(),
             queued: 0,
         }
@@ -99,8 +118,10 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
             bytes: 0,
             result_bytes: 0,
             result_size: 0,
-            queue: List::new(),
+            queues: [const { List::new() }; PRIORITIES],
+            queued: 0,
             turn_link: Link::UNLINKED,
+            turn: 0,
             held_back: false,
         };
         self.senders.insert(sender).ok().map(SenderId)
@@ -199,54 +220,78 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         self.queued
     }
 
-    /// Puts a message at the end of its sender's queue.
+    /// Puts a message at the end of its sender's queue of its priority.
     pub(super) fn enqueue<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
-        let id = tasks[task].sender;
-        self.senders[id].queue.push_back(tasks, task);
+        let (id, priority) = (tasks[task].sender, tasks[task].priority);
+        let sender = &mut self.senders[id];
+        sender.queues[usize::from(priority)].push_back(tasks, task);
+        sender.queued += 1;
         self.queued += 1;
-        if !self.senders[id].turn_link.is_linked() {
-            self.turns.push_back(&mut self.senders, id);
+        if !sender.turn_link.is_linked() {
+            sender.turn = priority;
+            self.turns[usize::from(priority)].push_back(&mut self.senders, id);
+        } else if priority > sender.turn {
+            self.change_turn(id, priority);
         }
     }
 
-    /// Puts a message back to the head of its sender's queue, whose turn it is next.
+    /// Puts a message back to the head of its sender's queue of its priority, whose turn among those of that priority is next.
     pub(super) fn put_back<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
-        let id = tasks[task].sender;
-        self.senders[id].queue.push_front(tasks, task);
+        let (id, priority) = (tasks[task].sender, tasks[task].priority);
+        let sender = &mut self.senders[id];
+        sender.queues[usize::from(priority)].push_front(tasks, task);
+        sender.queued += 1;
         self.queued += 1;
+        if sender.turn_link.is_linked() && priority < sender.turn {
+            return;
+        }
         self.leave_turn(id);
-        self.turns.push_front(&mut self.senders, id);
+        self.senders[id].turn = priority;
+        self.turns[usize::from(priority)].push_front(&mut self.senders, id);
     }
 
-    /// Takes a message out of its sender's queue, and lets the others have their turn.
-    pub(super) fn dequeue<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
+    /// Takes a message out of its sender's queue that goes to a worker, and lets the others have their turn.
+    pub(super) fn dispatch<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
         let id = tasks[task].sender;
-        self.senders[id].queue.remove(tasks, task);
+        self.dequeue(tasks, task);
+        let sender = &self.senders[id];
+        if sender.turn_link.is_linked() && !sender.held_back {
+            self.turns[usize::from(sender.turn)].move_to_back(&mut self.senders, id);
+        }
+    }
+
+    /// Takes a message out of its sender's queue that nobody is to do any more; that is no turn.
+    pub(super) fn dequeue<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
+        let (id, priority) = (tasks[task].sender, tasks[task].priority);
+        let sender = &mut self.senders[id];
+        sender.queues[usize::from(priority)].remove(tasks, task);
+        sender.queued -= 1;
         self.queued -= 1;
-        if self.senders[id].queue.is_empty() {
-            self.leave_turn(id);
-        } else if !self.senders[id].held_back {
-            self.turns.move_to_back(&mut self.senders, id);
+        match sender.highest() {
+            None => self.leave_turn(id),
+            Some(highest) if highest != sender.turn => self.change_turn(id, highest),
+            Some(_) => {}
         }
     }
 
     /// The message whose turn it is. Senders whose results would take too much are held back.
     pub(super) fn next_queued(&mut self) -> Option<u32> {
-        loop {
-            let id = self.turns.front()?;
+        while !self.nothing_waits() {
+            let id = self.turns.iter().rev().find_map(List::front)?;
             if self.may_dispatch(id) {
-                return self.senders[id].queue.front();
+                return self.senders[id].first();
             }
-            self.turns.remove(&mut self.senders, id);
+            self.leave_turn(id);
             self.held_back.push_back(&mut self.senders, id);
             self.senders[id].held_back = true;
         }
+        None
     }
 
     /// Some message that is queued, also of a sender that is held back.
     pub(super) fn any_queued(&self) -> Option<u32> {
-        let id = self.turns.front().or_else(|| self.held_back.front())?;
-        self.senders[id].queue.front()
+        let id = self.turns.iter().rev().find_map(List::front).or_else(|| self.held_back.front())?;
+        self.senders[id].first()
     }
 
     /// Whether no message is queued.
@@ -265,7 +310,8 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
             let Some(id) = self.held_back.pop_front(&mut self.senders) else { return };
             let may = self.may_dispatch(id);
             self.senders[id].held_back = !may;
-            let list = if may { &mut self.turns } else { &mut self.held_back };
+            let turn = usize::from(self.senders[id].turn);
+            let list = if may { &mut self.turns[turn] } else { &mut self.held_back };
             list.push_back(&mut self.senders, id);
         }
     }
@@ -282,8 +328,19 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
     fn leave_turn(&mut self, id: u32) {
         if self.senders[id].turn_link.is_linked() {
             let was_held_back = core::mem::take(&mut self.senders[id].held_back);
-            let list = if was_held_back { &mut self.held_back } else { &mut self.turns };
+            let turn = usize::from(self.senders[id].turn);
+            let list = if was_held_back { &mut self.held_back } else { &mut self.turns[turn] };
             list.remove(&mut self.senders, id);
+        }
+    }
+
+    /// The highest priority that a sender has waiting is another: it is the last of those that have the same.
+    fn change_turn(&mut self, id: u32, priority: u8) {
+        let sender = &mut self.senders[id];
+        let before = core::mem::replace(&mut sender.turn, priority);
+        if !sender.held_back {
+            self.turns[usize::from(before)].remove(&mut self.senders, id);
+            self.turns[usize::from(priority)].push_back(&mut self.senders, id);
         }
     }
 

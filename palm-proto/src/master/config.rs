@@ -79,6 +79,8 @@ pub struct Counters {
     pub answered: u64,
     /// Messages for which a worker yielded nothing.
     pub silent: u64,
+    /// Results of a task that went on after them.
+    pub partials: u64,
     /// Further results of an attempt that was accepted (a `MuxWorker`'s).
     pub additional: u64,
     /// Results of an attempt that was not accepted, thrown away.
@@ -87,14 +89,20 @@ pub struct Counters {
     pub unmatched: u64,
     /// Results that could not be parsed, thrown away.
     pub malformed_results: u64,
+    /// Messages that a worker had already when the master took them in, or found it again.
+    pub claimed: u64,
     /// Messages taken back from workers that were lost or hung, and dispatched again.
     pub redispatched: u64,
     /// Messages that workers handed back when they stopped.
     pub handed_back: u64,
     /// Messages given up after too many attempts.
     pub dead_letters: u64,
-    /// Messages whose deadline had passed before a worker could take them.
+    /// Messages whose deadline passed before they were done.
     pub deadline_exceeded: u64,
+    /// Messages that their clients wanted no more.
+    pub cancelled: u64,
+    /// Messages given up as their worker cannot be sent them.
+    pub unsendable: u64,
     /// Messages that name no function, answered with a failure.
     pub unaddressed: u64,
     /// Messages that were not done when the master stopped.

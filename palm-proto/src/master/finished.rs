@@ -5,7 +5,7 @@
 use crate::collections::{Index, NONE, Place, Table};
 use crate::message::TaskId;
 
-use super::dispatch::Taken;
+use super::task::Taken;
 
 /// What is remembered of one task; named only by storage types.
 #[derive(Clone, Copy, Debug)]

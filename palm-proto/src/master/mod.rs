@@ -40,31 +40,43 @@
 //! ```
 
 mod accounts;
+mod answers;
+mod completion;
 mod config;
+mod deadlines;
 mod delivery;
 mod dispatch;
 mod event;
 mod failure;
 mod finished;
+mod leases;
 mod machine;
 mod output;
+mod reply;
 mod results;
+mod revoked;
 mod storage;
+mod submit;
 mod subscriptions;
+mod task;
 #[cfg(test)]
 mod tests;
 mod window;
+mod worker;
 
 pub use accounts::{Sender, SenderId};
 pub use config::{Counters, Gauges, MESSAGE_OVERHEAD, MasterConfig, WindowLimits};
 pub use delivery::{Delivery, Subscriber, Topic};
-pub use dispatch::{Task, Worker, WorkerId};
 pub use event::{Event, Label};
 pub use finished::Finished;
-pub use machine::{Master, NameTooLong, NotTaken, Refusal};
+pub use machine::{Master, NameTooLong};
 pub use output::{Assignment, Outcome, Tags};
 pub use results::SubscriberId;
+pub use revoked::Revoked;
 pub use storage::{FixedStorage, MasterStorage, Tables};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapStorage, TableSizes};
+pub use submit::{NotTaken, Refusal};
 pub use subscriptions::{SubscribeError, Subscription};
+pub use task::Task;
+pub use worker::{Worker, WorkerId};

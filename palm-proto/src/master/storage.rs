@@ -7,9 +7,10 @@ use crate::collections::{Place, Slot, Table};
 
 use super::accounts::Sender;
 use super::delivery::{Delivery, Subscriber, Topic};
-use super::dispatch::{Task, Worker};
 use super::finished::Finished;
 use super::subscriptions::Subscription;
+use super::task::Task;
+use super::worker::Worker;
 
 /// The types of a master's tables. Use [`FixedStorage`], or `HeapStorage` with the `alloc` feature.
 #[expect(missing_docs, reason = "one table each, named for what it holds")]
@@ -18,6 +19,7 @@ pub trait MasterStorage: Debug {
     type Tasks: Table<Slot<Task<Self::Buffer>>> + Debug;
     type Workers: Table<Slot<Worker>> + Debug;
     type Senders: Table<Slot<Sender>> + Debug;
+    type Deadlines: Table<u32> + Debug;
     type Deliveries: Table<Slot<Delivery<Self::Buffer>>> + Debug;
     type Subscribers: Table<Slot<Subscriber>> + Debug;
     type Subscriptions: Table<Slot<Subscription<Self::Buffer>>> + Debug;
@@ -34,6 +36,7 @@ pub struct Tables<S: MasterStorage> {
     pub(super) tasks: S::Tasks,
     pub(super) workers: S::Workers,
     pub(super) senders: S::Senders,
+    pub(super) deadlines: S::Deadlines,
     pub(super) deliveries: S::Deliveries,
     pub(super) subscribers: S::Subscribers,
     pub(super) subscriptions: S::Subscriptions,
@@ -57,6 +60,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> MasterSt
     type Tasks = heapless::Vec<Slot<Task<B>>, TASKS>;
     type Workers = heapless::Vec<Slot<Worker>, PEERS>;
     type Senders = heapless::Vec<Slot<Sender>, PEERS>;
+    type Deadlines = heapless::Vec<u32, TASKS>;
     type Deliveries = heapless::Vec<Slot<Delivery<B>>, TASKS>;
     type Subscribers = heapless::Vec<Slot<Subscriber>, PEERS>;
     type Subscriptions = heapless::Vec<Slot<Subscription<B>>, PEERS>;
@@ -74,6 +78,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Tables<F
             tasks: heapless::Vec::new(),
             workers: heapless::Vec::new(),
             senders: heapless::Vec::new(),
+            deadlines: heapless::Vec::new(),
             deliveries: heapless::Vec::new(),
             subscribers: heapless::Vec::new(),
             subscriptions: heapless::Vec::new(),
@@ -107,6 +112,7 @@ mod heap {
         type Tasks = HeapTable<Slot<Task<B>>>;
         type Workers = HeapTable<Slot<Worker>>;
         type Senders = HeapTable<Slot<Sender>>;
+        type Deadlines = HeapTable<u32>;
         type Deliveries = HeapTable<Slot<Delivery<B>>>;
         type Subscribers = HeapTable<Slot<Subscriber>>;
         type Subscriptions = HeapTable<Slot<Subscription<B>>>;
@@ -137,6 +143,7 @@ mod heap {
                 workers: HeapTable::new(peers),
                 // Accounts outlive their connections until what came over them is done.
                 senders: HeapTable::new(peers.saturating_add(tasks)),
+                deadlines: HeapTable::new(tasks),
                 // A message that is done becomes a result, and a MuxWorker's become several.
                 deliveries: HeapTable::new(tasks.saturating_mul(2)),
                 subscribers: HeapTable::new(peers),

@@ -11,6 +11,9 @@ use crate::message::{MessageRef, MessageWriter, Status};
 use crate::random::Seed;
 use crate::{Instant, Span};
 
+mod given_up;
+mod told_apart;
+
 type HostMaster = Master<HeapStorage>;
 
 fn master(config: MasterConfig) -> HostMaster {
@@ -21,6 +24,18 @@ fn master(config: MasterConfig) -> HostMaster {
 fn message(client: &str, payload: &str) -> Span<Bytes> {
     let mut out = BytesMut::new();
     MessageWriter::new(&mut out).client(client).function("server.f").payload(payload.as_bytes()).finish().unwrap();
+    Span::whole(out.freeze())
+}
+
+/// A message with more to it than the others: a priority, a deadline in milliseconds.
+fn urgent(client: &str, payload: &str, priority: u8, deadline: Option<u64>) -> Span<Bytes> {
+    let mut out = BytesMut::from(message(client, payload).as_slice());
+    let mut writer = MessageWriter::new(&mut out);
+    writer.priority(priority);
+    if let Some(deadline) = deadline {
+        writer.deadline(deadline);
+    }
+    writer.finish().unwrap();
     Span::whole(out.freeze())
 }
 

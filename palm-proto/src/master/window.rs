@@ -57,6 +57,25 @@ impl Window {
         }
     }
 
+    /// The window of a worker that says itself how many messages it takes.
+    pub(super) fn of_size(size: u32, limits: &WindowLimits) -> Self {
+        Self { size, ..Self::new(Some(size), size, limits) }
+    }
+
+    /// Adds to a window that is fixed.
+    pub(super) fn widen(&mut self, more: u32) {
+        if self.fixed {
+            self.size = self.size.saturating_add(more);
+        }
+    }
+
+    /// Takes one place off a window that is fixed.
+    pub(super) fn narrow(&mut self) {
+        if self.fixed {
+            self.size = self.size.saturating_sub(1);
+        }
+    }
+
     pub(super) fn size(&self) -> u32 {
         self.size
     }

@@ -30,10 +30,17 @@ pub mod field {
     pub const ERROR: u32 = 1005;
     /// Milliseconds that the client still waits, counted from when the message is received, varint.
     pub const DEADLINE: u32 = 1006;
+    /// How urgent the message is, varint; absent: 0, which is the usual.
+    pub const PRIORITY: u32 = 1007;
+    /// 1 in one of several results of a task that goes on, varint.
+    pub const PARTIAL: u32 = 1008;
 }
 
 /// Payload of a failure, as a stock Python component sends it (PALM, section 2).
 pub const FAILURE_PAYLOAD: &[u8] = b"0";
+
+/// The highest priority; what is higher counts as this.
+pub const PRIORITY_MAX: u8 = 3;
 
 /// A master's name for one task: unique among all the tasks it has, and unlikely to be that of one from before its restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,7 +65,7 @@ pub enum Status {
     NoSuchFunction,
     /// Every worker that was given the message was lost with it.
     DeadLetter,
-    /// The deadline passed before a worker could take it.
+    /// The deadline passed before it was done.
     DeadlineExceeded,
     /// The master stopped before the message was done; sending it again later is safe.
     Unavailable,
@@ -68,6 +75,8 @@ pub enum Status {
     WrongServer,
     /// The message is longer than the server takes; a client of ours says so itself, and does not send it.
     TooLong,
+    /// Its client wants the message no more.
+    Cancelled,
     /// A status of a later version.
     Other(u32),
 }
@@ -85,6 +94,7 @@ impl Status {
             Self::HandedBack => 6,
             Self::WrongServer => 7,
             Self::TooLong => 8,
+            Self::Cancelled => 9,
             Self::Other(code) => code,
         }
     }
@@ -101,6 +111,7 @@ impl Status {
             6 => Self::HandedBack,
             7 => Self::WrongServer,
             8 => Self::TooLong,
+            9 => Self::Cancelled,
             code => Self::Other(code),
         }
     }
@@ -118,6 +129,7 @@ impl fmt::Display for Status {
             Self::HandedBack => f.write_str("handed back"),
             Self::WrongServer => f.write_str("wrong server"),
             Self::TooLong => f.write_str("too long"),
+            Self::Cancelled => f.write_str("cancelled"),
             Self::Other(code) => write!(f, "status {code}"),
         }
     }
@@ -138,4 +150,8 @@ pub struct Extension<'a> {
     pub error: &'a str,
     /// Milliseconds that the client still waits, counted from when the message was received.
     pub deadline: Option<u64>,
+    /// How urgent the message is, from 0 to [`PRIORITY_MAX`].
+    pub priority: u8,
+    /// Whether this is one of several results of a task that goes on.
+    pub partial: bool,
 }

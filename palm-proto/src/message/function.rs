@@ -29,19 +29,22 @@ fn split_at_dot(word: &str) -> Option<(&str, &str)> {
     Some((word.get(..dot)?, word.get(dot + 1..)?))
 }
 
+/// The word of a function's name that [`resolve`] looks at; `None` if there is no such word.
+pub(crate) fn word(function: &[u8], stage: i64) -> Option<&[u8]> {
+    if !function.contains(&b' ') {
+        return Some(function);
+    }
+    let mut words = function.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    usize::try_from(stage).ok().and_then(|stage| words.nth(stage))
+}
+
 /// Whether [`resolve`] finds an address: for those who pass a message on, and need not know which.
 pub(crate) fn is_addressed(function: &[u8], stage: i64) -> bool {
     if stage == 0 && function.iter().find(|&&byte| byte == b'.' || byte <= b' ') == Some(&b'.') {
         // One look settles it for most: there is a dot in the first word.
         return true;
     }
-    let word = if function.contains(&b' ') {
-        let mut words = function.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        usize::try_from(stage).ok().and_then(|stage| words.nth(stage))
-    } else {
-        Some(function)
-    };
-    word.is_some_and(|word| word.contains(&b'.'))
+    word(function, stage).is_some_and(|word| word.contains(&b'.'))
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ mod view;
 pub(crate) mod wire;
 mod writer;
 
-pub use extension::{Extension, FAILURE_PAYLOAD, Status, TaskId, field};
+pub use extension::{Extension, FAILURE_PAYLOAD, PRIORITY_MAX, Status, TaskId, field};
 pub use fields::{RawField, RawFields};
-pub(crate) use function::is_addressed;
 pub use function::{FunctionAddress, resolve};
+pub(crate) use function::{is_addressed, word};
 pub(crate) use raw::Opening;
 pub use raw::RawMessage;
 pub use view::{MessageRef, ParseError, ParseErrorKind};

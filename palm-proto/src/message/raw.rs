@@ -1,10 +1,12 @@
 //! A checked view of a serialised message with its strings as bytes: what a component reads that passes it on.
 
-use super::extension::{Extension, Status, TaskId, field};
+use core::ops::Range;
+
+use super::extension::{Extension, PRIORITY_MAX, Status, TaskId, field};
 use super::view::{ParseError, ParseErrorKind};
 use crate::uuid::Uuid;
 
-use super::wire::{Field, Fields, Value, ascii_prefix, is_text};
+use super::wire::{Field, FieldHead, Fields, Value, ascii_prefix, is_text};
 
 /// A serialised message whose every field has been checked, with its strings as bytes. Nothing is copied.
 ///
@@ -16,7 +18,7 @@ pub struct RawMessage<'a> {
     untagged: usize,
     /// Where the values are, by number; nothing looks at those of 0 and of [`field::STAGE`].
     places: [Place; 7],
-    error: &'a [u8],
+    error: Place,
     /// Step of a pipeline.
     pub stage: i64,
     /// Our own fields, but for the error's text.
@@ -42,7 +44,7 @@ impl<'a> RawMessage<'a> {
     /// A view of `bytes` that has not seen any field yet: an empty message.
     #[inline(always)]
     pub(crate) fn unread(bytes: &'a [u8]) -> Self {
-        Self { bytes, untagged: 0, places: [(0, 0); 7], error: &[], stage: 0, extension: Extension::default() }
+        Self { bytes, untagged: 0, places: [(0, 0); 7], error: (0, 0), stage: 0, extension: Extension::default() }
     }
 
     /// Reads all the fields. It is for callers to whom a copy of the view would be too much; others [`parse`](Self::parse).
@@ -109,16 +111,19 @@ impl<'a> RawMessage<'a> {
                 field::SEQUENCE => self.extension.sequence = Some(value),
                 field::STATUS => self.extension.status = Status::from_code(u32::try_from(value).unwrap_or(u32::MAX)),
                 field::DEADLINE => self.extension.deadline = Some(value),
+                field::PRIORITY => self.extension.priority = value.min(u64::from(PRIORITY_MAX)) as u8,
+                field::PARTIAL => self.extension.partial = value != 0,
                 _ => {}
             },
             Value::Bytes(value) => {
                 if is_string(number) && !is_text(value) {
                     return Err(ParseError { offset: start, kind: ParseErrorKind::NotUtf8 { field: number } });
                 }
+                let at = ((end - value.len()) as u32, end as u32);
                 if number == field::ERROR {
-                    self.error = value;
+                    self.error = at;
                 } else if let Some(place) = self.places.get_mut(number as usize) {
-                    *place = ((end - value.len()) as u32, end as u32);
+                    *place = at;
                 }
             }
             Value::Fixed64(_) | Value::Fixed32(_) => {}
@@ -171,7 +176,7 @@ impl<'a> RawMessage<'a> {
     }
 
     /// Where in the message the client's id is.
-    pub(crate) fn client_place(&self) -> core::ops::Range<u32> {
+    pub(crate) fn client_place(&self) -> Range<u32> {
         let (start, end) = self.places[field::CLIENT as usize];
         start..end
     }
@@ -191,10 +196,34 @@ impl<'a> RawMessage<'a> {
         self.value(field::PAYLOAD)
     }
 
+    /// Text that goes with a status, UTF-8.
+    pub fn error(&self) -> &'a [u8] {
+        self.at(self.error)
+    }
+
+    /// Where in the message the key of a cache command, or user data, is.
+    pub(crate) fn cache_place(&self) -> Range<usize> {
+        range(self.places[field::CACHE as usize])
+    }
+
+    /// Where in the message the data are.
+    pub(crate) fn payload_place(&self) -> Range<usize> {
+        range(self.places[field::PAYLOAD as usize])
+    }
+
+    /// Where in the message the text is that goes with a status.
+    pub(crate) fn error_place(&self) -> Range<usize> {
+        range(self.error)
+    }
+
     #[inline]
     fn value(&self, number: u32) -> &'a [u8] {
-        let (start, end) = self.places[number as usize];
-        self.bytes.get(start as usize..end as usize).unwrap_or(&[])
+        self.at(self.places[number as usize])
+    }
+
+    #[inline]
+    fn at(&self, place: Place) -> &'a [u8] {
+        self.bytes.get(range(place)).unwrap_or(&[])
     }
 
     /// The master's name for the task.
@@ -207,6 +236,11 @@ impl<'a> RawMessage<'a> {
         self.extension.attempt
     }
 
+    /// The client's number for the message.
+    pub const fn sequence(&self) -> Option<u64> {
+        self.extension.sequence
+    }
+
     /// What became of the message.
     pub const fn status(&self) -> Status {
         self.extension.status
@@ -217,9 +251,29 @@ impl<'a> RawMessage<'a> {
         self.extension.deadline
     }
 
+    /// Whether it is one of several results, and not the last.
+    pub const fn is_partial(&self) -> bool {
+        self.extension.partial
+    }
+
+    /// How urgent the message is, from 0 to [`PRIORITY_MAX`](super::PRIORITY_MAX).
+    pub const fn priority(&self) -> u8 {
+        self.extension.priority
+    }
+
+    /// Where in the message the payload's field is, with its key and length; `None` if it has none, or has its length in more
+    /// bytes than that needs.
+    pub(crate) fn payload_field(&self) -> Option<Range<usize>> {
+        let (start, end) = self.places[field::PAYLOAD as usize];
+        let head = FieldHead::of_bytes(field::PAYLOAD, (end - start) as usize);
+        let (start, end) = (start as usize, end as usize);
+        let from = start.checked_sub(head.len())?;
+        (self.bytes.get(from..start) == Some(&*head)).then_some(from..end)
+    }
+
     /// Our own fields.
     pub(super) fn extension(&self) -> Extension<'a> {
-        Extension { error: core::str::from_utf8(self.error).unwrap_or_default(), ..self.extension }
+        Extension { error: core::str::from_utf8(self.error()).unwrap_or_default(), ..self.extension }
     }
 }
 
@@ -251,6 +305,11 @@ impl Opening {
             (start, end)
         })
     }
+}
+
+#[inline]
+fn range((start, end): Place) -> Range<usize> {
+    start as usize..end as usize
 }
 
 /// Whether a field of this number and of the wire type of strings and bytes is a string.

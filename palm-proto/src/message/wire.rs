@@ -187,6 +187,30 @@ pub(crate) fn put_varint(out: &mut [u8], mut value: u64) -> Option<usize> {
     Some(len)
 }
 
+/// What stands before the bytes of a field: its key and their length.
+pub(crate) struct FieldHead {
+    len: u8,
+    bytes: [u8; 2 * VARINT_MAX],
+}
+
+impl FieldHead {
+    /// That of `len` bytes under `number`.
+    pub(crate) fn of_bytes(number: u32, len: usize) -> Self {
+        let mut bytes = [0; 2 * VARINT_MAX];
+        let key = put_varint(&mut bytes, u64::from(number) << 3 | 2).unwrap_or(0);
+        let end = key + bytes.get_mut(key..).and_then(|rest| put_varint(rest, len as u64)).unwrap_or(0);
+        Self { len: end as u8, bytes }
+    }
+}
+
+impl core::ops::Deref for FieldHead {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

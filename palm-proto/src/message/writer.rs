@@ -174,6 +174,16 @@ impl<'a, S: Sink> MessageWriter<'a, S> {
         self.varint(millis)
     }
 
+    /// How urgent the message is.
+    pub fn priority(&mut self, value: u8) -> &mut Self {
+        self.varint_field(field::PRIORITY, u64::from(value))
+    }
+
+    /// This is one of several results of a task that goes on.
+    pub fn partial(&mut self) -> &mut Self {
+        self.varint_field(field::PARTIAL, 1)
+    }
+
     /// Fields that are serialised already.
     pub fn raw(&mut self, fields: &[u8]) -> &mut Self {
         self.full = self.full || self.sink.put(fields).is_err();

@@ -62,6 +62,11 @@ pub enum Role {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionId(#[serde(deserialize_with = "array")] pub [u8; 16]);
 
+impl SessionId {
+    /// Nobody's: under which a worker announces what nobody wants, or what it does not know the client of.
+    pub const NOBODY: Self = Self([0; 16]);
+}
+
 impl AsRef<[u8]> for SessionId {
     fn as_ref(&self) -> &[u8] {
         &self.0
@@ -143,6 +148,23 @@ impl RefusalCode {
         Self::NotConnected,
         Self::Replaced,
     ];
+}
+
+impl fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version => f.write_str("no common version"),
+            Self::Token => f.write_str("wrong token"),
+            Self::Role => f.write_str("no peers of this role"),
+            Self::Full => f.write_str("full"),
+            Self::Malformed => f.write_str("what was sent breaks the protocol"),
+            Self::Name => f.write_str("a name that the peer cannot have"),
+            Self::Stopping => f.write_str("the master stops"),
+            Self::NotConnected => f.write_str("not connected"),
+            Self::Replaced => f.write_str("another connection has the session"),
+            Self::Other(number) => write!(f, "refusal {number}"),
+        }
+    }
 }
 
 impl From<u32> for RefusalCode {

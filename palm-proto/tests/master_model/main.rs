@@ -6,9 +6,9 @@ mod model;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Capacities, Content, Model};
+use model::{Capacities, Content, Model, Submitted};
 use palm_proto::master::{
-    FixedStorage, HeapStorage, MasterStorage, SenderId, SubscriberId, TableSizes, Tables, WorkerId,
+    FixedStorage, HeapStorage, MasterStorage, Revoked, SenderId, SubscriberId, TableSizes, Tables, WorkerId,
 };
 use palm_proto::{Buffer, Instant, Master, MasterConfig, MessageRef, MessageWriter, Seed, Span, Status, TaskId};
 use proptest::prelude::*;
@@ -25,6 +25,8 @@ enum Operation {
     AddSender,
     RemoveSender(usize),
     AddWorker(u32),
+    AddWorkerWithWindow(u32),
+    Widen(usize, u32),
     RemoveWorker(usize),
     AddSubscriber,
     RemoveSubscriber(usize),
@@ -33,7 +35,10 @@ enum Operation {
         topic: usize,
         filling: usize,
         deadline: Option<u64>,
+        priority: u8,
         asks: bool,
+        /// A worker that has it already, and as which attempt.
+        held: Option<(usize, u32)>,
     },
     TakeTask(usize),
     /// The answer to something that a worker was sent, maybe long ago, maybe for the second time.
@@ -42,6 +47,19 @@ enum Operation {
         status: Status,
         filling: usize,
         tagged: bool,
+    },
+    /// The same by a worker whose connection says what it is of.
+    AnswerInPlace {
+        by: usize,
+        of: usize,
+        status: Status,
+        filling: usize,
+        last: bool,
+    },
+    CancelTask(usize),
+    Claim {
+        of: usize,
+        by: usize,
     },
     Subscribe(usize, usize),
     Cancel(usize, usize),
@@ -56,17 +74,29 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::AddSender),
         1 => who.clone().prop_map(Operation::RemoveSender),
         2 => (0..3_u32).prop_map(Operation::AddWorker),
+        1 => (0..4_u32).prop_map(Operation::AddWorkerWithWindow),
+        1 => (who.clone(), 0..3_u32).prop_map(|(who, more)| Operation::Widen(who, more)),
         1 => who.clone().prop_map(Operation::RemoveWorker),
         2 => Just(Operation::AddSubscriber),
         1 => who.clone().prop_map(Operation::RemoveSubscriber),
-        8 => (who.clone(), 0..TOPICS.len(), 0..40_usize, prop::option::weighted(0.1, 0..30_u64), any::<bool>())
-            .prop_map(|(sender, topic, filling, deadline, asks)| Operation::Submit {
-                sender, topic, filling, deadline, asks
+        8 => (
+            (who.clone(), 0..TOPICS.len(), 0..40_usize, any::<bool>()),
+            prop::option::weighted(0.2, 0..30_u64),
+            prop_oneof![3 => Just(0_u8), 2 => 0..6_u8],
+            prop::option::weighted(0.1, (who.clone(), 1..4_u32)),
+        )
+            .prop_map(|((sender, topic, filling, asks), deadline, priority, held)| Operation::Submit {
+                sender, topic, filling, deadline, priority, asks, held
             }),
         8 => who.clone().prop_map(Operation::TakeTask),
         8 => (who.clone(), prop_oneof![8 => Just(Status::Done), 1 => Just(Status::HandedBack), 1 => Just(Status::Failed)],
             0..40_usize, prop::bool::weighted(0.95))
             .prop_map(|(of, status, filling, tagged)| Operation::Answer { of, status, filling, tagged }),
+        6 => ((who.clone(), who.clone()), prop_oneof![8 => Just(Status::Done), 1 => Just(Status::HandedBack), 2 => Just(Status::Failed)],
+            0..40_usize, prop::bool::weighted(0.7))
+            .prop_map(|((by, of), status, filling, last)| Operation::AnswerInPlace { by, of, status, filling, last }),
+        2 => who.clone().prop_map(Operation::CancelTask),
+        2 => (who.clone(), who.clone()).prop_map(|(of, by)| Operation::Claim { of, by }),
         2 => (who.clone(), 0..PREFIXES.len()).prop_map(|(who, prefix)| Operation::Subscribe(who, prefix)),
         1 => (who.clone(), 0..PREFIXES.len()).prop_map(|(who, prefix)| Operation::Cancel(who, prefix)),
         6 => who.prop_map(Operation::TakeResult),
@@ -82,6 +112,7 @@ struct Sent {
     number: usize,
     attempt: u32,
     client: &'static str,
+    worker: usize,
 }
 
 /// The master and the model, and who is there.
@@ -108,7 +139,7 @@ fn remove<T>(all: &mut Vec<T>, choice: usize) -> Option<T> {
 fn content(bytes: &[u8]) -> Content {
     let view = MessageRef::parse(bytes).expect("masters give out messages");
     let client = TOPICS.into_iter().find(|topic| *topic == view.client).expect("of one of the clients");
-    Content { client, payload: view.payload.to_vec(), status: view.extension.status }
+    Content { client, payload: view.payload.to_vec(), status: view.extension.status, partial: view.extension.partial }
 }
 
 impl<S: MasterStorage> Pair<S> {
@@ -133,9 +164,21 @@ impl<S: MasterStorage> Pair<S> {
                 }
             }
             Operation::AddWorker(jobs) => {
-                let (real, modelled) = (self.master.add_worker(self.now, 0, jobs), self.model.add_worker(jobs));
+                let (real, modelled) = (self.master.add_worker(self.now, 0, jobs), self.model.add_worker(jobs, None));
                 assert_eq!(real.is_some(), modelled.is_some());
                 self.workers.extend(real.zip(modelled));
+            }
+            Operation::AddWorkerWithWindow(window) => {
+                let real = self.master.add_worker_with_window(self.now, 0, window);
+                let modelled = self.model.add_worker(window, Some(window));
+                assert_eq!(real.is_some(), modelled.is_some());
+                self.workers.extend(real.zip(modelled));
+            }
+            Operation::Widen(choice, more) => {
+                if let Some((real, modelled)) = pick(&self.workers, choice) {
+                    self.master.widen(self.now, real, more);
+                    self.model.widen(modelled, more);
+                }
             }
             Operation::RemoveWorker(choice) => {
                 if let Some((real, modelled)) = remove(&mut self.workers, choice) {
@@ -154,8 +197,24 @@ impl<S: MasterStorage> Pair<S> {
                     self.model.remove_subscriber(modelled);
                 }
             }
-            Operation::Submit { sender, topic, filling, deadline, asks } => {
-                self.submit(sender, TOPICS[topic], filling, deadline, asks);
+            Operation::Submit { .. } => self.submit(operation),
+            Operation::AnswerInPlace { by, of, status, filling, last } => {
+                self.answer_in_place((by, of), status, filling, last);
+            }
+            Operation::CancelTask(choice) => {
+                let last = self.names.last_key_value().map_or(0, |(&number, _)| number);
+                let number = last.saturating_sub(choice);
+                if let Some(&name) = self.names.get(&number) {
+                    assert_eq!(self.master.is_live(name), self.master.leased(name).is_some());
+                    assert_eq!(self.master.cancel(self.now, name), self.model.cancel_task(number));
+                    assert!(!self.master.is_live(name));
+                }
+            }
+            Operation::Claim { of, by } => {
+                let Some((real, modelled)) = pick(&self.workers, by) else { return };
+                let Some(Sent { real: name, number, attempt, .. }) = self.latest(of) else { return };
+                let claimed = self.master.claim(self.now, name, real, attempt);
+                assert_eq!(claimed, self.model.claim(number, modelled, attempt));
             }
             Operation::TakeTask(choice) => self.take_task(choice),
             Operation::Answer { of, status, filling, tagged } => self.answer(of, status, filling, tagged),
@@ -195,26 +254,70 @@ impl<S: MasterStorage> Pair<S> {
         }
     }
 
-    fn submit(&mut self, choice: usize, client: &'static str, filling: usize, deadline: Option<u64>, asks: bool) {
-        let Some((real, modelled)) = pick(&self.senders, choice) else { return };
+    fn submit(&mut self, operation: &Operation) {
+        let Operation::Submit { sender, topic, filling, deadline, priority, asks, held } = *operation else { return };
+        let Some((real, sender)) = pick(&self.senders, sender) else { return };
+        let client = TOPICS[topic];
         let payload = self.payload(filling);
         let mut wire = heapless::Vec::<u8, 128>::new();
         let mut writer = MessageWriter::new(&mut wire);
-        writer.client(client).function("s.f").payload(&payload);
+        writer.client(client).function("s.f").priority(priority);
         if let Some(millis) = deadline {
             writer.deadline(millis);
         }
-        writer.finish().unwrap();
-        let may = self.master.may_submit(real, wire.len());
-        assert_eq!(may, self.model.may_submit(modelled, wire.len()));
+        let bare = writer.finish().unwrap();
+        MessageWriter::new(&mut wire).payload(&payload).finish().unwrap();
+        let len = wire.len();
+        let may = self.master.may_submit(real, len);
+        assert_eq!(may, self.model.may_submit(sender, len));
         if asks && !may {
             return;
         }
         let message = Span::whole(S::Buffer::copy_from(&wire).unwrap());
-        let taken = self.master.handle_submit(self.now, real, message);
-        let content = Content { client, payload, status: Status::Done };
-        assert_eq!(taken.is_ok(), self.model.submit(modelled, content, wire.len(), deadline));
+        let held = held.and_then(|(choice, attempt)| pick(&self.workers, choice).map(|worker| (worker, attempt)));
+        let room = self.model.may_take();
+        let taken = match held {
+            Some(((worker, _), attempt)) => self.master.handle_submit_held(self.now, real, message, worker, attempt),
+            None => self.master.handle_submit(self.now, real, message),
+        };
+        assert_eq!(taken.is_ok(), room);
         assert!(taken.is_ok() || !may, "what may come in is taken");
+        let Ok(name) = taken else { return };
+        let content = Content { client, payload, status: Status::Done, partial: false };
+        let message = Submitted { sender, content, len, bare, deadline, priority: priority.min(3) };
+        let held = held.map(|((_, worker), attempt)| (worker, attempt));
+        let number = self.model.submit(message, name.0 as u32, held);
+        assert!(!self.names.values().any(|&other| other == name), "no two have the same name");
+        self.names.insert(number, name);
+        if let Some((worker, attempt)) = held {
+            self.sent.push(Sent { real: name, number, attempt, client, worker });
+        }
+    }
+
+    fn latest(&self, choice: usize) -> Option<Sent> {
+        // The latest are picked more often.
+        let back = pick(&[1, 1, 1, 2, 2, 3, 4, 5, 6, 8, 12, 24], choice)?;
+        self.sent.len().checked_sub(back).map(|index| self.sent[index].clone())
+    }
+
+    fn answer_in_place(&mut self, (by, of): (usize, usize), status: Status, filling: usize, last: bool) {
+        let Some(sent) = self.latest(of) else { return };
+        // Mostly it is who was sent it that answers.
+        let Some((real, worker)) = self
+            .workers
+            .iter()
+            .copied()
+            .find(|&(_, worker)| worker == sent.worker && by > 2)
+            .or(pick(&self.workers, by))
+        else {
+            return;
+        };
+        let payload = self.payload(filling);
+        let taken = self.master.handle_answer(self.now, real, sent.real, sent.attempt, status, &payload, "why", last);
+        let payload = if status == Status::Done { payload } else { b"0".to_vec() };
+        let partial = !last && status == Status::Done;
+        let content = Content { client: sent.client, payload, status, partial };
+        assert_eq!(taken.is_ok(), self.model.answer_in_place(worker, (sent.number, sent.attempt), content, last));
     }
 
     fn take_task(&mut self, choice: usize) {
@@ -224,19 +327,16 @@ impl<S: MasterStorage> Pair<S> {
         assert_eq!(assignment.is_some(), expected.is_some());
         let (Some(assignment), Some((number, attempt, message))) = (assignment, expected) else { return };
         assert_eq!((content(assignment.message.as_slice()), assignment.attempt), (message.clone(), attempt));
-        let name = *self.names.entry(number).or_insert(assignment.task);
-        assert_eq!(name, assignment.task, "a message keeps its name");
-        assert_eq!(self.names.values().filter(|&&other| other == name).count(), 1, "no two have the same name");
-        self.sent.push(Sent { real: name, number, attempt, client: message.client });
+        let name = assignment.task;
+        assert_eq!(self.names.get(&number), Some(&name), "a message keeps its name");
+        self.sent.push(Sent { real: name, number, attempt, client: message.client, worker: modelled });
         if self.sent.len() > 24 {
             self.sent.remove(0);
         }
     }
 
     fn answer(&mut self, choice: usize, status: Status, filling: usize, tagged: bool) {
-        // The latest are answered more often.
-        let Some(back) = pick(&[1, 1, 1, 2, 2, 3, 4, 5, 6, 8, 12, 24], choice) else { return };
-        let Some(sent) = self.sent.len().checked_sub(back).map(|index| self.sent[index].clone()) else { return };
+        let Some(sent) = self.latest(choice) else { return };
         let payload = self.payload(filling);
         let mut wire = heapless::Vec::<u8, 128>::new();
         let mut writer = MessageWriter::new(&mut wire);
@@ -249,7 +349,7 @@ impl<S: MasterStorage> Pair<S> {
         assert_eq!(may, self.model.may_answer(wire.len()));
         let message = Span::whole(S::Buffer::copy_from(&wire).unwrap());
         let taken = self.master.handle_result(self.now, message);
-        let content = Content { client: sent.client, payload, status };
+        let content = Content { client: sent.client, payload, status, partial: false };
         let of = tagged.then_some((sent.number, sent.attempt));
         assert_eq!(taken.is_ok(), self.model.answer(content, wire.len(), of));
         assert!(
@@ -258,7 +358,10 @@ impl<S: MasterStorage> Pair<S> {
         );
     }
 
-    fn compare(&self) {
+    fn compare(&mut self) {
+        let told: Vec<Revoked> = std::iter::from_fn(|| self.master.poll_revoked()).collect();
+        let expected = self.model.revoked.drain(..).map(|(number, attempt)| (self.names[&number], attempt));
+        assert!(told.iter().map(|revoked| (revoked.task, revoked.attempt)).eq(expected), "{told:?}");
         let gauges = self.master.gauges();
         assert_eq!((gauges.queued, gauges.leased, gauges.results), self.model.sizes());
         assert_eq!(gauges.memory, self.model.memory());

@@ -24,6 +24,10 @@ pub struct MasterConfig {
     pub worker_pull: String,
     /// Where clients and workers find the cache.
     pub cache: String,
+    /// Where native clients and workers connect to, any number of addresses; `unix://PATH` is a Unix socket, too.
+    pub native: Vec<String>,
+    /// The token that native peers have to give, at most 255 bytes; `None`: they may not give any.
+    pub token: Option<String>,
     /// The host that discovery hands out for sockets bound to all interfaces.
     pub advertise: Option<String>,
     /// Most bytes of messages held at a time.
@@ -67,6 +71,8 @@ impl MasterConfig {
             worker_push: "tcp://127.0.0.1:5557".into(),
             worker_pull: "tcp://127.0.0.1:5558".into(),
             cache: "tcp://127.0.0.1:5559".into(),
+            native: Vec::new(),
+            token: None,
             advertise: None,
             memory: 1 << 30,
             queue: 100_000,

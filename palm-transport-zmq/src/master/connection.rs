@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use palm_proto::buffer::Outgoing;
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::outgoing::Outgoing;
+use super::outgoing::poll_write;
 use super::shared::{Scratch, Shared, with_scratch};
 use super::stream::Stream;
 
@@ -96,7 +97,7 @@ impl Connection {
                 let mut state = self.shared.lock();
                 let now = self.shared.now();
                 while let Some(transmit) = state.endpoint.poll_transmit(now, self.id) {
-                    self.outgoing.push(transmit, &mut scratch.spare);
+                    self.outgoing.push_transmit(transmit, &mut scratch.spare);
                 }
                 if state.endpoint.is_closing(self.id) {
                     self.state = State::Closing;
@@ -105,7 +106,7 @@ impl Connection {
             if self.outgoing.is_empty() {
                 return Ok(Step::Idle);
             }
-            match self.outgoing.poll_write(context, &mut self.stream, &mut scratch.spare)? {
+            match poll_write(&mut self.outgoing, context, &mut self.stream, &mut scratch.spare)? {
                 Poll::Pending => return Ok(Step::Idle),
                 Poll::Ready(written) => {
                     let mut state = self.shared.lock();

@@ -91,7 +91,7 @@ impl Listener {
     pub(super) async fn bind(address: &str, advertise: Option<&str>) -> Result<Self, BindError> {
         let bad = |why| BindError::BadAddress { address: address.into(), why };
         let failed = |error| BindError::Io { address: address.into(), error };
-        if let Some(path) = address.strip_prefix("ipc://") {
+        if let Some(path) = address.strip_prefix("ipc://").or_else(|| address.strip_prefix("unix://")) {
             if path.is_empty() {
                 return Err(bad("the path is missing: use ipc:///run/palm/pull.sock"));
             }

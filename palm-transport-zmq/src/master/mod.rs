@@ -44,6 +44,8 @@ pub struct Addresses {
     pub worker_pull: String,
     /// Where clients and workers find the cache.
     pub cache: String,
+    /// Where native clients and workers connect to.
+    pub native: Vec<String>,
 }
 
 /// What a master has done, and what it holds.
@@ -147,7 +149,7 @@ fn counters(endpoint: &Endpoint<HeapEndpoint<PooledBuffer>>) -> Counters {
 }
 
 impl Master {
-    /// Binds the five sockets. Peers can connect from then on, and are served once [`run`](Self::run) is polled.
+    /// Binds the five sockets, and what native peers connect to. Peers can connect from then on, and are served once [`run`](Self::run) is polled.
     ///
     /// # Errors
     /// If an address is none, or is taken, or the configuration cannot work.
@@ -157,7 +159,7 @@ impl Master {
         }
         let advertise = config.advertise.as_deref();
         let bind = |address| Listener::bind(address, advertise);
-        let listeners = vec![
+        let mut listeners = vec![
             (Service::Pull, bind(&config.pull).await?),
             (Service::Publish, bind(&config.publish).await?),
             (Service::WorkerPush, bind(&config.worker_push).await?),
@@ -166,11 +168,21 @@ impl Master {
         ];
         let [pull, publish, worker_push, worker_pull, cache] =
             [0, 1, 2, 3, 4].map(|index: usize| listeners[index].1.advertised.clone());
-        let addresses = Addresses { pull, publish, worker_push, worker_pull, cache };
+        let mut native = Vec::new();
+        for address in &config.native {
+            let listener = bind(address).await?;
+            native.push(listener.advertised.clone());
+            listeners.push((Service::Native, listener));
+        }
+        let addresses = Addresses { pull, publish, worker_push, worker_pull, cache, native };
         let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
-        let tables = heap_tables(&config.sizes(), config.cache_limits.entries);
+        let mut tables = heap_tables(&config.sizes(), config.cache_limits.entries);
+        if !config.native.is_empty() {
+            tables = tables.with_native(&config.sizes());
+        }
         let mut endpoint = Endpoint::new(&config.name, &config.endpoint(), tables, Seed::from_words([high, low]))
             .map_err(|_| BindError::Config { why: "the master's name is too long" })?;
+        let native = addresses.native.first().cloned().unwrap_or_default();
         let presets = [
             ("name", &config.name),
             ("db_address", &addresses.cache),
@@ -180,8 +192,15 @@ impl Master {
             ("worker_push_address", &addresses.worker_push),
             ("palm_extensions", &String::from("1")),
             ("palm_max_message", &config.max_message.to_string()),
+            ("palm_native_address", &native),
         ];
+        if !endpoint.set_token(config.token.as_deref().unwrap_or_default().as_bytes()) {
+            return Err(BindError::Config { why: "a token has at most 255 bytes" });
+        }
         for (key, value) in presets {
+            if value.is_empty() {
+                continue;
+            }
             endpoint
                 .cache()
                 .preset(key.as_bytes(), value.as_bytes())

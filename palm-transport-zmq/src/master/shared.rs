@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use palm_proto::buffer::Spare;
 use palm_proto::endpoint::{ConnectionId, Endpoint, HeapEndpoint};
 use palm_proto::{Instant, PooledBuffer};
 use tokio::sync::Notify;
 
 use super::log::EventLog;
-use super::outgoing::Spare;
 
 #[derive(Debug)]
 pub(super) struct Shared {

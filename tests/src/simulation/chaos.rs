@@ -158,7 +158,7 @@ impl World {
 
     fn let_somebody_in(&mut self) {
         let context = &mut self.context;
-        let service = context.dice.pick(&Service::ALL);
+        let service = context.dice.pick(&Service::ZEROMQ);
         let manner = context.dice.pick(&Manner::ALL);
         // A stranger's subscription could be one to everybody's results.
         let manner = if service == Service::Publish && manner == Manner::Rubbish { Manner::Silence } else { manner };

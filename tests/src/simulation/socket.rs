@@ -43,6 +43,7 @@ impl Socket {
             Service::Publish => SocketType::Sub,
             Service::WorkerPush => SocketType::Pull,
             Service::Cache => SocketType::Req,
+            Service::Native => unreachable!("native peers have no socket"),
         };
         let Context { now, network, queue, dice, trace, .. } = context;
         let link = network.connect(queue, *now, owner, service, line);

@@ -1,0 +1,105 @@
+//! Who may join, as what: Hello, Welcome and Refused.
+
+use crate::native::{Frame, RefusalCode, Role as NativeRole, SessionId, ToMaster, Versions, token_matches};
+use crate::time::Instant;
+
+use super::super::event::{EndpointEvent, Fault};
+use super::super::machine::Endpoint;
+use super::super::peer::{ConnectionId, Role, Service};
+use super::super::storage::EndpointStorage;
+use super::peer::Stage;
+
+/// Widest window of a worker: of any two tasks that it has, it is plain which number is meant.
+pub(super) const WINDOW_MAX: u32 = 8_192;
+/// Results that a client is sent at most without calling them received.
+const RESULTS_MAX: u32 = 65_536;
+
+impl<S: EndpointStorage> Endpoint<S> {
+    /// The first frame of a connection. What it is refused for is told by the stage that it comes to.
+    pub(super) fn on_hello(&mut self, now: Instant, index: u32, native: u32, frame: &Frame<'_, ToMaster>) {
+        let ToMaster::Hello { versions, role, max_frame, window, session, resume, holding, .. } = frame.header else {
+            return self.refuse(index, native, RefusalCode::Malformed, "the first frame has to be Hello");
+        };
+        if versions.common(Versions::OURS).is_none() {
+            return self.refuse(index, native, RefusalCode::Version, "this master speaks version 1");
+        }
+        if !token_matches(&self.native.token, frame.body) {
+            return self.refuse(index, native, RefusalCode::Token, "wrong token");
+        }
+        if self.draining {
+            return self.refuse(index, native, RefusalCode::Stopping, "the master stops");
+        }
+        let joined = match role {
+            NativeRole::Worker => self.join_worker(now, index, native, window, holding),
+            NativeRole::Client => self.join_client(now, index, native, session, resume),
+        };
+        let Some(role) = joined else {
+            return self.refuse(index, native, RefusalCode::Full, "no room for another peer");
+        };
+        let peer = &mut self.native.peers[native];
+        peer.max_frame = max_frame;
+        peer.window = match role {
+            Role::NativeWorker(_) => window.clamp(1, WINDOW_MAX),
+            _ => window.clamp(1, RESULTS_MAX),
+        };
+        peer.holding = if matches!(role, Role::NativeWorker(_)) { holding } else { 0 };
+        peer.stage = Stage::Greeted;
+        self.peers[index].role = role;
+        self.timers.stop(&mut self.peers, index);
+        self.mark_ready(index);
+        let generation = self.peers.generation(index).unwrap_or(0);
+        self.report(EndpointEvent::Joined { connection: ConnectionId { index, generation }, service: Service::Native });
+    }
+
+    fn join_worker(&mut self, now: Instant, index: u32, native: u32, window: u32, holding: u32) -> Option<Role> {
+        let window = window.clamp(1, WINDOW_MAX);
+        if holding > WINDOW_MAX {
+            return None;
+        }
+        let worker = self.master.add_worker_with_window(now, index, window)?;
+        self.native.peers[native].skipped = 0;
+        Some(Role::NativeWorker(worker))
+    }
+
+    fn join_client(&mut self, now: Instant, index: u32, native: u32, id: SessionId, resume: bool) -> Option<Role> {
+        let sender = self.master.add_sender()?;
+        let Some(subscriber) = self.master.add_subscriber(now, index) else {
+            self.master.remove_sender(sender);
+            return None;
+        };
+        let mut dropped = 0;
+        let attached = self.native.attach(id, native, resume, |bytes| {
+            dropped += bytes;
+        });
+        self.master.release(None, dropped);
+        let subscribed = self.master.handle_subscribe(now, subscriber, &super::names::hex(&id.0)).is_ok();
+        let (Some(attached), true) = (attached, subscribed) else {
+            self.master.remove_subscriber(subscriber);
+            self.master.remove_sender(sender);
+            return None;
+        };
+        if let Some(before) = attached.replaced {
+            let connection = self.native.peers[before].connection;
+            self.refuse(connection, before, RefusalCode::Replaced, "another connection has the session");
+        }
+        let session = attached.session;
+        let first = self.native.sessions[session].kept.front();
+        let peer = &mut self.native.peers[native];
+        peer.owes_accepted = true;
+        peer.resend = first.unwrap_or(crate::collections::NONE);
+        Some(Role::NativeClient { sender, subscriber, session })
+    }
+
+    /// Says why, and closes.
+    pub(super) fn refuse(&mut self, index: u32, native: u32, code: RefusalCode, text: &'static str) {
+        self.native.peers[native].stage = Stage::Refused(code, text);
+        self.counters.native_refused += 1;
+        self.close_for(index, Fault::Refused(code));
+    }
+
+    /// Native peers have to give this token; without one they may not give any. `false` if it is longer than 255 bytes.
+    pub fn set_token(&mut self, token: &[u8]) -> bool {
+        self.native.token.clear();
+        self.native.token.extend_from_slice(token).is_ok()
+    }
+}

@@ -1,0 +1,199 @@
+//! What native peers say.
+
+use core::ops::Range;
+
+use crate::message::Status;
+use crate::native::{FIRST_FRAME_MAX, Frame, Header, RefusalCode, STREAM_FRAME_MAX, Streamed, ToMaster, decode_stream};
+use crate::time::Instant;
+
+use super::super::event::Fault;
+use super::super::input::{Input, Next, Progress, Taken};
+use super::super::machine::{BufferOf, Endpoint};
+use super::super::peer::Role;
+use super::super::storage::EndpointStorage;
+use super::peer::Stage;
+
+/// Frames up to this size are not worth setting room aside for while they come.
+const SMALL: usize = 512;
+
+impl<S: EndpointStorage> Endpoint<S> {
+    /// Takes as many frames of `input` as are whole and there is room for.
+    pub(in super::super) fn handle_native_input(
+        &mut self,
+        now: Instant,
+        index: u32,
+        native: u32,
+        input: &[u8],
+    ) -> Progress {
+        let mut used = 0;
+        let next = loop {
+            let rest = input.get(used..).unwrap_or(&[]);
+            if self.peers[index].closing {
+                break Next::Close;
+            }
+            match decode_stream(rest, self.longest_frame(native)) {
+                Err(_) => break self.break_off(index, native),
+                Ok(Streamed::Incomplete { total }) => {
+                    let message = total > SMALL && self.native.peers[native].stage == Stage::Established;
+                    break self.on_incomplete(index, total, message);
+                }
+                Ok(Streamed::Skipped { used: len }) => used += len,
+                Ok(Streamed::Frame { used: len, range }) => {
+                    match self.on_native_frame(now, index, native, Input::Borrowed(rest), range) {
+                        Taken::Yes => used += len,
+                        Taken::Blocked(_) => break self.block(index, len),
+                        Taken::Fault(_) => break self.break_off(index, native),
+                    }
+                }
+            }
+        };
+        self.heard(now, index);
+        self.settle();
+        Progress { used, next }
+    }
+
+    /// Takes one whole frame, with its length before it, that the driver has put into a buffer of its own.
+    pub(in super::super) fn handle_native_message(
+        &mut self,
+        now: Instant,
+        index: u32,
+        native: u32,
+        unit: BufferOf<S>,
+    ) -> Result<Next, BufferOf<S>> {
+        let next = match decode_stream(unit.as_ref(), self.longest_frame(native)) {
+            Ok(Streamed::Frame { used, range }) => {
+                match self.on_native_frame(now, index, native, Input::Owned(unit), range) {
+                    Taken::Yes => Next::Read { message: 0 },
+                    Taken::Fault(_) => self.break_off(index, native),
+                    Taken::Blocked(Some(unit)) => {
+                        self.block(index, used);
+                        return Err(unit);
+                    }
+                    Taken::Blocked(None) => self.block(index, used),
+                }
+            }
+            Ok(_) => Next::Read { message: 0 },
+            Err(_) => self.break_off(index, native),
+        };
+        self.heard(now, index);
+        self.settle();
+        Ok(next)
+    }
+
+    fn longest_frame(&self, native: u32) -> u32 {
+        match self.native.peers[native].stage {
+            Stage::New => FIRST_FRAME_MAX,
+            _ => u32::try_from(self.limits.max_frame).unwrap_or(u32::MAX).min(STREAM_FRAME_MAX),
+        }
+    }
+
+    /// It broke the protocol.
+    fn break_off(&mut self, index: u32, native: u32) -> Next {
+        if !self.peers[index].closing {
+            self.counters.protocol_errors += 1;
+            self.refuse(index, native, RefusalCode::Malformed, "this breaks the protocol");
+        }
+        Next::Close
+    }
+
+    fn on_native_frame(
+        &mut self,
+        now: Instant,
+        index: u32,
+        native: u32,
+        input: Input<'_, BufferOf<S>>,
+        range: Range<usize>,
+    ) -> Taken<BufferOf<S>> {
+        let taken = match ToMaster::decode(input.bytes().get(range).unwrap_or(&[])) {
+            Ok(None) => Taken::Yes,
+            Ok(Some(frame)) => self.on_frame_to_master(now, index, native, &frame),
+            Err(_) => Taken::Fault(Fault::Refused(RefusalCode::Malformed)),
+        };
+        match (taken, input) {
+            (Taken::Blocked(_), Input::Owned(buffer)) => Taken::Blocked(Some(buffer)),
+            (Taken::Blocked(_), Input::Borrowed(_)) => Taken::Blocked(None),
+            (taken, _) => {
+                self.unreserve(index);
+                taken
+            }
+        }
+    }
+
+    fn on_frame_to_master(
+        &mut self,
+        now: Instant,
+        index: u32,
+        native: u32,
+        frame: &Frame<'_, ToMaster>,
+    ) -> Taken<BufferOf<S>> {
+        const FAULT: Fault = Fault::Refused(RefusalCode::Malformed);
+        if self.native.peers[native].stage == Stage::New {
+            self.on_hello(now, index, native, frame);
+            return Taken::Yes;
+        }
+        match (frame.header, self.peers[index].role) {
+            (ToMaster::Bye, _) => {
+                self.native.peers[native].stage = Stage::Over;
+                self.close_for(index, Fault::Goodbye);
+                Taken::Yes
+            }
+            (ToMaster::Ping, _) => {
+                self.native.peers[native].owes_pong = true;
+                self.mark_ready(index);
+                Taken::Yes
+            }
+            (ToMaster::Pong, _) => Taken::Yes,
+            (ToMaster::Get { .. } | ToMaster::Set { .. } | ToMaster::Delete { .. }, _) => {
+                self.on_cache_frame(now, index, native, frame)
+            }
+            (ToMaster::Credit { more }, Role::NativeWorker(worker)) => {
+                self.on_credit(now, native, worker, more);
+                Taken::Yes
+            }
+            (ToMaster::Done { number }, Role::NativeWorker(worker)) => {
+                self.on_answer(now, native, worker, number, (Status::Done, frame.body, ""), true)
+            }
+            (ToMaster::Partial { number }, Role::NativeWorker(worker)) => {
+                self.on_answer(now, native, worker, number, (Status::Done, frame.body, ""), false)
+            }
+            (ToMaster::Failed { number, code }, Role::NativeWorker(worker)) => {
+                let status = match Status::from_code(code) {
+                    // A failure is none of these, whatever the worker says.
+                    Status::Done | Status::HandedBack => Status::Failed,
+                    status => status,
+                };
+                self.on_answer(now, native, worker, number, (status, &[], frame.body_text()), true)
+            }
+            (ToMaster::HandBack { number }, Role::NativeWorker(worker)) => {
+                self.on_answer(now, native, worker, number, (Status::HandedBack, &[], ""), true)
+            }
+            (ToMaster::Progress { number, permille }, Role::NativeWorker(_)) => {
+                self.on_progress(native, number, permille, frame.body_text())
+            }
+            (ToMaster::Drain, Role::NativeWorker(worker)) => {
+                self.master.drain_worker(now, worker);
+                Taken::Yes
+            }
+            (ToMaster::Holding { session, sequence, attempt }, Role::NativeWorker(worker)) => {
+                self.on_holding(now, native, worker, session, sequence, attempt)
+            }
+            (ToMaster::Function { alias }, Role::NativeClient { .. }) => {
+                if self.native.declare(native, alias, frame.body) { Taken::Yes } else { Taken::Fault(FAULT) }
+            }
+            (ToMaster::Submit { .. } | ToMaster::SubmitWith { .. }, Role::NativeClient { sender, session, .. }) => {
+                self.on_submit(now, native, sender, session, frame)
+            }
+            (ToMaster::Cancel { sequence }, Role::NativeClient { session, .. }) => {
+                let id = self.native.sessions[session].id;
+                if let Some(task) = self.native.submitted(id, sequence) {
+                    self.master.cancel(now, task);
+                }
+                Taken::Yes
+            }
+            (ToMaster::Received { results }, Role::NativeClient { session, .. }) => {
+                self.on_received(index, native, session, results)
+            }
+            _ => Taken::Fault(FAULT),
+        }
+    }
+}

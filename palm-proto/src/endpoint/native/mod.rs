@@ -1,0 +1,111 @@
+//! Peers that speak the native protocol (`docs/spec.md`, section 9): the master's side of it.
+//!
+//! Inside the master a native task is a PALM message like any other: pipeline and client are the id of the client's session as
+//! 32 hexadecimal digits, and the client's number for the task is the extension field for it. So tasks cross from one protocol to
+//! the other in both directions, and all that a master guarantees holds for both.
+//!
+//! - `handshake.rs`: Hello, Welcome and Refused;
+//! - `worker.rs`: what a worker says; `tasks.rs`: by which number a worker knows which task, and what it holds from before;
+//! - `client.rs`: what a client says; `sessions.rs`: what is remembered of one over its connections; `names.rs`: its aliases;
+//! - `cache.rs`: requests to the cache, of both;
+//! - `output.rs`: what is said to either.
+
+mod cache;
+mod client;
+mod handshake;
+mod input;
+mod names;
+mod output;
+mod peer;
+mod sessions;
+mod storage;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use crate::buffer::Span;
+use crate::collections::{Index, List, Slab};
+use crate::hash::KeyedHash;
+use crate::master::MasterStorage;
+use crate::native::{NAME_MAX, SessionId, TOKEN_MAX};
+use crate::random::{Random, Seed};
+
+use super::config::EndpointConfig;
+
+pub use names::Name;
+pub use peer::NativePeer;
+pub use sessions::{Kept, Session, Submission};
+pub use storage::{FixedNative, NativeStorage, NativeTables};
+#[cfg(feature = "alloc")]
+pub use storage::{HeapNative, native_tables};
+pub use tasks::{Claim, Outstanding};
+
+pub(super) type BufferOf<N> = <<N as NativeStorage>::Master as MasterStorage>::Buffer;
+
+/// All that is known of native peers.
+#[derive(Debug)]
+pub(super) struct Natives<N: NativeStorage> {
+    peers: Slab<NativePeer<BufferOf<N>>, N::Peers>,
+    sessions: Slab<Session, N::Sessions>,
+    by_session: Index<N::SessionPlaces>,
+    /// Sessions whose client is away, in the order in which they went.
+    away: List<sessions::IsAway>,
+    submissions: Slab<Submission, N::Submissions>,
+    by_sequence: Index<N::SubmissionPlaces>,
+    /// Results that were sent and are not safe with their clients yet.
+    kept: Slab<Kept<BufferOf<N>>, N::Kept>,
+    outstanding: Slab<Outstanding, N::Outstanding>,
+    by_number: Index<N::OutstandingPlaces>,
+    claims: Slab<Claim, N::Claims>,
+    by_claim: Index<N::ClaimPlaces>,
+    names: Slab<Name<BufferOf<N>>, N::Names>,
+    by_alias: Index<N::NamePlaces>,
+    hash: KeyedHash,
+    /// Differs for each start of the master.
+    epoch: u64,
+    /// Under which tasks of clients that speak ZeroMQ are known.
+    bridge: SessionId,
+    name: Span<BufferOf<N>>,
+    token: heapless::Vec<u8, TOKEN_MAX>,
+    /// How long what belongs to a client that is away is kept.
+    keep: core::time::Duration,
+    /// What comes before the next message's body.
+    head: crate::native::HeaderBytes,
+    /// The text of the progress that is sent.
+    text: heapless::String<{ peer::PROGRESS_TEXT }>,
+}
+
+impl<N: NativeStorage> Natives<N> {
+    /// `None` if the name is too long for a message buffer.
+    pub(super) fn new(name: &str, config: &EndpointConfig, tables: NativeTables<N>, seed: Seed) -> Option<Self> {
+        let mut random = Random::new(seed.derive("native"));
+        let mut bridge = [0; 16];
+        let (first, second) = bridge.split_at_mut(8);
+        first.copy_from_slice(&random.next_u64().to_le_bytes());
+        second.copy_from_slice(&random.next_u64().to_le_bytes());
+        Some(Self {
+            peers: Slab::new(tables.peers, 0),
+            sessions: Slab::new(tables.sessions, 0),
+            by_session: Index::new(tables.session_places),
+            away: List::new(),
+            submissions: Slab::new(tables.submissions, 0),
+            by_sequence: Index::new(tables.submission_places),
+            kept: Slab::new(tables.kept, 0),
+            outstanding: Slab::new(tables.outstanding, 0),
+            by_number: Index::new(tables.outstanding_places),
+            claims: Slab::new(tables.claims, 0),
+            by_claim: Index::new(tables.claim_places),
+            names: Slab::new(tables.names, 0),
+            by_alias: Index::new(tables.name_places),
+            hash: KeyedHash::new(seed.derive("native hash")),
+            epoch: random.next_u64(),
+            bridge: SessionId(bridge),
+            name: Span::copy_from(crate::native::front_of(name, NAME_MAX).as_bytes())?,
+            token: heapless::Vec::new(),
+            keep: config.master.keep,
+            head: crate::native::HeaderBytes::new(),
+            text: heapless::String::new(),
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! The aliases that clients have told for functions.
+
+use crate::buffer::Span;
+use crate::collections::{Link, Linked};
+use crate::native::Alias;
+
+use super::{BufferOf, NativeStorage, Natives};
+
+/// A function's name, and by which alias which client knows it; named only by storage types.
+#[derive(Debug)]
+pub struct Name<B> {
+    peer: u32,
+    alias: Alias,
+    name: Span<B>,
+    link: Link,
+}
+
+/// The list of a peer's names.
+#[derive(Debug)]
+pub(super) struct OfPeer;
+
+impl<B> Linked<OfPeer> for Name<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}
+
+/// Where an alias is looked for: two small numbers that we know or bound, so that nobody can choose them to collide.
+fn place(peer: u32, alias: Alias) -> u64 {
+    (u64::from(peer) << 16 | u64::from(alias.number())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl<N: NativeStorage> Natives<N> {
+    /// `alias` is the function `name` from now on. `false` if there is no room for it.
+    pub(super) fn declare(&mut self, peer: u32, alias: Alias, name: &[u8]) -> bool {
+        let Some(name) = Span::copy_from(name) else { return false };
+        if let Some(known) = self.find_name(peer, alias) {
+            self.names[known].name = name;
+            return true;
+        }
+        if self.peers[peer].names.len() >= self.names.capacity() - self.names.len() {
+            // As many as are left free, so that no client keeps others out.
+            return false;
+        }
+        let entry = Name { peer, alias, name, link: Link::UNLINKED };
+        let Ok(index) = self.names.insert(entry) else { return false };
+        if !self.by_alias.insert(place(peer, alias), index) {
+            self.names.remove(index);
+            return false;
+        }
+        self.peers[peer].names.push_back(&mut self.names, index);
+        true
+    }
+
+    /// What a client means by `alias`.
+    pub(super) fn function(&self, peer: u32, alias: Alias) -> Option<&Span<BufferOf<N>>> {
+        self.find_name(peer, alias).map(|index| &self.names[index].name)
+    }
+
+    /// Forgets what a client has told. O(its aliases).
+    pub(super) fn forget_names(&mut self, peer: u32) {
+        while let Some(index) = self.peers[peer].names.pop_front(&mut self.names) {
+            if let Some(name) = self.names.remove(index) {
+                self.by_alias.remove(place(peer, name.alias), index);
+            }
+        }
+    }
+
+    fn find_name(&self, peer: u32, alias: Alias) -> Option<u32> {
+        self.by_alias.candidates(place(peer, alias)).find(|&index| {
+            let name = &self.names[index];
+            name.peer == peer && name.alias == alias
+        })
+    }
+}
+
+/// A session's id, or part of it, as text.
+pub(super) fn hex(bytes: &[u8; 16]) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+    out
+}
+
+fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
+}
+
+/// The session whose id `text` is, if it is one.
+pub(super) fn session_of(text: &[u8]) -> Option<crate::native::SessionId> {
+    let text: &[u8; 32] = text.try_into().ok()?;
+    let mut id = [0; 16];
+    for (byte, pair) in id.iter_mut().zip(text.chunks_exact(2)) {
+        let [high, low] = [pair.first(), pair.last()].map(|digit| value(*digit?));
+        *byte = high? << 4 | low?;
+    }
+    Some(crate::native::SessionId(id))
+}
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}

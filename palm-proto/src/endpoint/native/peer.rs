@@ -1,0 +1,160 @@
+//! What is known of one native connection.
+
+use crate::buffer::Span;
+use crate::collections::{List, NONE};
+use crate::native::{RefusalCode, SessionId, TaskNumber, ToPeer};
+use crate::time::Instant;
+
+use super::super::machine::Endpoint;
+use super::super::peer::Role;
+use super::super::storage::EndpointStorage;
+use super::names::OfPeer;
+use super::tasks::{IsRevoked, OfWorker};
+
+/// Aliases that a worker is told at a time, of functions and of sessions each; others take their places.
+pub(super) const ALIASES: usize = 8;
+/// Longest text of a progress that is passed on, in bytes.
+pub(super) const PROGRESS_TEXT: usize = 64;
+
+/// A native connection; named only by storage types.
+#[derive(Debug)]
+pub struct NativePeer<B> {
+    /// Which of the endpoint's connections it is.
+    pub(super) connection: u32,
+    pub(super) stage: Stage,
+    /// Longest frame that it takes.
+    pub(super) max_frame: u32,
+    pub(super) owes_ping: bool,
+    pub(super) owes_pong: bool,
+    /// The answer to its request to the cache.
+    pub(super) reply: Option<Reply<B>>,
+
+    /// A worker: tasks of an earlier connection that it has still to name.
+    pub(super) holding: u32,
+    /// A worker: the number of its next task.
+    pub(super) next_number: TaskNumber,
+    /// A worker: numbers that were left out, and that it has to be told of.
+    pub(super) skipped: u32,
+    /// A worker: hashes of the functions that it knows by alias; 0: none.
+    pub(super) functions: [u64; ALIASES],
+    /// A worker: the sessions that it knows by alias.
+    pub(super) sessions: [Option<SessionId>; ALIASES],
+    pub(super) outstanding: List<OfWorker>,
+    /// A worker: tasks that it is to be told nobody wants any more.
+    pub(super) revoked: List<IsRevoked>,
+
+    /// A client: the functions that it has told an alias for.
+    pub(super) names: List<OfPeer>,
+    /// A client: it has to be told up to where its tasks are here.
+    pub(super) owes_accepted: bool,
+    /// A client: the result to be sent again next, or none.
+    pub(super) resend: u32,
+    /// A worker: tasks that it has at once, at most. A client: results that it takes without calling them received.
+    pub(super) window: u32,
+    /// A client: results that it was sent and has not called received.
+    pub(super) unconfirmed: u32,
+    /// A client: how far one of its tasks is.
+    pub(super) progress: Option<Progress>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has to say Hello.
+    New,
+    /// It has to be told Welcome.
+    Greeted,
+    Established,
+    /// It has to be told that it is refused, and why.
+    Refused(RefusalCode, &'static str),
+    /// Nothing more is said.
+    Over,
+}
+
+/// An answer to a request to the cache.
+#[derive(Debug)]
+pub(super) struct Reply<B> {
+    pub(super) header: ToPeer,
+    pub(super) body: Option<Span<B>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) sequence: u64,
+    pub(super) permille: u16,
+    pub(super) text: heapless::String<PROGRESS_TEXT>,
+}
+
+impl<B> NativePeer<B> {
+    pub(super) fn new(connection: u32) -> Self {
+        Self {
+            connection,
+            stage: Stage::New,
+            max_frame: 0,
+            owes_ping: false,
+            owes_pong: false,
+            reply: None,
+            holding: 0,
+            next_number: TaskNumber::FIRST,
+            skipped: 0,
+            functions: [0; ALIASES],
+            sessions: [None; ALIASES],
+            outstanding: List::new(),
+            revoked: List::new(),
+            names: List::new(),
+            owes_accepted: false,
+            resend: NONE,
+            window: 0,
+            unconfirmed: 0,
+            progress: None,
+        }
+    }
+}
+
+impl<N: super::NativeStorage> super::Natives<N> {
+    /// A connection comes; `None` if there is no room for it.
+    pub(in super::super) fn add_peer(&mut self) -> Option<u32> {
+        self.peers.insert(NativePeer::new(NONE)).ok()
+    }
+
+    /// It is connection `connection` of the endpoint, or none after all.
+    pub(in super::super) fn bind_peer(&mut self, native: u32, connection: Option<u32>) {
+        match connection {
+            Some(connection) => self.peers[native].connection = connection,
+            None => _ = self.peers.remove(native),
+        }
+    }
+
+    /// It is to be asked whether it lives; `false` if it has been asked and has not been sent the question yet.
+    pub(in super::super) fn queue_ping(&mut self, native: u32) -> bool {
+        !core::mem::replace(&mut self.peers[native].owes_ping, true)
+    }
+}
+
+impl<S: EndpointStorage> Endpoint<S> {
+    /// Whether all its requests to the cache have been answered.
+    pub(in super::super) fn replied(&self, index: u32) -> bool {
+        self.peers[index].native().is_none_or(|native| self.native.peers[native].reply.is_none())
+    }
+
+    /// A native connection is gone.
+    pub(in super::super) fn close_native(&mut self, now: Instant, index: u32, native: u32) {
+        if let Role::NativeClient { session, .. } = self.peers[index].role {
+            self.native.detach(now, session, native);
+        }
+        self.native.forget_outstanding(native);
+        self.native.forget_names(native);
+        if let Some(peer) = self.native.peers.remove(native) {
+            let value = peer.reply.and_then(|reply| reply.body).map_or(0, |value| value.len());
+            self.master.release(None, value);
+        }
+    }
+
+    /// Forgets clients that have been away for too long. One at a time, so that no call takes long.
+    pub(in super::super) fn expire_sessions(&mut self, now: Instant) {
+        let mut dropped = 0;
+        self.native.expire_session(now, |bytes| dropped += bytes);
+        self.master.release(None, dropped);
+        self.counters.forgotten += dropped as u64;
+    }
+}

@@ -1,0 +1,234 @@
+//! What is remembered of a client over its connections: which of its tasks are here, and which results it may not have yet.
+
+use crate::buffer::Span;
+use crate::collections::{Link, Linked, List, NONE};
+use crate::message::TaskId;
+use crate::native::SessionId;
+use crate::time::Instant;
+
+use super::{NativeStorage, Natives};
+
+/// A client's process; named only by storage types.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) id: SessionId,
+    /// Its connection, or none.
+    pub(super) peer: u32,
+    /// All tasks with lower numbers have been taken.
+    pub(super) accepted: u64,
+    pub(super) kept: List<OfSession>,
+    submissions: List<IsLive>,
+    away_since: Instant,
+    away_link: Link,
+}
+
+/// A task of a client that has not been answered; named only by storage types.
+#[derive(Debug)]
+pub struct Submission {
+    session: u32,
+    sequence: u64,
+    task: TaskId,
+    link: Link,
+}
+
+/// A result that was sent and is not safe with its client yet; named only by storage types.
+#[derive(Debug)]
+pub struct Kept<B> {
+    pub(super) message: Span<B>,
+    link: Link,
+}
+
+#[derive(Debug)]
+pub(super) struct OfSession;
+#[derive(Debug)]
+pub(super) struct IsLive;
+#[derive(Debug)]
+pub(super) struct IsAway;
+
+impl<B> Linked<OfSession> for Kept<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}
+
+impl Linked<IsLive> for Submission {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}
+
+impl Linked<IsAway> for Session {
+    fn link(&mut self) -> &mut Link {
+        &mut self.away_link
+    }
+    fn peek_link(&self) -> Link {
+        self.away_link
+    }
+}
+
+/// What became of a session that was attached.
+pub(super) struct Attached {
+    pub(super) session: u32,
+    /// The connection that had it.
+    pub(super) replaced: Option<u32>,
+}
+
+impl<N: NativeStorage> Natives<N> {
+    /// A client says hello: its session, which is a new one unless `resume` and it is known. `None` if there is no room for it.
+    pub(super) fn attach(
+        &mut self,
+        id: SessionId,
+        peer: u32,
+        resume: bool,
+        drop: impl FnMut(usize),
+    ) -> Option<Attached> {
+        let mut replaced = None;
+        if let Some(known) = self.find_session(id) {
+            let before = core::mem::replace(&mut self.sessions[known].peer, NONE);
+            replaced = (before != NONE).then_some(before);
+            if resume {
+                if self.sessions[known].away_link.is_linked() {
+                    self.away.remove(&mut self.sessions, known);
+                }
+                self.sessions[known].peer = peer;
+                return Some(Attached { session: known, replaced });
+            }
+            // It has forgotten all that it knew.
+            self.remove_session(known, drop);
+        }
+        let session = Session {
+            id,
+            peer,
+            accepted: 0,
+            kept: List::new(),
+            submissions: List::new(),
+            away_since: Instant::ZERO,
+            away_link: Link::UNLINKED,
+        };
+        let session = self.sessions.insert(session).ok()?;
+        if !self.by_session.insert(self.hash.hash(&id.0), session) {
+            self.sessions.remove(session);
+            return None;
+        }
+        Some(Attached { session, replaced })
+    }
+
+    /// A client's connection is gone.
+    pub(super) fn detach(&mut self, now: Instant, session: u32, peer: u32) {
+        let Some(entry) = self.sessions.get_mut(session) else { return };
+        if entry.peer != peer {
+            return;
+        }
+        entry.peer = NONE;
+        entry.away_since = now;
+        if entry.kept.is_empty() && entry.submissions.is_empty() {
+            // Nothing of it is here that it could come back for.
+            self.remove_session(session, |_| {});
+        } else {
+            self.away.push_back(&mut self.sessions, session);
+        }
+    }
+
+    /// When the client that has been away longest is forgotten.
+    pub(in super::super) fn session_timeout(&self) -> Option<Instant> {
+        Some(self.sessions[self.away.front()?].away_since + self.keep)
+    }
+
+    /// Forgets a client that has been away for too long; whether there was one. `drop` is told the bytes of what is dropped.
+    pub(super) fn expire_session(&mut self, now: Instant, drop: impl FnMut(usize)) -> bool {
+        let due = self.session_timeout().is_some_and(|at| at <= now);
+        if let (true, Some(session)) = (due, self.away.front()) {
+            self.remove_session(session, drop);
+        }
+        due
+    }
+
+    pub(super) fn find_session(&self, id: SessionId) -> Option<u32> {
+        let place = self.hash.hash(&id.0);
+        self.by_session.candidates(place).find(|&session| self.sessions[session].id == id)
+    }
+
+    /// Notes a client's task. `false` if there is no room for it.
+    pub(super) fn note_submission(&mut self, session: u32, sequence: u64, task: TaskId) -> bool {
+        let place = self.sequence_place(self.sessions[session].id, sequence);
+        let entry = Submission { session, sequence, task, link: Link::UNLINKED };
+        let Ok(index) = self.submissions.insert(entry) else { return false };
+        if !self.by_sequence.insert(place, index) {
+            self.submissions.remove(index);
+            return false;
+        }
+        self.sessions[session].submissions.push_back(&mut self.submissions, index);
+        true
+    }
+
+    /// Whether one more task of a client can be noted: a client may have as many as are left free, so that none keeps others out.
+    pub(in super::super) fn may_note(&self, session: u32) -> bool {
+        let free = self.submissions.capacity() - self.submissions.len();
+        self.sessions[session].submissions.len() < free
+    }
+
+    /// The task that a client calls `sequence`, if it has not been answered.
+    pub(super) fn submitted(&self, id: SessionId, sequence: u64) -> Option<TaskId> {
+        self.find_submission(id, sequence).map(|index| self.submissions[index].task)
+    }
+
+    /// A task has been answered.
+    pub(super) fn remove_submission(&mut self, session: u32, sequence: u64) {
+        let id = self.sessions[session].id;
+        if let Some(index) = self.find_submission(id, sequence) {
+            self.sessions[session].submissions.remove(&mut self.submissions, index);
+            self.by_sequence.remove(self.sequence_place(id, sequence), index);
+            self.submissions.remove(index);
+        }
+    }
+
+    /// Keeps a result that is being sent until it is safe with its client. Its place; `None` if there is no room, which the
+    /// caller has seen to.
+    pub(super) fn keep_result(&mut self, session: u32, message: Span<super::BufferOf<N>>) -> Option<u32> {
+        let index = self.kept.insert(Kept { message, link: Link::UNLINKED }).ok()?;
+        self.sessions[session].kept.push_back(&mut self.kept, index);
+        Some(index)
+    }
+
+    /// Whether one more result can be kept for a client; as many as are left free, so that none keeps others out.
+    pub(super) fn may_keep(&self, session: u32) -> bool {
+        let free = self.kept.capacity() - self.kept.len();
+        self.sessions[session].kept.len() < free
+    }
+
+    /// The oldest result is safe with its client: the bytes that it took. `None` if none was sent.
+    pub(super) fn confirm_result(&mut self, session: u32) -> Option<usize> {
+        let index = self.sessions[session].kept.pop_front(&mut self.kept)?;
+        self.kept.remove(index).map(|kept| kept.message.footprint())
+    }
+
+    fn find_submission(&self, id: SessionId, sequence: u64) -> Option<u32> {
+        self.by_sequence.candidates(self.sequence_place(id, sequence)).find(|&index| {
+            let entry = &self.submissions[index];
+            entry.sequence == sequence && self.sessions[entry.session].id == id
+        })
+    }
+
+    /// O(tasks and results that it has here).
+    fn remove_session(&mut self, session: u32, mut drop: impl FnMut(usize)) {
+        while let Some(bytes) = self.confirm_result(session) {
+            drop(bytes);
+        }
+        while let Some(index) = self.sessions[session].submissions.front() {
+            let sequence = self.submissions[index].sequence;
+            self.remove_submission(session, sequence);
+        }
+        if self.sessions[session].away_link.is_linked() {
+            self.away.remove(&mut self.sessions, session);
+        }
+        if let Some(entry) = self.sessions.remove(session) {
+            self.by_session.remove(self.hash.hash(&entry.id.0), session);
+        }
+    }
+}

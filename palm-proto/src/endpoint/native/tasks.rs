@@ -1,0 +1,192 @@
+//! By which number a worker knows which task, and what workers still hold from before.
+
+use crate::collections::{Link, Linked};
+use crate::master::WorkerId;
+use crate::message::TaskId;
+use crate::native::{SessionId, TaskNumber};
+
+use super::{NativeStorage, Natives};
+
+/// A task that a worker was sent, or said that it holds, and has not answered; named only by storage types.
+#[derive(Debug)]
+pub struct Outstanding {
+    peer: u32,
+    pub(super) number: TaskNumber,
+    /// `None`: it is not known here, or nobody wants it any more.
+    pub(super) task: Option<TaskId>,
+    pub(super) attempt: u32,
+    link: Link,
+    revoked_link: Link,
+}
+
+/// The list of a worker's tasks.
+#[derive(Debug)]
+pub(super) struct OfWorker;
+
+/// The list of a worker's tasks that it is to be told about.
+#[derive(Debug)]
+pub(super) struct IsRevoked;
+
+impl Linked<OfWorker> for Outstanding {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}
+
+impl Linked<IsRevoked> for Outstanding {
+    fn link(&mut self) -> &mut Link {
+        &mut self.revoked_link
+    }
+    fn peek_link(&self) -> Link {
+        self.revoked_link
+    }
+}
+
+/// A task that a worker still holds from before this master's start, and that its client has not submitted again yet; named
+/// only by storage types.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    session: SessionId,
+    sequence: u64,
+    pub(super) outstanding: u32,
+    pub(super) worker: WorkerId,
+    pub(super) attempt: u32,
+}
+
+/// Where a number is looked for; see `names.rs`.
+fn place(peer: u32, number: TaskNumber) -> u64 {
+    (u64::from(peer) << 16 | u64::from(number.number())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl<N: NativeStorage> Natives<N> {
+    /// The task that a worker calls `number`.
+    pub(super) fn find_outstanding(&self, peer: u32, number: TaskNumber) -> Option<u32> {
+        self.by_number.candidates(place(peer, number)).find(|&index| {
+            let entry = &self.outstanding[index];
+            entry.peer == peer && entry.number == number
+        })
+    }
+
+    /// Numbers from the next one on that are still taken: the worker has to be told that they are left out.
+    pub(super) fn taken_numbers(&self, peer: u32) -> u32 {
+        let next = self.peers[peer].next_number;
+        (0..).find(|&more| self.find_outstanding(peer, next.plus(more)).is_none()).unwrap_or(0)
+    }
+
+    /// Whether there is room for one more task with a worker.
+    pub(super) fn may_send(&self) -> bool {
+        !self.outstanding.is_full()
+    }
+
+    /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.
+    pub(super) fn add_outstanding(&mut self, peer: u32, task: Option<TaskId>, attempt: u32) -> Option<u32> {
+        let number = self.peers[peer].next_number;
+        let entry = Outstanding { peer, number, task, attempt, link: Link::UNLINKED, revoked_link: Link::UNLINKED };
+        let index = self.outstanding.insert(entry).ok()?;
+        if !self.by_number.insert(place(peer, number), index) {
+            self.outstanding.remove(index);
+            return None;
+        }
+        self.peers[peer].outstanding.push_back(&mut self.outstanding, index);
+        self.peers[peer].next_number = number.plus(1);
+        Some(index)
+    }
+
+    /// A worker has answered a task, and its number is free again.
+    pub(super) fn remove_outstanding(&mut self, index: u32) {
+        let peer = self.outstanding[index].peer;
+        if self.outstanding[index].revoked_link.is_linked() {
+            self.peers[peer].revoked.remove(&mut self.outstanding, index);
+        }
+        self.peers[peer].outstanding.remove(&mut self.outstanding, index);
+        let number = self.outstanding[index].number;
+        self.by_number.remove(place(peer, number), index);
+        self.outstanding.remove(index);
+    }
+
+    /// Nobody wants what a worker does under this number any more: it is to be told.
+    pub(super) fn revoke(&mut self, index: u32) {
+        let entry = &mut self.outstanding[index];
+        entry.task = None;
+        let peer = entry.peer;
+        if !entry.revoked_link.is_linked() {
+            self.peers[peer].revoked.push_back(&mut self.outstanding, index);
+        }
+    }
+
+    /// Where a worker has a task; O(tasks that it has).
+    pub(super) fn outstanding_task(&self, peer: u32, task: TaskId, attempt: u32) -> Option<u32> {
+        let list = &self.peers[peer].outstanding;
+        core::iter::successors(list.front(), |&at| list.next(&self.outstanding, at)).find(|&at| {
+            let entry = &self.outstanding[at];
+            entry.task == Some(task) && entry.attempt == attempt
+        })
+    }
+
+    /// The next task that a worker is to be told nobody wants any more.
+    pub(super) fn pop_revoked(&mut self, peer: u32) -> Option<TaskNumber> {
+        let index = self.peers[peer].revoked.pop_front(&mut self.outstanding)?;
+        Some(self.outstanding[index].number)
+    }
+
+    /// The worker is gone. O(tasks that it had).
+    pub(super) fn forget_outstanding(&mut self, peer: u32) {
+        while let Some(index) = self.peers[peer].outstanding.front() {
+            let waiting = self.claims.indices().find(|&claim| self.claims[claim].outstanding == index);
+            if let (None, Some(claim)) = (self.outstanding[index].task, waiting) {
+                self.remove_claim(claim);
+            }
+            self.remove_outstanding(index);
+        }
+    }
+
+    /// A worker holds a task that is not known here: its client may submit it again. `false` if there is no room to note it.
+    pub(super) fn add_claim(&mut self, id: SessionId, sequence: u64, outstanding: u32, worker: WorkerId) -> bool {
+        let attempt = self.outstanding[outstanding].attempt;
+        let claim = Claim { session: id, sequence, outstanding, worker, attempt };
+        let Ok(index) = self.claims.insert(claim) else { return false };
+        if self.by_claim.insert(self.sequence_place(id, sequence), index) {
+            return true;
+        }
+        self.claims.remove(index);
+        false
+    }
+
+    /// The claim on a task that its client submits; it is noted no more.
+    pub(super) fn take_claim(&mut self, id: SessionId, sequence: u64) -> Option<Claim> {
+        if self.claims.is_empty() {
+            return None;
+        }
+        let place = self.sequence_place(id, sequence);
+        let index = self.by_claim.candidates(place).find(|&index| {
+            let claim = &self.claims[index];
+            claim.session == id && claim.sequence == sequence
+        })?;
+        let claim = self.claims[index];
+        self.remove_claim(index);
+        Some(claim)
+    }
+
+    /// What claims the task of an entry whose task is not known; O(claims).
+    pub(super) fn claim_of(&self, outstanding: u32) -> Option<u32> {
+        self.claims.indices().find(|&claim| self.claims[claim].outstanding == outstanding)
+    }
+
+    pub(super) fn remove_claim(&mut self, index: u32) {
+        if let Some(claim) = self.claims.remove(index) {
+            self.by_claim.remove(self.sequence_place(claim.session, claim.sequence), index);
+        }
+    }
+
+    /// Where a client's number for a task is looked for.
+    pub(super) fn sequence_place(&self, SessionId(id): SessionId, sequence: u64) -> u64 {
+        let mut key = [0; 24];
+        let (session, number) = key.split_at_mut(16);
+        session.copy_from_slice(&id);
+        number.copy_from_slice(&sequence.to_le_bytes());
+        self.hash.hash(&key)
+    }
+}

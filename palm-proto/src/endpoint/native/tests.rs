@@ -1,0 +1,345 @@
+use core::time::Duration;
+use std::vec::Vec;
+
+use crate::endpoint::{ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Service, heap_tables};
+use crate::master::{MasterConfig, TableSizes};
+use crate::message::Status;
+use crate::native::{
+    Alias, Frame, Header, Magic, RefusalCode, Role, SessionId, Streamed, TaskNumber, ToMaster, ToPeer, Versions, When,
+    decode_stream,
+};
+use crate::random::Seed;
+use crate::time::Instant;
+
+const A: SessionId = SessionId(*b"session of a ...");
+const W: SessionId = SessionId(*b"session of w ...");
+
+/// A frame from the master: header, front, body.
+type Said = (ToPeer, Vec<u8>, Vec<u8>);
+
+struct Cluster {
+    endpoint: Endpoint<HeapEndpoint>,
+    now: Instant,
+}
+
+fn alias(number: u16) -> Alias {
+    Alias::new(number).unwrap()
+}
+
+fn number(number: u16) -> TaskNumber {
+    TaskNumber::try_from(number).unwrap()
+}
+
+fn hello(role: Role, session: SessionId, window: u32) -> ToMaster {
+    ToMaster::Hello {
+        magic: Magic,
+        versions: Versions::OURS,
+        role,
+        max_frame: 1 << 20,
+        window,
+        session,
+        resume: false,
+        holding: 0,
+        name_len: 0,
+    }
+}
+
+fn resuming(header: ToMaster, with: u32) -> ToMaster {
+    match header {
+        ToMaster::Hello { magic, versions, role, max_frame, window, session, name_len, .. } => {
+            ToMaster::Hello { magic, versions, role, max_frame, window, session, resume: true, holding: with, name_len }
+        }
+        other => other,
+    }
+}
+
+impl Cluster {
+    fn new(seed: u64) -> Self {
+        Self::with(seed, MasterConfig::default())
+    }
+
+    fn with(seed: u64, master: MasterConfig) -> Self {
+        let sizes = TableSizes { tasks: 100, peers: 20, subscriptions: 20 };
+        let config = EndpointConfig { master, ..EndpointConfig::default() };
+        let tables = heap_tables(&sizes, 10).with_native(&sizes);
+        let endpoint = Endpoint::new("m", &config, tables, Seed::from_u64(seed)).unwrap();
+        Self { endpoint, now: Instant::from_micros(1_000_000) }
+    }
+
+    fn connect(&mut self, header: ToMaster) -> ConnectionId {
+        self.connect_with(header, b"")
+    }
+
+    fn connect_with(&mut self, header: ToMaster, token: &[u8]) -> ConnectionId {
+        let id = self.endpoint.handle_accept(self.now, Service::Native).unwrap();
+        self.say(id, &Frame::with_body(header, token));
+        id
+    }
+
+    fn say(&mut self, id: ConnectionId, frame: &Frame<'_, ToMaster>) -> Next {
+        let wire = [frame.stream_head().unwrap().as_slice(), frame.front, frame.body].concat();
+        let progress = self.endpoint.handle_input(self.now, id, &wire);
+        assert!(progress.used == wire.len() || progress.next != Next::Read { message: 0 });
+        progress.next
+    }
+
+    fn tell(&mut self, id: ConnectionId, header: ToMaster, body: &[u8]) {
+        assert_eq!(self.say(id, &Frame::with_body(header, body)), Next::Read { message: 0 });
+    }
+
+    /// All that the master says now.
+    fn hear(&mut self, id: ConnectionId) -> Vec<Said> {
+        while self.endpoint.poll_ready().is_some() {}
+        let mut wire = Vec::new();
+        while let Some(transmit) = self.endpoint.poll_transmit(self.now, id) {
+            let before = wire.len();
+            transmit.before().iter().for_each(|part| wire.extend_from_slice(part));
+            wire.extend_from_slice(transmit.body_bytes());
+            wire.extend_from_slice(transmit.after());
+            assert_eq!(wire.len() - before, transmit.len());
+        }
+        self.endpoint.handle_sent(id, wire.len());
+        let mut frames = Vec::new();
+        let mut rest = &wire[..];
+        while !rest.is_empty() {
+            let Streamed::Frame { used, range } = decode_stream(rest, u32::MAX).unwrap() else { panic!("{rest:?}") };
+            let frame = ToPeer::decode(&rest[range]).unwrap().unwrap();
+            frames.push((frame.header, frame.front.to_vec(), frame.body.to_vec()));
+            rest = &rest[used..];
+        }
+        frames
+    }
+
+    fn worker(&mut self, window: u32) -> ConnectionId {
+        let id = self.connect(hello(Role::Worker, W, window));
+        assert!(matches!(self.hear(id)[0].0, ToPeer::Welcome { version: 1, .. }));
+        id
+    }
+
+    fn client(&mut self, header: ToMaster) -> (ConnectionId, Vec<Said>) {
+        let id = self.connect(header);
+        let mut heard = self.hear(id);
+        assert!(matches!(heard.remove(0).0, ToPeer::Welcome { .. }));
+        self.tell(id, ToMaster::Function { alias: alias(3) }, b"m.f");
+        (id, heard)
+    }
+
+    fn submit(&mut self, id: ConnectionId, sequence: u64, payload: &[u8]) {
+        self.tell(id, ToMaster::Submit { sequence, function: alias(3) }, payload);
+    }
+
+    /// The tasks among what a worker is told: sequence, attempt, payload.
+    fn tasks(&mut self, id: ConnectionId) -> Vec<(u64, u32, Vec<u8>)> {
+        let task = |(header, _, body)| match header {
+            ToPeer::Task { sequence, .. } => Some((sequence, 1, body)),
+            ToPeer::TaskWith { sequence, attempt, .. } => Some((sequence, attempt, body)),
+            _ => None,
+        };
+        self.hear(id).into_iter().filter_map(task).collect()
+    }
+
+    fn headers(&mut self, id: ConnectionId) -> Vec<ToPeer> {
+        self.hear(id).into_iter().map(|(header, _, _)| header).collect()
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.endpoint.handle_timeout(self.now);
+    }
+}
+
+#[test]
+fn a_task_goes_to_a_worker_and_its_result_home() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(4);
+    let (client, said) = cluster.client(hello(Role::Client, A, 100));
+    assert_eq!(said[0].0, ToPeer::Accepted { up_to: 0 });
+    cluster.submit(client, 7, b"one");
+    let said = cluster.hear(worker);
+    let ToPeer::Function { alias: function } = said[0].0 else { panic!("{said:?}") };
+    assert_eq!(said[0].2, b"m.f");
+    let ToPeer::Session { alias: session, id: A } = said[1].0 else { panic!("{said:?}") };
+    assert_eq!((said[2].0, &said[2].2[..]), (ToPeer::Task { function, session, sequence: 7 }, &b"one"[..]));
+    cluster.submit(client, 8, b"two");
+    assert_eq!(cluster.hear(worker)[0].0, ToPeer::Task { function, session, sequence: 8 }, "aliases are told once");
+    cluster.tell(worker, ToMaster::Done { number: number(1) }, b"TWO");
+    cluster.tell(worker, ToMaster::Failed { number: number(0), code: 1 }, "why".as_bytes());
+    let said = cluster.hear(client);
+    assert_eq!(said[0], (ToPeer::Result { sequence: 8 }, Vec::new(), b"TWO".to_vec()));
+    assert_eq!(said[1], (ToPeer::Failed { sequence: 7, code: 1 }, Vec::new(), b"why".to_vec()));
+    assert!(cluster.endpoint.is_idle());
+}
+
+#[test]
+fn who_has_not_the_token_or_the_version_is_refused_with_a_reason() {
+    let mut cluster = Cluster::new(1);
+    assert!(cluster.endpoint.set_token(b"secret"));
+    let refusal = |cluster: &mut Cluster, header, token: &[u8]| {
+        let id = cluster.connect_with(header, token);
+        let said = cluster.hear(id);
+        assert!(cluster.endpoint.is_closing(id));
+        assert!(!said[0].2.is_empty());
+        said[0].0
+    };
+    let worker = hello(Role::Worker, W, 1);
+    assert_eq!(refusal(&mut cluster, worker, b"Secret"), ToPeer::Refused { code: RefusalCode::Token });
+    assert_eq!(refusal(&mut cluster, ToMaster::Ping, b""), ToPeer::Refused { code: RefusalCode::Malformed });
+    let ToMaster::Hello { magic, role, max_frame, window, session, resume, holding, name_len, .. } = worker else {
+        return;
+    };
+    let versions = Versions { min: 2, max: 9 };
+    let newer = ToMaster::Hello { magic, versions, role, max_frame, window, session, resume, holding, name_len };
+    assert_eq!(refusal(&mut cluster, newer, b"secret"), ToPeer::Refused { code: RefusalCode::Version });
+    let id = cluster.connect_with(worker, b"secret");
+    assert!(matches!(cluster.headers(id)[0], ToPeer::Welcome { .. }));
+}
+
+#[test]
+fn what_a_lost_worker_held_goes_to_another_in_order() {
+    let mut cluster = Cluster::new(1);
+    let first = cluster.worker(2);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    (0..3).for_each(|sequence| cluster.submit(client, sequence, b"x"));
+    assert_eq!(cluster.tasks(first).len(), 2, "a window of two");
+    cluster.endpoint.handle_close(cluster.now, first);
+    let second = cluster.connect(hello(Role::Worker, W, 4));
+    let tasks: Vec<_> = cluster.tasks(second).into_iter().map(|(sequence, attempt, _)| (sequence, attempt)).collect();
+    assert_eq!(tasks, [(0, 2), (1, 2), (2, 1)]);
+}
+
+#[test]
+fn results_are_sent_again_until_they_are_received() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(10);
+    let (client, _) = cluster.client(hello(Role::Client, A, 2));
+    (0..4).for_each(|sequence| cluster.submit(client, sequence, b"x"));
+    assert_eq!(cluster.tasks(worker).len(), 4);
+    (0..4).for_each(|n| cluster.tell(worker, ToMaster::Done { number: number(n) }, b"y"));
+    let results = |first, last| (first..last).map(|sequence| ToPeer::Result { sequence }).collect::<Vec<_>>();
+    assert_eq!(cluster.headers(client), results(0, 2), "no more than it takes");
+    cluster.tell(client, ToMaster::Received { results: 1 }, b"");
+    assert_eq!(cluster.headers(client), results(2, 3));
+    cluster.endpoint.handle_close(cluster.now, client);
+
+    let (client, said) = cluster.client(resuming(hello(Role::Client, A, 100), 0));
+    let said: Vec<_> = said.into_iter().map(|(header, _, _)| header).collect();
+    assert_eq!(said[0], ToPeer::Accepted { up_to: 4 });
+    assert_eq!(said[1..], results(1, 4), "those that may have been lost, and the rest");
+    cluster.submit(client, 3, b"again");
+    assert_eq!(cluster.tasks(worker), []);
+    cluster.tell(client, ToMaster::Received { results: 3 }, b"");
+    let next = cluster.say(client, &Frame::new(ToMaster::Received { results: 1 }));
+    assert_eq!(next, Next::Close, "more than were sent");
+    assert_eq!(cluster.endpoint.counters().submitted_again, 1);
+    cluster.endpoint.handle_close(cluster.now, client);
+    cluster.endpoint.handle_close(cluster.now, worker);
+    cluster.pass(Duration::from_secs(61));
+    assert_eq!(cluster.endpoint.master().memory(), 0);
+}
+
+#[test]
+fn a_cancelled_task_ends_where_it_is() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(1);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    (0..3).for_each(|sequence| cluster.submit(client, sequence, b"x"));
+    assert_eq!(cluster.tasks(worker).len(), 1);
+    cluster.tell(client, ToMaster::Cancel { sequence: 1 }, b"");
+    cluster.tell(client, ToMaster::Cancel { sequence: 0 }, b"");
+    let cancelled = |sequence| ToPeer::Failed { sequence, code: Status::Cancelled.code() };
+    assert_eq!(cluster.headers(client), [cancelled(1), cancelled(0)]);
+    assert_eq!(cluster.headers(worker), [ToPeer::CancelTask { number: number(0) }], "it has no place for the next yet");
+    cluster.tell(worker, ToMaster::Done { number: number(0) }, b"late");
+    assert_eq!(cluster.tasks(worker), [(2, 1, b"x".to_vec())]);
+    assert_eq!(cluster.headers(client), []);
+}
+
+#[test]
+fn after_a_restart_a_task_that_is_still_done_is_not_given_out_again() {
+    let mut before = Cluster::new(1);
+    let worker = before.worker(4);
+    let (client, _) = before.client(hello(Role::Client, A, 100));
+    (0..3).for_each(|sequence| before.submit(client, sequence, b"x"));
+    assert_eq!(before.tasks(worker).len(), 3);
+
+    let mut cluster = Cluster::new(2);
+    let other = cluster.worker(4);
+    // The worker is back first: it holds 0, of which the client will know, and 1.
+    let worker = cluster.connect(resuming(hello(Role::Worker, W, 4), 2));
+    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 0, attempt: 1 }, b"");
+    let (client, _) = cluster.client(resuming(hello(Role::Client, A, 100), 0));
+    cluster.submit(client, 0, b"x");
+    assert_eq!(cluster.tasks(other), []);
+    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 5, attempt: 1 }, b"");
+    cluster.submit(client, 1, b"x");
+    cluster.tell(worker, ToMaster::Done { number: number(0) }, b"zero");
+    assert_eq!(cluster.hear(client)[0], (ToPeer::Result { sequence: 0 }, Vec::new(), b"zero".to_vec()));
+    // Nobody submitted 5 again: its answer is nothing to anybody.
+    cluster.tell(worker, ToMaster::Done { number: number(1) }, b"five");
+    assert_eq!(cluster.headers(client), []);
+    let tasks = [cluster.tasks(other), cluster.tasks(worker)].concat();
+    assert_eq!(tasks, [(1, 1, b"x".to_vec())]);
+}
+
+#[test]
+fn the_cache_answers_one_request_after_the_other() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(1);
+    let mut wire = Vec::new();
+    let set = ToMaster::Set { id: 1, ttl_ms: Some(1000), when: When::Absent, key_len: 1 };
+    for frame in [
+        Frame { header: set, front: b"k", body: b"v" },
+        Frame::with_body(ToMaster::Get { id: 2 }, b"k"),
+        Frame::with_body(ToMaster::Get { id: 3 }, b"l"),
+        Frame { header: set, front: b"k", body: b"w" },
+        Frame::with_body(ToMaster::Delete { id: 4, when: When::Always }, b"k"),
+    ] {
+        wire.extend_from_slice(&frame.stream_head().unwrap());
+        wire.extend_from_slice(frame.front);
+        wire.extend_from_slice(frame.body);
+    }
+    let mut said = Vec::new();
+    let mut rest = &wire[..];
+    while !rest.is_empty() {
+        let progress = cluster.endpoint.handle_input(cluster.now, worker, rest);
+        rest = &rest[progress.used..];
+        said.extend(cluster.hear(worker));
+    }
+    let ToPeer::Stored { id: 1, version } = said[0].0 else { panic!("{said:?}") };
+    assert_eq!((said[1].0, &said[1].2[..]), (ToPeer::Value { id: 2, version }, &b"v"[..]));
+    assert_eq!(said[2].0, ToPeer::Absent { id: 3 });
+    assert_eq!(said[3].0, ToPeer::Conflict { id: 1, version });
+    assert_eq!(said[4].0, ToPeer::Deleted { id: 4 });
+    assert_eq!(cluster.endpoint.master().memory(), 0);
+}
+
+#[test]
+fn a_silent_peer_is_asked_and_given_up() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(1);
+    let heartbeat = EndpointConfig::default().heartbeat;
+    cluster.pass(heartbeat);
+    assert_eq!(cluster.headers(worker), [ToPeer::Ping]);
+    cluster.tell(worker, ToMaster::Pong, b"");
+    cluster.pass(heartbeat);
+    assert_eq!(cluster.headers(worker), [ToPeer::Ping]);
+    cluster.pass(heartbeat * 2);
+    cluster.pass(heartbeat * 2);
+    assert!(cluster.endpoint.is_closing(worker));
+}
+
+#[test]
+fn progress_and_partial_results_come_home_as_such() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(1);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    cluster.submit(client, 0, b"x");
+    assert_eq!(cluster.tasks(worker).len(), 1);
+    cluster.tell(worker, ToMaster::Progress { number: number(0), permille: 2000 }, b"nearly");
+    cluster.tell(worker, ToMaster::Partial { number: number(0) }, b"half");
+    cluster.tell(worker, ToMaster::Done { number: number(0) }, b"whole");
+    let said = cluster.hear(client);
+    assert_eq!(said[0], (ToPeer::Progress { sequence: 0, permille: 1000 }, Vec::new(), b"nearly".to_vec()));
+    assert_eq!(said[1], (ToPeer::Partial { sequence: 0 }, Vec::new(), b"half".to_vec()));
+    assert_eq!(said[2], (ToPeer::Result { sequence: 0 }, Vec::new(), b"whole".to_vec()));
+}

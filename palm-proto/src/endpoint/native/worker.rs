@@ -1,0 +1,138 @@
+//! What a worker says: answers, how far it is, what it still holds, and how much it takes.
+
+use crate::master::WorkerId;
+use crate::message::{RawMessage, Status, TaskId};
+use crate::native::{RefusalCode, SessionId, TaskNumber};
+use crate::time::Instant;
+
+use super::super::event::Fault;
+use super::super::input::Taken;
+use super::super::machine::{BufferOf, Endpoint};
+use super::super::storage::EndpointStorage;
+use super::handshake::WINDOW_MAX;
+use super::names::session_of;
+use super::peer::{PROGRESS_TEXT, Progress};
+
+const FAULT: Fault = Fault::Refused(RefusalCode::Malformed);
+
+impl<S: EndpointStorage> Endpoint<S> {
+    pub(super) fn on_credit(&mut self, now: Instant, native: u32, worker: WorkerId, more: u32) {
+        let peer = &mut self.native.peers[native];
+        let wider = peer.window.saturating_add(more).min(WINDOW_MAX);
+        let more = wider - peer.window;
+        peer.window = wider;
+        self.master.widen(now, worker, more);
+    }
+
+    /// An answer: its status, its payload, and the text that goes with a failure. It is the `last` of its task, or one of
+    /// several.
+    pub(super) fn on_answer(
+        &mut self,
+        now: Instant,
+        native: u32,
+        worker: WorkerId,
+        number: TaskNumber,
+        (status, payload, text): (Status, &[u8], &str),
+        last: bool,
+    ) -> Taken<BufferOf<S>> {
+        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(FAULT) };
+        let (task, attempt) = (self.native.outstanding[index].task, self.native.outstanding[index].attempt);
+        if let Some(task) = task {
+            if status != Status::HandedBack && !self.master.may_answer(payload.len()) {
+                return Taken::Blocked(None);
+            }
+            if self.master.handle_answer(now, worker, task, attempt, status, payload, text, last).is_err() {
+                return Taken::Blocked(None);
+            }
+        } else if last {
+            self.counters.unwanted += 1;
+            if let Some(claim) = self.native.claim_of(index) {
+                // Its client has not submitted it again yet, and when it does, it is done again.
+                self.native.remove_claim(claim);
+            }
+        }
+        if last {
+            self.native.remove_outstanding(index);
+            if status == Status::HandedBack {
+                // Its place stays empty until there is credit for it.
+                let peer = &mut self.native.peers[native];
+                peer.window = peer.window.saturating_sub(1);
+            }
+            self.mark_ready(self.native.peers[native].connection);
+        }
+        Taken::Yes
+    }
+
+    pub(super) fn on_progress(
+        &mut self,
+        native: u32,
+        number: TaskNumber,
+        permille: u16,
+        text: &str,
+    ) -> Taken<BufferOf<S>> {
+        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(FAULT) };
+        let Some(message) = self.native.outstanding[index].task.and_then(|task| self.master.leased(task)) else {
+            return Taken::Yes;
+        };
+        let Ok(view) = RawMessage::parse(message.as_slice()) else { return Taken::Yes };
+        let (Some(id), Some(sequence)) = (session_of(view.client()), view.sequence()) else { return Taken::Yes };
+        let Some(session) = self.native.find_session(id) else { return Taken::Yes };
+        let client = self.native.sessions[session].peer;
+        if let Some(peer) = self.native.peers.get_mut(client) {
+            let text = crate::native::front_of(text, PROGRESS_TEXT);
+            let text = heapless::String::try_from(text).unwrap_or_default();
+            peer.progress = Some(Progress { sequence, permille: permille.min(1000), text });
+            let connection = peer.connection;
+            self.mark_ready(connection);
+        }
+        Taken::Yes
+    }
+
+    /// A task of an earlier connection that a worker still does.
+    pub(super) fn on_holding(
+        &mut self,
+        now: Instant,
+        native: u32,
+        worker: WorkerId,
+        id: SessionId,
+        sequence: u64,
+        attempt: u32,
+    ) -> Taken<BufferOf<S>> {
+        let peer = &mut self.native.peers[native];
+        if peer.holding == 0 {
+            return Taken::Fault(FAULT);
+        }
+        peer.holding -= 1;
+        let Some(index) = self.native.add_outstanding(native, None, attempt) else {
+            return Taken::Fault(Fault::NoRoom);
+        };
+        let known = if id == self.native.bridge { Some(TaskId(sequence)) } else { self.native.submitted(id, sequence) };
+        let is_past = || {
+            let session = self.native.find_session(id);
+            session.is_some_and(|session| sequence < self.native.sessions[session].accepted)
+        };
+        match known {
+            Some(task) if self.master.claim(now, task, worker, attempt) => {
+                self.native.outstanding[index].task = Some(task);
+            }
+            Some(_) => self.native.revoke(index),
+            // It is called off, or the worker does not know whose it is: nobody can want it.
+            None if id == SessionId::NOBODY => self.native.revoke(index),
+            None if is_past() || !self.native.add_claim(id, sequence, index, worker) => self.native.revoke(index),
+            None => {}
+        }
+        self.mark_ready(self.native.peers[native].connection);
+        Taken::Yes
+    }
+
+    /// Workers are told of tasks that nobody wants any more.
+    pub(in super::super) fn pass_on_revoked(&mut self) {
+        while let Some(revoked) = self.master.poll_revoked() {
+            let Some(native) = self.peers.get(revoked.worker).and_then(|peer| peer.native()) else { continue };
+            if let Some(index) = self.native.outstanding_task(native, revoked.task, revoked.attempt) {
+                self.native.revoke(index);
+                self.mark_ready(revoked.worker);
+            }
+        }
+    }
+}

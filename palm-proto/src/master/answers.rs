@@ -1,0 +1,188 @@
+//! Answers come in, as messages or in parts.
+
+use crate::buffer::Span;
+use crate::message::{ParseError, RawMessage, Status, TaskId};
+use crate::time::Instant;
+
+use super::accounts::NOBODY;
+use super::dispatch::Whereabouts;
+use super::event::Event;
+use super::machine::Master;
+use super::output::Tags;
+use super::reply::{Body, reply};
+use super::storage::MasterStorage;
+use super::submit::{NotTaken, Refusal};
+use super::worker::WorkerId;
+
+impl<S: MasterStorage> Master<S> {
+    /// Whether an answer of `len` bytes may be read now.
+    pub fn may_answer(&self, len: usize) -> bool {
+        let fits = len as u64 + super::MESSAGE_OVERHEAD <= self.dispatcher.accounts.free();
+        // With no result waiting there is nothing whose leaving would make room: let one through.
+        self.room() > 0 && fits || self.results.len() == 0
+    }
+
+    /// Whether an answer of `len` bytes may be read from a worker whose last one was refused as [`Refusal::Stray`].
+    pub fn may_take_stray(&self, len: usize) -> bool {
+        self.dispatcher.accounts.may_take_stray(len as u64)
+    }
+
+    /// Takes an answer of a worker. O(1), and O(subscribers) for a topic that several have subscribed to.
+    ///
+    /// # Errors
+    /// If there is no room for it, or it is no message.
+    pub fn handle_result(&mut self, now: Instant, mut message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
+        let mut view = RawMessage::unread(message.as_slice());
+        if let Err(error) = self.read_answer(&mut view) {
+            self.counters.malformed_results += 1;
+            self.events.push(Event::Malformed { offset: error.offset });
+            return Err(NotTaken { reason: Refusal::Malformed, message });
+        }
+        let attempt = view.attempt().max(1);
+        let handed_back = view.status() == Status::HandedBack;
+        let (untagged, unmarked) = (view.untagged_len(), view.unmarked_len());
+        let topic = view.client_place();
+        let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
+            Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.tasks[index].attempt == attempt => {
+                self.counters.handed_back += 1;
+                self.dispatcher.hand_back(now, index);
+                self.dispatch(now);
+                return Ok(());
+            }
+            _ if handed_back => {
+                self.counters.duplicates += 1;
+                return Ok(());
+            }
+            Some((_, Whereabouts::Live(index))) => (self.dispatcher.tasks[index].sender, Some(index)),
+            Some((task, Whereabouts::Gone)) => {
+                if let Some(known) = self.finished.find(task) {
+                    let (accepted, taken_from) = (known.attempt, known.taken_from);
+                    if accepted != attempt {
+                        self.counters.duplicates += 1;
+                        self.resume(now, task, attempt, taken_from);
+                        return Ok(());
+                    }
+                }
+                (NOBODY, None)
+            }
+            None => (NOBODY, None),
+        };
+        if live.is_none() {
+            // One slot for each live task is set aside: an answer beside those takes one of the others.
+            if self.room() == 0 {
+                return Err(NotTaken { reason: Refusal::Full, message });
+            }
+            if !self.may_take_stray(message.footprint()) {
+                return Err(NotTaken { reason: Refusal::Stray, message });
+            }
+            match view.task() {
+                Some(_) => self.counters.additional += 1,
+                None => self.counters.unmatched += 1,
+            }
+        }
+        // The UUID that the master put into the `cache` field is of no use at home.
+        let made_cache = live.is_some_and(|index| self.dispatcher.tasks[index].wants_cache) && !self.config.pipelined;
+        message.truncate(if made_cache { unmarked } else { untagged });
+        if let Some(index) = live {
+            self.counters.answered += 1;
+            while let Some(passed_over) = self.dispatcher.passed_over(index) {
+                self.counters.silent += 1;
+                let attempt = self.dispatcher.tasks[passed_over].attempt;
+                let task = self.dispatcher.finish(now, passed_over, attempt);
+                self.dispatcher.accounts.remove_task(task.sender, task.message.footprint());
+            }
+            self.complete(now, index, attempt, message, topic, sender);
+            self.dispatch(now);
+        } else {
+            self.publish(now, message, topic, sender);
+        }
+        Ok(())
+    }
+
+    /// Reads an answer. Most end in the task that they answer, and begin as that task's message does.
+    #[inline]
+    fn read_answer(&self, answer: &mut RawMessage<'_>) -> Result<(), ParseError> {
+        match Tags::last_task(answer.as_bytes()).map(|task| self.dispatcher.locate(task)) {
+            Some(Whereabouts::Live(index)) => {
+                let task = &self.dispatcher.tasks[index];
+                answer.read_like(task.message.as_slice(), task.opening)
+            }
+            Some(Whereabouts::Gone) | None => answer.read_all(),
+        }
+    }
+
+    /// Takes an answer of a worker whose connection says which task it is of: the message that goes home is made of the task's own
+    /// and `payload`, or, with a status other than [`Status::Done`], that status and `text`. `last`: it is the only one, or the last of
+    /// several; those before it go home with the PARTIAL field, and the worker keeps the task, and its lease begins again. As with
+    /// [`handle_result`](Self::handle_result), the first answer ends a task, whichever attempt it is of; parts are taken only
+    /// from who has the task. What is not taken is counted and dropped. O(1), and O(subscribers).
+    ///
+    /// Ask [`may_answer`](Self::may_answer) first.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] if there is no room for one of several results: offer it again later.
+    #[expect(clippy::too_many_arguments, reason = "they are what an answer consists of")]
+    pub fn handle_answer(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: u32,
+        status: Status,
+        payload: &[u8],
+        text: &str,
+        last: bool,
+    ) -> Result<(), Refusal> {
+        let attempt = attempt.max(1);
+        let from = self.dispatcher.find(worker);
+        if let Some(from) = from {
+            self.on_heard(from);
+        }
+        let live = match self.dispatcher.locate(task) {
+            Whereabouts::Live(index) => Some((index, &self.dispatcher.tasks[index])),
+            Whereabouts::Gone => None,
+        };
+        let has_it = live.is_some_and(|(_, entry)| entry.attempt == attempt && Some(entry.worker) == from);
+        let is_part = !last && status == Status::Done;
+        match live {
+            Some((index, _)) if has_it && status == Status::HandedBack => {
+                self.counters.handed_back += 1;
+                self.dispatcher.hand_back(now, index);
+            }
+            Some((index, _)) if has_it && is_part => self.pass_part(now, index, payload)?,
+            Some((index, entry)) if !is_part && status != Status::HandedBack => {
+                let body = if status == Status::Done { Body::Result(payload) } else { Body::Failure(status, text) };
+                let (sender, message) = (entry.sender, reply(entry.message.as_slice(), entry.opening, body));
+                self.counters.answered += 1;
+                match message {
+                    Some((message, topic)) => self.complete(now, index, attempt, message, topic, sender),
+                    None => self.give_up(now, index, Status::Failed, "the result is longer than its master can hold"),
+                }
+            }
+            Some(_) | None => self.counters.duplicates += 1,
+        }
+        self.dispatch(now);
+        Ok(())
+    }
+
+    /// One of several results of a task that goes on.
+    fn pass_part(&mut self, now: Instant, index: u32, payload: &[u8]) -> Result<(), Refusal> {
+        // One place for each live task is set aside: this one takes another.
+        if self.room() == 0 && self.results.len() > 0 {
+            return Err(Refusal::Full);
+        }
+        let entry = &self.dispatcher.tasks[index];
+        let (sender, worker) = (entry.sender, entry.worker);
+        let message = reply(entry.message.as_slice(), entry.opening, Body::Part(payload));
+        self.dispatcher.renew_lease(now, worker);
+        match message {
+            Some((message, topic)) if self.room() > 0 => {
+                self.counters.partials += 1;
+                self.publish(now, message, topic, sender);
+            }
+            // There is one place in all, or the buffers are small: then there are no parts.
+            Some(_) | None => self.counters.duplicates += 1,
+        }
+        Ok(())
+    }
+}

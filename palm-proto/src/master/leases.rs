@@ -1,0 +1,203 @@
+//! The lease book: what is taken back from workers, what they hold all the same, and which of them are taken to hang.
+
+use crate::collections::NONE;
+use crate::message::TaskId;
+use crate::time::Instant;
+
+use super::MasterStorage;
+use super::dispatch::Dispatcher;
+use super::revoked::Revoked;
+use super::task::Taken;
+use super::worker::{Standing, WorkerId};
+
+impl<S: MasterStorage> Dispatcher<S> {
+    /// Takes a worker out, and what it held back to the head of the queue. Gives the number of messages; those that it was,
+    /// as far as one can tell, working on have one failure more. O(messages held), which its window bounds.
+    pub(super) fn remove_worker(&mut self, now: Instant, index: u32) -> usize {
+        let held = self.take_back(now, index, None);
+        self.workers[index].draining = true;
+        self.settle_level(index);
+        if self.workers[index].wake_link.is_linked() {
+            self.wakes.remove(&mut self.workers, index);
+        }
+        if self.workers[index].suspect_link.is_linked() {
+            self.suspects.remove(&mut self.workers, index);
+        }
+        if self.workers[index].lease_link.is_linked() {
+            self.leases.remove(&mut self.workers, index);
+        }
+        self.workers.remove(index);
+        held
+    }
+
+    /// Takes back what a worker holds. A worker does what it is sent in order, so only the first few can be what it was lost
+    /// with.
+    fn take_back(&mut self, now: Instant, index: u32, taken_from: Option<WorkerId>) -> usize {
+        if taken_from.is_some() {
+            self.revoke_all(index);
+        }
+        let jobs = self.workers[index].jobs as usize;
+        let held = self.workers[index].tasks.len();
+        let mut position = held;
+        while let Some(task) = self.workers[index].tasks.back() {
+            position -= 1;
+            let was_sent = self.tasks[task].sent;
+            self.unassign(now, task);
+            let entry = &mut self.tasks[task];
+            if was_sent && position < jobs {
+                entry.failures += 1;
+            }
+            if let (true, Some(worker)) = (was_sent, taken_from) {
+                entry.taken_from = Some(Taken { worker, attempt: entry.attempt });
+            }
+            self.accounts.put_back(&mut self.tasks, task);
+        }
+        held
+    }
+
+    /// Tells a worker that keeps its connection that what it was sent is not its any more.
+    fn revoke_all(&mut self, index: u32) {
+        let worker = &self.workers[index];
+        let mut next = worker.tasks.front();
+        while let Some(task) = next.filter(|&task| self.tasks[task].sent) {
+            let (id, attempt) = (self.id(task), self.tasks[task].attempt);
+            self.revocations.push(Revoked { worker: worker.token, task: id, attempt });
+            next = worker.tasks.next(&self.tasks, task);
+        }
+    }
+
+    /// A task comes to its end without the worker that was sent it.
+    #[cold]
+    pub(super) fn revoke(&mut self, task: u32, worker: u32) {
+        let (id, attempt) = (self.id(task), self.tasks[task].attempt);
+        let holder = &mut self.workers[worker];
+        holder.in_vain = holder.in_vain.saturating_add(1);
+        self.revocations.push(Revoked { worker: holder.token, task: id, attempt });
+    }
+
+    /// Notes that a worker has a message that is in no list as if it had been sent to it.
+    pub(super) fn hold(&mut self, now: Instant, task: u32, worker: u32, attempt: u32) {
+        self.begin(now, worker);
+        let entry = &mut self.tasks[task];
+        (entry.worker, entry.sent, entry.attempt) = (worker, true, attempt);
+        let bytes = entry.message.len() as u64;
+        let holder = &mut self.workers[worker];
+        match holder.next_unsent {
+            NONE => holder.tasks.push_back(&mut self.tasks, task),
+            unsent => holder.tasks.insert_before(&mut self.tasks, unsent, task),
+        }
+        holder.bytes += bytes;
+        self.settle_level(worker);
+    }
+
+    /// Takes a message out of its queue that a worker says it has, as this attempt. Whether it was there, and has not been sent out
+    /// since. That a worker was lost with it is not held against it any more.
+    pub(super) fn unqueue_for(&mut self, task: u32, attempt: u32) -> bool {
+        let entry = &mut self.tasks[task];
+        if entry.worker != NONE || entry.attempt > attempt.max(1) {
+            return false;
+        }
+        entry.failures = entry.failures.saturating_sub(1);
+        self.accounts.dequeue(&mut self.tasks, task);
+        true
+    }
+
+    /// A worker that answers in parts is at work: its lease begins again.
+    pub(super) fn renew_lease(&mut self, now: Instant, worker: u32) {
+        self.workers[worker].head_since = now;
+        self.leases.move_to_back(&mut self.workers, worker);
+    }
+
+    /// The worker takes no more messages: what has not been sent to it goes back to the head of the queue, in order.
+    pub(super) fn drain(&mut self, now: Instant, index: u32) {
+        self.workers[index].draining = true;
+        while let Some(task) = self.workers[index].tasks.back().filter(|&task| !self.tasks[task].sent) {
+            self.unassign(now, task);
+            self.accounts.put_back(&mut self.tasks, task);
+        }
+        self.settle_level(index);
+    }
+
+    /// Takes a message back from the worker that stops before it has done it: to the head of the queue.
+    pub(super) fn hand_back(&mut self, now: Instant, task: u32) {
+        let worker = self.tasks[task].worker;
+        if worker == NONE {
+            return;
+        }
+        self.workers[worker].draining = true;
+        self.workers[worker].window.narrow();
+        self.unassign(now, task);
+        self.accounts.put_back(&mut self.tasks, task);
+    }
+
+    /// An attempt of a task was answered: a worker that was taken to hang works after all, if it had that. Its token.
+    /// O(workers that are taken to hang).
+    pub(super) fn resume(&mut self, task: TaskId, attempt: u32, taken_from: Option<Taken>) -> Option<u32> {
+        if self.suspects.is_empty() {
+            return None;
+        }
+        let known = taken_from.filter(|taken| taken.attempt == attempt).and_then(|taken| self.find(taken.worker));
+        let index = known.filter(|&index| self.workers[index].standing != Standing::Good).or_else(|| {
+            let mut at = self.suspects.front();
+            while let Some(index) = at.filter(|&index| self.workers[index].awaited != Some((task, attempt))) {
+                at = self.suspects.next(&self.workers, index);
+            }
+            at
+        })?;
+        self.trust(index)
+    }
+
+    /// A worker has shown that it works: its token, if it was taken to hang.
+    pub(super) fn heard_of(&mut self, index: u32) -> Option<u32> {
+        if core::mem::take(&mut self.workers[index].in_vain) > 0 {
+            self.settle_level(index);
+        }
+        if self.workers[index].standing == Standing::Good { None } else { self.trust(index) }
+    }
+
+    fn trust(&mut self, index: u32) -> Option<u32> {
+        self.suspects.remove(&mut self.workers, index);
+        if self.workers[index].standing == Standing::Suspended {
+            self.leases.remove(&mut self.workers, index);
+        }
+        let worker = &mut self.workers[index];
+        (worker.standing, worker.awaited) = (Standing::Good, None);
+        let token = worker.token;
+        self.settle_level(index);
+        Some(token)
+    }
+
+    /// When the next lease runs out.
+    pub(super) fn lease_timeout(&self) -> Option<Instant> {
+        let first = self.leases.front()?;
+        Some(self.workers[first].head_since + self.lease?)
+    }
+
+    /// Takes everything back from a worker whose lease has run out, if there is one: its token and the number of messages. One
+    /// that has been suspended for as long is tried again, which gives the number 0.
+    pub(super) fn expire_lease(&mut self, now: Instant) -> Option<(u32, usize)> {
+        if self.lease_timeout()? > now {
+            return None;
+        }
+        let index = self.leases.front()?;
+        let token = self.workers[index].token;
+        if self.workers[index].standing == Standing::Suspended {
+            self.leases.remove(&mut self.workers, index);
+            self.workers[index].standing = Standing::Tried;
+            self.settle_level(index);
+            return Some((token, 0));
+        }
+        if self.workers[index].standing == Standing::Good {
+            let first = self.workers[index].tasks.front();
+            self.workers[index].awaited = first.map(|task| (self.id(task), self.tasks[task].attempt));
+            self.suspects.push_back(&mut self.workers, index);
+        }
+        let generation = self.workers.generation(index)?;
+        let held = self.take_back(now, index, Some(WorkerId { index, generation }));
+        let worker = &mut self.workers[index];
+        (worker.standing, worker.head_since) = (Standing::Suspended, now);
+        self.settle_level(index);
+        self.leases.push_back(&mut self.workers, index);
+        Some((token, held))
+    }
+}

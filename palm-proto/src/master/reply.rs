@@ -1,0 +1,95 @@
+//! The message that carries an answer home, made of the one that it answers.
+
+use core::ops::Range;
+
+use crate::buffer::{Buffer, Span};
+use crate::message::{FAILURE_PAYLOAD, MessageWriter, Opening, RawMessage, Status, field, wire::FieldHead};
+
+/// What is put in place of a message's payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body<'a> {
+    Result(&'a [u8]),
+    /// One of several results, not the last.
+    Part(&'a [u8]),
+    Failure(Status, &'a str),
+}
+
+/// The answer to `message`: its own fields without its payload, then the answer's. And where its topic is, its client's id.
+/// `None` if that does not fit into a buffer.
+pub(super) fn reply<B: Buffer>(message: &[u8], opening: Opening, body: Body<'_>) -> Option<(Span<B>, Range<u32>)> {
+    let mut view = RawMessage::unread(message);
+    view.read_like(message, opening).ok()?;
+    let payload = view.payload_field().unwrap_or(message.len()..message.len());
+    let mut topic = view.client_place();
+    if topic.start as usize >= payload.end {
+        let cut = payload.len() as u32;
+        topic = topic.start - cut..topic.end - cut;
+    }
+    let mut mark: heapless::Vec<u8, 24> = heapless::Vec::new();
+    let (bytes, text) = match body {
+        Body::Result(bytes) => (bytes, ""),
+        Body::Part(bytes) => {
+            MessageWriter::new(&mut mark).partial().finish().ok()?;
+            (bytes, "")
+        }
+        Body::Failure(status, text) => {
+            MessageWriter::new(&mut mark).status(status).finish().ok()?;
+            if !text.is_empty() {
+                mark.extend_from_slice(&FieldHead::of_bytes(field::ERROR, text.len())).ok()?;
+            }
+            (FAILURE_PAYLOAD, text)
+        }
+    };
+    let head = FieldHead::of_bytes(field::PAYLOAD, bytes.len());
+    let (before, after) = (message.get(..payload.start)?, message.get(payload.end..)?);
+    let parts = [before, after, &head, bytes, &mark, text.as_bytes()];
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    u32::try_from(len).ok()?;
+    Some((Span::whole(B::joined(&parts)?), topic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MessageRef;
+
+    type Bytes = heapless::Vec<u8, 256>;
+
+    fn message(write: impl FnOnce(&mut MessageWriter<'_, Bytes>)) -> Bytes {
+        let mut out = Bytes::new();
+        let mut writer = MessageWriter::new(&mut out);
+        write(&mut writer);
+        writer.finish().unwrap();
+        out
+    }
+
+    #[test]
+    fn the_fields_stay_and_the_payload_is_another() {
+        for message in [
+            message(|w| _ = w.pipeline("p").client("me").function("a.b").cache("user").payload(&[7; 150]).sequence(5)),
+            message(|w| _ = w.pipeline("p").payload(b"early").sequence(5).function("a.b").cache("user").client("me")),
+            message(|w| _ = w.pipeline("p").client("me").function("a.b").cache("user").sequence(5)),
+        ] {
+            let opening = RawMessage::parse(&message).unwrap().opening();
+            for body in [Body::Result(b"yes"), Body::Part(b"yes"), Body::Failure(Status::Failed, "no")] {
+                let (answer, topic) = reply::<Bytes>(&message, opening, body).unwrap();
+                let view = MessageRef::parse(answer.as_slice()).unwrap();
+                assert_eq!((view.pipeline, view.client, view.function, view.cache), ("p", "me", "a.b", "user"));
+                assert_eq!(view.extension.sequence, Some(5));
+                let (payload, status, error) = match body {
+                    Body::Failure(status, text) => (&b"0"[..], status, text),
+                    Body::Result(bytes) | Body::Part(bytes) => (bytes, Status::Done, ""),
+                };
+                assert_eq!((view.payload, view.extension.status, view.extension.error), (payload, status, error));
+                assert_eq!(view.extension.partial, matches!(body, Body::Part(_)));
+                assert_eq!(&answer.as_slice()[topic.start as usize..topic.end as usize], b"me");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_no_message() {
+        let message = message(|w| _ = w.client("me").function("a.b"));
+        assert!(reply::<heapless::Vec<u8, 12>>(&message, Opening::NONE, Body::Result(b"yes")).is_none());
+    }
+}

@@ -1,0 +1,75 @@
+//! A message that a master holds until it is answered.
+
+use crate::buffer::Span;
+use crate::collections::{Link, Linked, NONE};
+use crate::message::Opening;
+use crate::time::Instant;
+
+use super::worker::WorkerId;
+
+/// A message that a worker is to do; named only by storage types.
+#[derive(Debug)]
+pub struct Task<B> {
+    pub(super) message: Span<B>,
+    /// How the message begins.
+    pub(super) opening: Opening,
+    pub(super) link: Link,
+    /// On whose account it is.
+    pub(super) sender: u32,
+    pub(super) deadline: Option<Instant>,
+    /// Its place among the deadlines, or `NONE`.
+    pub(super) due: u32,
+    pub(super) priority: u8,
+    /// Whether the master puts a UUID into the `cache` field.
+    pub(super) wants_cache: bool,
+    pub(super) sent: bool,
+    /// Times it was sent to a worker.
+    pub(super) attempt: u32,
+    /// Workers that were lost while it was, as far as one can tell, being done.
+    pub(super) failures: u32,
+    /// Who has it, or `NONE`.
+    pub(super) worker: u32,
+    /// Who had it before and was taken to hang.
+    pub(super) taken_from: Option<Taken>,
+}
+
+/// A worker that was taken to hang, and which attempt of a task it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) worker: WorkerId,
+    pub(super) attempt: u32,
+}
+
+impl<B> Task<B> {
+    /// A message that has been sent to nobody.
+    pub(super) fn new(message: Span<B>, sender: u32) -> Self {
+        Self {
+            message,
+            opening: Opening::NONE,
+            link: Link::UNLINKED,
+            sender,
+            deadline: None,
+            due: NONE,
+            priority: 0,
+            wants_cache: false,
+            sent: false,
+            attempt: 0,
+            failures: 0,
+            worker: NONE,
+            taken_from: None,
+        }
+    }
+}
+
+/// A task is in its sender's queue of its priority, or in its worker's list.
+#[derive(Debug)]
+pub(super) struct InQueue;
+
+impl<B> Linked<InQueue> for Task<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+    fn peek_link(&self) -> Link {
+        self.link
+    }
+}

@@ -1,0 +1,15 @@
+//! What workers and clients have in common: one connection to a master, made anew whenever it breaks.
+
+mod cache;
+mod link;
+mod machine;
+mod options;
+mod out;
+mod receive;
+
+pub use cache::{Cache, CacheError, Condition, Value};
+pub(crate) use cache::{CacheBook, CacheDoor, CacheRequest};
+pub(crate) use link::Link;
+pub(crate) use machine::{Machine, Verdict, kept};
+pub use options::{BuildError, PeerOptions};
+pub(crate) use out::Out;

@@ -1,0 +1,111 @@
+//! A master, workers and clients in threads of this process.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use palm_transport_tcp::{
+    Call, Client, ClientBuilder, Master, MasterConfig, MasterHandle, Report, Worker, WorkerBuilder, WorkerHandle,
+    WorkerReport,
+};
+
+/// Longer than anything takes on a machine that is busy with other things.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// A master that runs until it is dropped.
+pub struct Running {
+    pub address: String,
+    pub handle: MasterHandle,
+    thread: Option<JoinHandle<std::io::Result<Report>>>,
+}
+
+impl Running {
+    pub fn start(config: MasterConfig) -> Self {
+        let master = Master::bind(config).unwrap();
+        let (address, handle) = (master.addresses()[0].to_string(), master.handle());
+        Self { address, handle, thread: Some(std::thread::spawn(move || master.run())) }
+    }
+
+    pub fn on_free_port() -> Self {
+        Self::start(MasterConfig::on_free_port("server"))
+    }
+
+    /// Stops, and says how it ended.
+    pub fn stop(mut self) -> Report {
+        self.end().unwrap()
+    }
+
+    fn end(&mut self) -> Option<Report> {
+        let thread = self.thread.take()?;
+        self.handle.shutdown();
+        Some(thread.join().unwrap().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+/// A worker that runs until it is dropped.
+pub struct Working {
+    pub handle: WorkerHandle,
+    thread: Option<JoinHandle<std::io::Result<WorkerReport>>>,
+}
+
+impl Working {
+    pub fn start(builder: WorkerBuilder) -> Self {
+        let worker = builder.build().unwrap();
+        let handle = worker.handle();
+        Self { handle, thread: Some(std::thread::spawn(move || worker.run())) }
+    }
+
+    pub fn stop(mut self) -> WorkerReport {
+        self.end().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn join(mut self) -> WorkerReport {
+        self.thread.take().unwrap().join().unwrap().unwrap()
+    }
+
+    fn end(&mut self) -> Option<WorkerReport> {
+        let thread = self.thread.take()?;
+        self.handle.shutdown();
+        Some(thread.join().unwrap().unwrap())
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+/// A worker with functions that tests need.
+pub fn worker(address: &str) -> WorkerBuilder {
+    Worker::builder(address)
+        .inline_function("echo", |call: Call| Ok::<_, String>(call.into_payload()))
+        .function("pooled", |call: Call| Ok::<_, String>(call.into_payload()))
+        .function("fail", |_: Call| Err::<Vec<u8>, _>("on purpose"))
+        .function("panic", |_: Call| -> Result<Vec<u8>, String> { panic!("by accident") })
+}
+
+pub fn client(address: &str) -> ClientBuilder {
+    Client::builder(address).patience(LONG)
+}
+
+/// Waits until something is so.
+pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let until = Instant::now() + LONG;
+    while !is() {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
