@@ -1,177 +1,315 @@
-//! `examples/firmware` under QEMU: two boards, each at a line, and a master that is no more than these tests need.
+//! `examples/firmware` under QEMU: boards at serial lines, some of them bad, and masters that are killed.
 //!
 //! They want the image and QEMU; `scripts/firmware.sh` builds the one, sees to the other, and runs them.
 
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use bytes::BytesMut;
-use palm_proto::native::{
-    Alias, Checksum, Frame, Header, LINE_OVERHEAD, LineDecoder, LineEncoder, LineUnit, Magic, RefusalCode, Role,
-    SessionId, TaskNumber, ToMaster, ToPeer,
-};
+use palm_proto::native::Checksum;
 use palm_proto::random::{Random, Seed};
 use palm_tests::{Process, until};
+use palm_transport_tcp::{Call, Client, JobOptions, Master, MasterConfig, Status, Worker};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-const FUNCTIONS: [&str; 4] = ["server.crc32", "server.fir", "server.stack", "server.unknown"];
-const CRC32: usize = 0;
-const FIR: usize = 1;
-const STACK: usize = 2;
-const UNKNOWN: usize = 3;
+const BOUND: Duration = Duration::from_secs(60);
+const TASKS: u64 = 1_000;
 
-/// Short, so that what is lost without a trace is missed soon.
-const HEARTBEAT: Duration = Duration::from_millis(400);
-const BOUND: Duration = Duration::from_secs(30);
-
-#[test]
-#[ignore = "needs the image: scripts/firmware.sh"]
-fn two_boards_do_a_thousand_tasks_while_masters_come_and_go() {
-    let boards = [Board::start(1), Board::start(2)];
-    let jobs = Mutex::new(Jobs::random(1000, 1));
-    serve(&boards, &jobs, 1, 400, None);
-    // The tasks that the boards have then are lost with the master.
-    serve(&boards, &jobs, 2, 1000, None);
-    let jobs = jobs.into_inner().unwrap();
-    assert_eq!(jobs.sessions.len(), 2, "each board has a session of its own");
-    assert!(jobs.sessions.values().all(|&done| done > 100), "{:?}", jobs.sessions);
-}
+/// What the process of [`a_master_of_its_own`] listens at.
+const LISTEN: &str = "PALM_FIRMWARE_LISTEN";
 
 #[test]
 #[ignore = "needs the image: scripts/firmware.sh"]
-fn results_are_right_on_lines_with_noise() {
-    let boards = [Board::start(3), Board::start(4)];
-    let jobs = Mutex::new(Jobs::random(1000, 2));
-    serve(&boards, &jobs, 1, 1000, Some(7));
-    let jobs = jobs.into_inner().unwrap();
-    assert!(jobs.hellos > 20, "connections break, and others begin: {}", jobs.hellos);
+fn two_boards_and_a_host_do_a_thousand_tasks_while_a_master_is_killed() {
+    let site = Site::new("killed", 2, None);
+    let master = site.master();
+    let worker = host_worker(&site.address());
+    let stop = worker.handle();
+    let working = thread::spawn(move || worker.run());
+    let client = site.client();
+    let done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| crc32_tasks(&client, 0..TASKS / 2, &done));
+        scope.spawn(|| fir_tasks(&client, TASKS / 2..TASKS, &done));
+        until("300 results", BOUND, || (done.load(Ordering::Relaxed) >= 300).then_some(()));
+        drop(master);
+        let master = site.master();
+        until("all results", BOUND, || (done.load(Ordering::Relaxed) as u64 >= TASKS).then_some(()));
+        drop(master);
+    });
+    stop.shutdown();
+    let by_host = working.join().unwrap().unwrap().counters.results;
+    assert!((1..TASKS - 200).contains(&by_host), "boards and host share the work: {by_host} of {TASKS} by the host");
+    for board in &site.boards {
+        assert!(board.said() > 10_000, "each board has its share: {} bytes", board.said());
+    }
 }
 
 #[test]
 #[ignore = "needs the image: scripts/firmware.sh"]
 #[expect(clippy::print_stdout, reason = "what the script reports")]
-fn what_cannot_be_done_fails_and_the_stack_is_large_enough() {
-    let boards = [Board::start(5)];
-    let job = |function, payload: &[u8], expected| Job { function, payload: payload.to_vec(), expected };
-    let mut jobs = Jobs::random(20, 3);
-    jobs.add(job(UNKNOWN, b"", Expected::Failed(2)));
-    jobs.add(job(FIR, b"odd", Expected::Failed(1)));
-    jobs.add(job(CRC32, b"123456789", Expected::Result(vec![0x26, 0x39, 0xf4, 0xcb])));
-    jobs.add(job(STACK, b"", Expected::Any));
-    let jobs = Mutex::new(jobs);
-    serve(&boards, &jobs, 1, 24, None);
-    let answer = jobs.into_inner().unwrap().any;
-    let [used, size] = [&answer[..4], &answer[4..]].map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
+fn results_are_right_on_lines_with_noise() {
+    let site = Site::new("noise", 2, Some(Seed::from_u64(7)));
+    let _master = site.master();
+    let client = site.client();
+    let done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| crc32_tasks(&client, 0..TASKS / 2, &done));
+        scope.spawn(|| fir_tasks(&client, TASKS / 2..TASKS, &done));
+    });
+    assert!(site.boards.iter().all(|board| board.flipped() > 20), "the lines are bad");
+    let [used, size] = (0..20).map(|_| stack(&client)).max().unwrap();
     println!("stack: {used} of {size} bytes in use at most");
     assert!(used < size, "{used} of {size}");
 }
 
-/// QEMU's board, whose line is a socket.
+#[test]
+#[ignore = "needs the image: scripts/firmware.sh"]
+fn what_cannot_be_done_fails() {
+    let site = Site::new("fails", 1, None);
+    let _master = site.master();
+    let client = site.client();
+    assert_eq!(&client.eval("crc32", "123456789").unwrap()[..], 0xcbf4_3926_u32.to_le_bytes());
+    let failure = client.eval("fir", "odd").unwrap_err();
+    assert_eq!((failure.status, failure.to_string().as_str()), (Status::Failed, "failed: half a sample"));
+    assert_eq!(client.eval("unknown", "").unwrap_err().status, Status::NoSuchFunction);
+    assert_eq!(client.eval("crc32", vec![0; 257]).unwrap_err().status, Status::TooLong);
+    assert_eq!(&client.eval("crc32", vec![0; 256]).unwrap()[..], crc32(&[0; 256]));
+}
+
+/// No test: what [`Site::master`] runs in a process, so that it can be killed.
+#[test]
+#[ignore = "needs the image: scripts/firmware.sh"]
+fn a_master_of_its_own() {
+    let Ok(listen) = std::env::var(LISTEN) else { return };
+    let config = MasterConfig {
+        listen: listen.split(' ').map(str::to_owned).collect(),
+        // What is lost without a trace is missed soon, and noise takes many connections.
+        heartbeat: Duration::from_millis(400),
+        attempts: 1_000,
+        ..MasterConfig::new("server")
+    };
+    Master::bind(config).unwrap().run().unwrap();
+}
+
+/// A few boards, and where their master is found.
+struct Site {
+    directory: PathBuf,
+    boards: Vec<Board>,
+}
+
+impl Site {
+    fn new(name: &str, boards: u32, noise: Option<Seed>) -> Self {
+        let directory = std::env::temp_dir().join(format!("palm-firmware-{}-{name}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let boards = (1..=boards).map(|number| Board::start(&directory, number, noise)).collect();
+        Self { directory, boards }
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}", self.directory.join("master").display())
+    }
+
+    fn master(&self) -> Process {
+        let lines = self.boards.iter().map(|board| format!(" serial://{}", board.line));
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "a_master_of_its_own"]);
+        command.env(LISTEN, self.address() + &lines.collect::<String>());
+        Process::start("master", command)
+    }
+
+    fn client(&self) -> Client {
+        Client::builder(self.address()).patience(BOUND).connect().unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.boards.clear();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// QEMU's board, and its line.
 struct Board {
-    /// The socket, and the word that makes it this board.
-    files: [PathBuf; 2],
+    line: String,
+    traffic: Arc<Traffic>,
+    pumps: Vec<JoinHandle<()>>,
     _process: Process,
 }
 
+#[derive(Default)]
+struct Traffic {
+    ended: AtomicBool,
+    /// Bytes that the board has sent.
+    said: AtomicUsize,
+    /// Bytes that noise has changed.
+    flipped: AtomicUsize,
+}
+
 impl Board {
-    fn start(number: u32) -> Self {
+    fn start(directory: &Path, number: u32, noise: Option<Seed>) -> Self {
         let image = std::env::var_os("PALM_FIRMWARE").expect("PALM_FIRMWARE is the path of the image");
-        let path = |ending| std::env::temp_dir().join(format!("palm-board-{}-{number}.{ending}", std::process::id()));
-        let [socket, word] = ["socket", "word"].map(path);
+        let [socket, word] = ["socket", "word"].map(|end| directory.join(format!("{number}.{end}")));
         std::fs::write(&word, number.to_le_bytes()).unwrap();
         let mut command = Command::new("qemu-system-arm");
-        command.args(["-machine", "lm3s6965evb", "-display", "none", "-monitor", "none", "-serial"]);
-        command.arg(format!("unix:{},server=on,wait=off", socket.display()));
+        command.args(["-machine", "lm3s6965evb", "-display", "none", "-monitor", "none"]);
+        command.arg("-serial").arg(format!("unix:{},server=on,wait=off", socket.display()));
         command.arg("-device").arg(format!("loader,file={},addr=0x3fffc,force-raw=on", word.display()));
         command.arg("-kernel").arg(image);
-        Self { _process: Process::start(&format!("board {number}"), command), files: [socket, word] }
+        let process = Process::start(&format!("board {number}"), command);
+        let mut board = until("the board's line", BOUND, || UnixStream::connect(&socket).ok());
+
+        let mut end =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).map(std::fs::File::from).unwrap();
+        grantpt(&end).unwrap();
+        unlockpt(&end).unwrap();
+        let line = ptsname(&end, Vec::new()).unwrap().into_string().unwrap();
+        // Or else it would send the board its own words back, until a master opens it.
+        let raw = rustix::fs::open(line.as_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let mut settings = tcgetattr(&raw).unwrap();
+        settings.make_raw();
+        tcsetattr(&raw, OptionalActions::Now, &settings).unwrap();
+        rustix::io::ioctl_fionbio(&end, true).unwrap();
+
+        let traffic = Arc::new(Traffic::default());
+        let noise = |way: u64| noise.map(|seed| Noise::new(seed.derive(&format!("board {number} way {way}"))));
+        let (mut from_board, mut to_end) = (board.try_clone().unwrap(), end.try_clone().unwrap());
+        from_board.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let pumps = vec![
+            pump(
+                &traffic,
+                noise(0),
+                move |traffic, bytes| {
+                    let count = from_board.read(bytes)?;
+                    traffic.said.fetch_add(count, Ordering::Relaxed);
+                    Ok(count)
+                },
+                move |bytes| {
+                    // What nobody takes is lost, as on any line.
+                    let _ = to_end.write(bytes);
+                },
+            ),
+            pump(
+                &traffic,
+                noise(1),
+                move |_, bytes| end.read(bytes).inspect_err(|_| thread::sleep(Duration::from_millis(2))),
+                move |bytes| board.write_all(bytes).unwrap(),
+            ),
+        ];
+        Self { line, traffic, pumps, _process: process }
     }
 
-    fn connect(&self) -> UnixStream {
-        let stream = until("the board's line", BOUND, || UnixStream::connect(&self.files[0]).ok());
-        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        stream.set_write_timeout(Some(BOUND)).unwrap();
-        stream
+    fn said(&self) -> usize {
+        self.traffic.said.load(Ordering::Relaxed)
+    }
+
+    fn flipped(&self) -> usize {
+        self.traffic.flipped.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Board {
     fn drop(&mut self) {
-        for file in &self.files {
-            let _ = std::fs::remove_file(file);
+        self.traffic.ended.store(true, Ordering::Relaxed);
+        for pump in self.pumps.drain(..) {
+            let _ = pump.join();
         }
     }
 }
 
-struct Job {
-    function: usize,
-    payload: Vec<u8>,
-    expected: Expected,
-}
-
-enum Expected {
-    Result(Vec<u8>),
-    Failed(u32),
-    Any,
-}
-
-/// What is to be done, and by whom it was.
-struct Jobs {
-    all: Vec<Job>,
-    /// How often each was given to a board.
-    attempts: Vec<u32>,
-    waiting: VecDeque<usize>,
-    done: usize,
-    sessions: BTreeMap<SessionId, usize>,
-    hellos: usize,
-    any: Vec<u8>,
-}
-
-impl Jobs {
-    fn random(count: usize, seed: u64) -> Self {
-        let mut random = Random::new(Seed::from_u64(seed));
-        let mut jobs = Self {
-            all: Vec::new(),
-            attempts: Vec::new(),
-            waiting: VecDeque::new(),
-            done: 0,
-            sessions: BTreeMap::new(),
-            hellos: 0,
-            any: Vec::new(),
-        };
-        for index in 0..count {
-            let payload: Vec<u8> = (0..2 * random.below(121))
-                .map(|_| if random.below(4) == 0 { 0 } else { random.next_u64() as u8 })
-                .collect();
-            let (function, result) = if index % 2 == 0 { (CRC32, crc32(&payload)) } else { (FIR, fir(&payload)) };
-            jobs.add(Job { function, payload, expected: Expected::Result(result) });
+/// Carries bytes one way, until the traffic has ended.
+fn pump(
+    traffic: &Arc<Traffic>,
+    mut noise: Option<Noise>,
+    mut read: impl FnMut(&Traffic, &mut [u8]) -> std::io::Result<usize> + Send + 'static,
+    mut write: impl FnMut(&[u8]) + Send + 'static,
+) -> JoinHandle<()> {
+    let traffic = Arc::clone(traffic);
+    thread::spawn(move || {
+        let mut bytes = [0; 64];
+        while !traffic.ended.load(Ordering::Relaxed) {
+            let bytes = match read(&traffic, &mut bytes) {
+                Ok(count) => &mut bytes[..count],
+                // No master has the line open.
+                Err(cause) if cause.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => continue,
+                Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
+                Err(cause) => panic!("a line: {cause}"),
+            };
+            if let Some(noise) = &mut noise {
+                traffic.flipped.fetch_add(noise.disturb(bytes), Ordering::Relaxed);
+            }
+            write(bytes);
         }
-        jobs
+    })
+}
+
+/// Changes a byte now and then.
+struct Noise {
+    random: Random,
+    /// Bytes until the next one that is changed.
+    distance: u32,
+}
+
+impl Noise {
+    /// Bytes from one to the next, at most.
+    const DISTANCE: u32 = 4_000;
+
+    fn new(seed: Seed) -> Self {
+        Self { random: Random::new(seed), distance: 100 }
     }
 
-    fn add(&mut self, job: Job) {
-        self.waiting.push_back(self.all.len());
-        self.all.push(job);
-        self.attempts.push(0);
-    }
-
-    fn finish(&mut self, index: usize, session: SessionId, answer: Result<&[u8], u32>) {
-        match (&self.all[index].expected, answer) {
-            (Expected::Result(expected), Ok(result)) => assert_eq!(result, expected, "job {index}"),
-            (Expected::Failed(expected), Err(code)) => assert_eq!(code, *expected, "job {index}"),
-            (Expected::Any, Ok(result)) => self.any = result.to_vec(),
-            (_, answer) => panic!("job {index}: {answer:?}"),
+    /// How many bytes are not as before.
+    fn disturb(&mut self, bytes: &mut [u8]) -> usize {
+        let mut changed = 0;
+        for byte in bytes {
+            if self.distance > 0 {
+                self.distance -= 1;
+                continue;
+            }
+            *byte ^= self.random.below(255) as u8 + 1;
+            self.distance = self.random.below(Self::DISTANCE);
+            changed += 1;
         }
-        self.done += 1;
-        *self.sessions.entry(session).or_default() += 1;
+        changed
     }
+}
+
+fn crc32_tasks(client: &Client, tasks: Range<u64>, done: &AtomicUsize) {
+    tasks_of(client, "crc32", crc32, tasks, done);
+}
+
+fn fir_tasks(client: &Client, tasks: Range<u64>, done: &AtomicUsize) {
+    tasks_of(client, "fir", fir, tasks, done);
+}
+
+fn tasks_of(client: &Client, function: &str, model: fn(&[u8]) -> Vec<u8>, tasks: Range<u64>, done: &AtomicUsize) {
+    let options = JobOptions { window: 20, ..JobOptions::default() };
+    let mut count = 0;
+    for outcome in client.job(function, tasks.clone().map(payload), &options) {
+        let expected = model(&payload(tasks.start + outcome.sequence));
+        assert_eq!(outcome.result.unwrap(), expected, "{function} {}", outcome.sequence);
+        done.fetch_add(1, Ordering::Relaxed);
+        count += 1;
+    }
+    assert_eq!(count, tasks.end - tasks.start);
+}
+
+/// Samples, many of them with zeros.
+fn payload(task: u64) -> Vec<u8> {
+    let mut random = Random::new(Seed::from_u64(task));
+    let len = 2 * random.below(129);
+    (0..len).map(|_| if random.below(4) == 0 { 0 } else { random.next_u64() as u8 }).collect()
 }
 
 fn crc32(payload: &[u8]) -> Vec<u8> {
@@ -183,8 +321,7 @@ fn crc32(payload: &[u8]) -> Vec<u8> {
 /// The filter as its formula has it.
 fn fir(payload: &[u8]) -> Vec<u8> {
     const COEFFICIENTS: [i64; 15] = [-84, -219, -374, 0, 1582, 4321, 7054, 8208, 7054, 4321, 1582, 0, -374, -219, -84];
-    let samples: Vec<i64> =
-        payload.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]).into()).collect();
+    let samples: Vec<i64> = payload.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]).into()).collect();
     let output = |at: usize| {
         let sum: i64 = (0..=at.min(14)).map(|back| samples[at - back] * COEFFICIENTS[back]).sum();
         (sum + (1 << 14)).div_euclid(1 << 15).clamp(i16::MIN.into(), i16::MAX.into()) as i16
@@ -192,216 +329,19 @@ fn fir(payload: &[u8]) -> Vec<u8> {
     (0..samples.len()).flat_map(|at| output(at).to_le_bytes()).collect()
 }
 
-/// A master from its start to its end, when so many jobs are done in all.
-fn serve(boards: &[Board], jobs: &Mutex<Jobs>, epoch: u64, until: usize, noise: Option<u64>) {
-    thread::scope(|scope| {
-        for (index, board) in (0..).zip(boards) {
-            let seed = move |seed: u64| Seed::from_words([seed, index]);
-            scope.spawn(move || Line::new(board.connect(), epoch, noise.map(seed)).serve(jobs, until));
-        }
-    });
+/// Bytes of a board's stack that have been in use, and how many it has.
+fn stack(client: &Client) -> [u32; 2] {
+    let answer = client.eval("stack", "").unwrap();
+    [&answer[..4], &answer[4..]].map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
 }
 
-/// A master's end of a line.
-struct Line {
-    stream: UnixStream,
-    decoder: LineDecoder,
-    encoder: LineEncoder,
-    noise: Option<Noise>,
-    epoch: u64,
-    /// The session of the board, its window, and its tasks, while there is a connection.
-    session: Option<SessionId>,
-    window: u32,
-    tasks: BTreeMap<u16, usize>,
-    next: TaskNumber,
-    heard: Instant,
-    pinged: bool,
-    refused: Option<Instant>,
-}
-
-impl Line {
-    fn new(stream: UnixStream, epoch: u64, noise: Option<Seed>) -> Self {
-        Self {
-            stream,
-            decoder: LineDecoder::new(),
-            encoder: LineEncoder::new(),
-            noise: noise.map(Noise::new),
-            epoch,
-            session: None,
-            window: 0,
-            tasks: BTreeMap::new(),
-            next: TaskNumber::FIRST,
-            heard: Instant::now(),
-            pinged: false,
-            refused: None,
+/// The same functions on a host, which is not much faster here.
+fn host_worker(address: &str) -> Worker {
+    let slow = |model: fn(&[u8]) -> Vec<u8>| {
+        move |call: Call| {
+            thread::sleep(Duration::from_millis(3));
+            Ok::<_, String>(model(call.payload()))
         }
-    }
-
-    fn serve(mut self, jobs: &Mutex<Jobs>, until: usize) {
-        let start = Instant::now();
-        let mut buffer = [0; 1024 + LINE_OVERHEAD];
-        while jobs.lock().unwrap().done < until {
-            assert!(start.elapsed() < BOUND, "{} of {until} done", jobs.lock().unwrap().done);
-            self.dispatch(jobs);
-            let mut input = [0; 64];
-            let len = match self.stream.read(&mut input) {
-                Ok(0) => panic!("the board is gone"),
-                Ok(len) => len,
-                Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => 0,
-                Err(cause) => panic!("the line: {cause}"),
-            };
-            let mut input = &mut input[..len];
-            if let Some(noise) = &mut self.noise {
-                noise.disturb(input);
-            }
-            while !input.is_empty() {
-                let used = match self.decoder.handle_input(input, &mut buffer) {
-                    LineUnit::Incomplete => break,
-                    LineUnit::Frame { used, range } => {
-                        self.on_frame(&buffer[range], jobs);
-                        used
-                    }
-                    LineUnit::Fault { used, .. } => {
-                        self.on_fault(jobs);
-                        used
-                    }
-                };
-                input = &mut input[used..];
-            }
-            self.on_time(jobs);
-        }
-        self.give_back(jobs);
-    }
-
-    fn on_frame(&mut self, frame: &[u8], jobs: &Mutex<Jobs>) {
-        (self.heard, self.pinged) = (Instant::now(), false);
-        let Some(Frame { header, body, .. }) = ToMaster::decode(frame).expect("a board keeps to the protocol") else {
-            return;
-        };
-        if let ToMaster::Hello { role, session, window, holding, max_frame, .. } = header {
-            assert_eq!((role, holding, max_frame), (Role::Worker, 0, 256));
-            self.give_back(jobs);
-            jobs.lock().unwrap().hellos += 1;
-            (self.session, self.window, self.next) = (Some(session), window, TaskNumber::FIRST);
-            return self.welcome();
-        }
-        let Some(session) = self.session else { return self.refuse() };
-        let mut finish = |number: TaskNumber, answer| {
-            let index = self.tasks.remove(&number.number()).expect("only tasks that it has");
-            jobs.lock().unwrap().finish(index, session, answer);
-        };
-        match header {
-            ToMaster::Done { number } => finish(number, Ok(body)),
-            ToMaster::Failed { number, code } => finish(number, Err(code)),
-            ToMaster::Ping => self.send(Frame::new(ToPeer::Pong)),
-            ToMaster::Pong => {}
-            other => panic!("a board has no reason to say {other:?}"),
-        }
-    }
-
-    fn on_fault(&mut self, jobs: &Mutex<Jobs>) {
-        self.give_back(jobs);
-        self.session = None;
-        self.refuse();
-    }
-
-    fn on_time(&mut self, jobs: &Mutex<Jobs>) {
-        if self.session.is_none() || self.heard.elapsed() < HEARTBEAT {
-            return;
-        }
-        if self.pinged {
-            return self.on_fault(jobs);
-        }
-        (self.heard, self.pinged) = (Instant::now(), true);
-        self.send(Frame::new(ToPeer::Ping));
-    }
-
-    fn welcome(&mut self) {
-        self.send(Frame::with_body(
-            ToPeer::Welcome {
-                magic: Magic,
-                version: 1,
-                epoch: self.epoch,
-                max_frame: 1024,
-                window: 0,
-                heartbeat_ms: HEARTBEAT.as_millis() as u32,
-            },
-            b"server",
-        ));
-        let zero = Alias::new(0).unwrap();
-        self.send(Frame::new(ToPeer::Session { alias: zero, id: SessionId(*b"a test's session") }));
-        for (alias, name) in (0..).zip(FUNCTIONS) {
-            self.send(Frame::with_body(ToPeer::Function { alias: Alias::new(alias).unwrap() }, name.as_bytes()));
-        }
-    }
-
-    /// Gives the board as many tasks as its window has room for.
-    fn dispatch(&mut self, jobs: &Mutex<Jobs>) {
-        while self.session.is_some() && self.tasks.len() < self.window as usize {
-            let mut jobs = jobs.lock().unwrap();
-            let Some(index) = jobs.waiting.pop_front() else { return };
-            jobs.attempts[index] += 1;
-            let attempt = jobs.attempts[index];
-            let Job { function, ref payload, .. } = jobs.all[index];
-            let payload = payload.clone();
-            drop(jobs);
-            let (function, session) = (Alias::new(function as u16).unwrap(), Alias::new(0).unwrap());
-            let sequence = index as u64;
-            let header = match attempt {
-                1 => ToPeer::Task { function, session, sequence },
-                _ => ToPeer::TaskWith { function, session, sequence, attempt, deadline_ms: None, cache_len: 0 },
-            };
-            self.tasks.insert(self.next.number(), index);
-            self.next = self.next.plus(1);
-            self.send(Frame::with_body(header, &payload));
-        }
-    }
-
-    fn give_back(&mut self, jobs: &Mutex<Jobs>) {
-        let tasks = std::mem::take(&mut self.tasks);
-        jobs.lock().unwrap().waiting.extend(tasks.into_values());
-    }
-
-    fn refuse(&mut self) {
-        if self.refused.is_none_or(|at| at.elapsed() >= HEARTBEAT) {
-            self.refused = Some(Instant::now());
-            self.send(Frame::new(ToPeer::Refused { code: RefusalCode::NotConnected }));
-        }
-    }
-
-    fn send(&mut self, frame: Frame<'_, ToPeer>) {
-        let mut wire = BytesMut::new();
-        self.encoder.encode(&[&frame.header.encode(), frame.front, frame.body], &mut wire).unwrap();
-        if let Some(noise) = &mut self.noise {
-            noise.disturb(&mut wire);
-        }
-        self.stream.write_all(&wire).unwrap();
-    }
-}
-
-/// Changes a byte now and then.
-struct Noise {
-    random: Random,
-    /// Bytes until the next one that is changed.
-    distance: usize,
-}
-
-impl Noise {
-    /// Bytes from one to the next, at most.
-    const DISTANCE: u32 = 4000;
-
-    fn new(seed: Seed) -> Self {
-        Self { random: Random::new(seed), distance: 100 }
-    }
-
-    fn disturb(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
-            if self.distance == 0 {
-                *byte ^= self.random.below(255) as u8 + 1;
-                self.distance = self.random.below(Self::DISTANCE) as usize;
-            } else {
-                self.distance -= 1;
-            }
-        }
-    }
+    };
+    Worker::builder(address).jobs(1).function("crc32", slow(crc32)).function("fir", slow(fir)).build().unwrap()
 }

@@ -6,15 +6,18 @@ use palm_proto::Instant;
 use palm_proto::Status;
 use palm_proto::collections::Slot;
 use palm_proto::native::{
-    Deframed, Frame, HeldId, HeldTask, LINE_OVERHEAD, LineFraming, PeerConfig, Retry, SessionId, ToMaster, Worker,
-    WorkerEvent, WorkerStorage,
+    Deframed, Frame, HEADER_MAX, HeldId, HeldTask, LINE_OVERHEAD, LineFraming, PeerConfig, Retry, SessionId, ToMaster,
+    Worker, WorkerEvent, WorkerStorage,
 };
 
 use crate::board::{Clock, Port};
 use crate::functions::Function;
 
+/// Longest payload of a task, in bytes.
+const PAYLOAD: usize = 256;
+
 /// Longest frame that the worker takes, in bytes.
-pub(crate) const MAX_FRAME: usize = 256;
+pub(crate) const MAX_FRAME: usize = HEADER_MAX + PAYLOAD;
 
 /// Tasks at once: one is done while the next one comes.
 const WINDOW: usize = 2;
@@ -25,7 +28,7 @@ const FUNCTIONS: usize = 32;
 /// How long the answer to Hello may take. On a line it is lost more often than late.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
-/// How long to leave a master alone that has no use for the worker.
+/// How long to leave a master alone that has no use for the worker, or an echo of the line that it takes for one.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// The worker's tables. It has no task when a connection begins, so that it need not know whose its tasks are.
@@ -110,12 +113,14 @@ impl Node {
                 start: task.payload.as_ptr().addr() - base,
                 len: task.payload.len(),
             }),
-            Ok(Some(WorkerEvent::Refused { retry: Retry::Later | Retry::Never, .. } | WorkerEvent::Goodbye)) => {
+            // After an error it is no master, or one that this worker does not understand.
+            Ok(Some(WorkerEvent::Refused { retry: Retry::Later | Retry::Never, .. } | WorkerEvent::Goodbye))
+            | Err(_) => {
                 self.connect_at = now + RETRY;
                 None
             }
             // A connection that is over for other reasons is begun again at once.
-            Ok(_) | Err(_) => None,
+            Ok(_) => None,
         }
     }
 
