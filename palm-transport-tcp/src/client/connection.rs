@@ -151,7 +151,8 @@ impl<T: Clone> ClientConnection<T> {
 
     /// Submits a task, as soon as there is room for it. It has exactly one [`ClientEvent::Last`], unless it is cancelled.
     pub fn submit(&mut self, submission: Submission, tag: T) -> TaskKey {
-        let key = self.side.tasks.insert(self.side.clock.now(), submission, tag);
+        let clock = self.side.clock;
+        let key = self.side.tasks.insert(|| clock.now(), submission, tag);
         if self.link.is_over() {
             self.side.fail(key, Failure::of(Status::Unavailable));
         }

@@ -223,10 +223,7 @@ impl Line {
         match next {
             Next::Read { .. } => {}
             Next::Wait => self.waiting = true,
-            Next::Close => {
-                self.collect(desk);
-                self.disconnect(desk);
-            }
+            Next::Close => self.collect(desk),
         }
     }
 
@@ -251,6 +248,7 @@ impl Line {
             self.owed.push_back((self.outgoing.len() - before, bytes.len()));
         }
         if desk.endpoint.is_closing(id) {
+            self.decoder.reset();
             self.disconnect(desk);
         }
     }
@@ -270,11 +268,10 @@ impl Line {
         }
     }
 
-    /// The connection is over. What was to be sent over it, is: a peer that did not expect it ignores it.
+    /// The connection is over. What was to be sent over it, is: a peer that does not expect it ignores it.
     fn disconnect(&mut self, desk: &mut Desk<'_>) {
         self.pending.clear();
         self.waiting = false;
-        self.decoder.reset();
         for (_, counted) in &mut self.owed {
             *counted = 0;
         }

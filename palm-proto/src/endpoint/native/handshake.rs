@@ -56,7 +56,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         if holding > WINDOW_MAX {
             return None;
         }
-        let worker = self.master.add_worker_with_window(now, index, window)?;
+        // What it holds may be queued: it is not to be given that anew before it has said so.
+        let first = if holding > 0 { 0 } else { window };
+        let worker = self.master.add_worker_with_window(now, index, first)?;
         self.native.peers[native].skipped = 0;
         Some(Role::NativeWorker(worker))
     }
