@@ -58,9 +58,11 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     /// Appends the header to `out`.
     #[inline]
     fn encode_to(&self, out: &mut HeaderBytes) {
-        let mut bytes = [0; HEADER_MAX];
-        let encoded = postcard::to_slice(self, &mut bytes).expect("HEADER_MAX has room for the longest header");
-        out.extend_from_slice(encoded).expect("HeaderBytes have room for a prefix and a header");
+        let start = out.len();
+        out.resize_default(start + HEADER_MAX).expect("HeaderBytes have room for a prefix and a header");
+        let place = out.get_mut(start..).unwrap_or_default();
+        let len = postcard::to_slice(self, place).expect("HEADER_MAX has room for the longest header").len();
+        out.truncate(start + len);
     }
 
     /// Appends what goes before `len` bytes of front and body on a stream: the length of the frame, and the header.
