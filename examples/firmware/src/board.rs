@@ -72,7 +72,7 @@ pub(crate) fn start() -> (Clock, Port) {
     (Clock { low: 0, high: 0 }, Port)
 }
 
-/// The PLL with the board's crystal of 8 MHz, as the data sheet tells it in five steps.
+/// The PLL with the board's crystal of 8 MHz, in five steps.
 fn start_pll() {
     const CRYSTAL_8_MHZ: u32 = 0xe << 6;
     const BYPASS: u32 = 1 << 11;
@@ -202,7 +202,7 @@ unsafe fn HardFault(_: &cortex_m_rt::ExceptionFrame) -> ! {
 #[derive(Clone, Copy)]
 struct Uart0;
 
-// SAFETY: it is this number in the chip's data sheet, and in the table below.
+// SAFETY: it is the UART's number, and its place in the table below.
 unsafe impl InterruptNumber for Uart0 {
     fn number(self) -> u16 {
         5
