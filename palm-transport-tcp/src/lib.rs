@@ -69,9 +69,11 @@
 
 mod address;
 mod backoff;
+mod bridge;
 mod client;
 mod clock;
 mod connecting;
+mod framed;
 mod listener;
 mod master;
 mod peer;
@@ -81,6 +83,7 @@ mod stream;
 mod worker;
 
 pub use address::{Address, AddressError};
+pub use bridge::{BridgeOptions, LineBridge};
 pub use client::{
     Client, ClientBuilder, ClientConnection, ClientEvent, ConnectError, Failure, Job, JobOptions, Outcome, Pending,
     Progress, Submission, TaskKey,
