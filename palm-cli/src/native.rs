@@ -191,7 +191,10 @@ mod tests {
             (Some("tcp://a:1"), Transport::Auto, &[], native.clone()),
             (Some("tcp://a:1"), Transport::Tcp, &[], native),
         ] {
-            assert!(flags(connect, transport).wish(zmq_only).unwrap() == wish, "{connect:?} {transport:?} {zmq_only:?}");
+            assert!(
+                flags(connect, transport).wish(zmq_only).unwrap() == wish,
+                "{connect:?} {transport:?} {zmq_only:?}"
+            );
         }
         for (connect, transport, zmq_only) in [
             (Some("tcp://a:1"), Transport::Zmq, &[][..]),

@@ -58,7 +58,10 @@ fn the_example_application() {
     let ended = worker.end();
     let log = String::from_utf8_lossy(&ended.out);
     assert_eq!(ended.code, 0, "{log}");
-    assert!(log.contains("SIGTERM: finishing what is in hand") && log.contains("Stopped: 20 results, 0 failed"), "{log}");
+    assert!(
+        log.contains("SIGTERM: finishing what is in hand") && log.contains("Stopped: 20 results, 0 failed"),
+        "{log}"
+    );
     assert_eq!(master.stop().code, 0);
 }
 

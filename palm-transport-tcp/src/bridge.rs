@@ -247,8 +247,7 @@ impl Bridge {
                 self.connection = Some(Connection { stream: Carrier::Connecting(connecting), ..connection });
             }
             Ok(Established::Yes(stream)) => {
-                self.connection =
-                    Some(Connection { stream: Carrier::Open(stream), ready: Ready::BOTH, ..connection });
+                self.connection = Some(Connection { stream: Carrier::Open(stream), ready: Ready::BOTH, ..connection });
             }
             Err(error) => self.is_out_of_reach(&error),
         }

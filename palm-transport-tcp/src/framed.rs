@@ -6,7 +6,8 @@ use std::ops::Range;
 use bytes::BytesMut;
 use palm_proto::buffer::{Outgoing, Spare};
 use palm_proto::native::{
-    Frame, Header, LINE_OVERHEAD, LineDecoder, LineEncoder, LineFault, LineUnit, STREAM_FRAME_MAX, ToMaster, line_len_max,
+    Frame, Header, LINE_OVERHEAD, LineDecoder, LineEncoder, LineFault, LineUnit, STREAM_FRAME_MAX, ToMaster,
+    line_len_max,
 };
 
 /// Bytes by which the buffer of a frame grows: what a line's driver in the operating system holds.

@@ -63,8 +63,8 @@ results; 1 some failed or are missing, and it says which; 2 wrong use.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Name of the server [with --connect: default: the one that is there]
-    #[arg(long, value_name = "NAME", required_unless_present = "connect", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// Name of the server; may be left out with --connect
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) server: Option<String>,
     /// Function: `foo` means `SERVER.foo`; several words, one for each stage of a pipeline, each with its server
     #[arg(long, value_name = "FUNCTION", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -149,6 +149,9 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     global.log_aside("launch")?;
     let function = args.function.as_deref().ok_or_else(|| wrong_use("the function is missing; use --function"))?;
+    if args.server.is_none() && args.native.connect.is_none() {
+        return Err(no_server());
+    }
     let wish = args.native.wish(&zmq_only(&args))?;
     block_on(async {
         // Before anything is sent, whatever is wrong with the input or the output.
@@ -222,8 +225,7 @@ const fn has_cache(args: &Args) -> bool {
 
 /// Flags that were given and mean nothing to the native protocol.
 fn zmq_only(args: &Args) -> Vec<&'static str> {
-    let given =
-        [("--push", args.push.is_some()), ("--sub", args.sub.is_some()), ("--session", args.session.is_some())];
+    let given = [("--push", args.push.is_some()), ("--sub", args.sub.is_some()), ("--session", args.session.is_some())];
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
 }
 
@@ -280,7 +282,7 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
             Err(error) => anyhow::bail!("no connection to {}: {error}", peer.address),
         }
     }
-    let server = args.server.as_deref().ok_or_else(|| wrong_use("the name of the server is missing; use --server"))?;
+    let server = args.server.as_deref().ok_or_else(no_server)?;
     let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
     builder = builder.check_name(has_cache(args));
     if let Some(session) = &args.session {
@@ -297,12 +299,14 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
     Ok(Server::Zmq { client, name: server.to_owned() })
 }
 
+fn no_server() -> anyhow::Error {
+    wrong_use("the name of the server is missing; use --server, or --connect")
+}
+
 /// The connection, if it leads to the server that was named.
 fn checked(args: &Args, connection: Connection, peer: &Peer) -> anyhow::Result<Server> {
     match &args.server {
-        Some(server) if server != connection.master() => {
-            Err(wrong_server(&peer.address, connection.master(), server))
-        }
+        Some(server) if server != connection.master() => Err(wrong_server(&peer.address, connection.master(), server)),
         _ => Ok(Server::Native(connection)),
     }
 }

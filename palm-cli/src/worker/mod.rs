@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::Outcome;
 use crate::commands::StopSignals;
 use crate::output::counted;
 use crate::process::{Context, Exec, ProgramError, Serve};
-use crate::Outcome;
 
 /// Functions, by the methods that they answer.
 pub(crate) type Functions = Vec<(String, Function)>;

@@ -72,8 +72,7 @@ impl Connection {
         let (tell, events) = unbounded_channel();
         let thread = std::thread::Builder::new().name("palm-client".to_owned());
         let thread = thread.spawn(move || drive(connection, poll, &orders, &tell)).map_err(io)?;
-        let mut opened =
-            Self { commands: Some(commands), waker, events, thread: Some(thread), master: String::new() };
+        let mut opened = Self { commands: Some(commands), waker, events, thread: Some(thread), master: String::new() };
         let event = tokio::time::timeout(patience, opened.events.recv());
         match event.await {
             Ok(Some(ClientEvent::Connected { master, .. })) => {

@@ -14,8 +14,8 @@ use futures_util::Stream;
 use palm_transport_tcp::{ClientEvent, Status, Submission};
 
 use super::job::{Failure, Options, Outcome};
-pub(crate) use connection::{Connection, OpenError};
 use connection::Command;
+pub(crate) use connection::{Connection, OpenError};
 use order::Order;
 
 /// Most messages taken, and events looked at, in one go.
