@@ -20,6 +20,7 @@ pub mod hostile;
 pub mod palm;
 pub mod payload;
 pub mod process;
+pub mod proxy;
 pub mod python;
 pub mod raw;
 pub mod reaper;

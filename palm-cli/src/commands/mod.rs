@@ -1,6 +1,7 @@
 //! The commands, one a file: the flags, and what becomes of them.
 
 pub(crate) mod bench;
+mod bench_native;
 pub(crate) mod cache;
 pub(crate) mod completions;
 pub(crate) mod demo;

@@ -18,6 +18,7 @@ use super::results::{Expiry, Results, SubscriberId};
 use super::revoked::{REVOCATIONS, Revoked};
 use super::storage::{MasterStorage, Tables};
 use super::subscriptions::SubscribeError;
+use super::task::Task;
 use super::worker::WorkerId;
 use super::{Counters, Gauges, MasterConfig};
 
@@ -154,8 +155,13 @@ impl<S: MasterStorage> Master<S> {
 
     /// The message that [`poll_task`](Self::poll_task) gives next.
     pub fn next_task(&self, worker: WorkerId) -> Option<&Span<S::Buffer>> {
+        self.next_noted(worker).map(|task| &task.message)
+    }
+
+    /// The same, with what is noted of it.
+    pub(crate) fn next_noted(&self, worker: WorkerId) -> Option<&Task<S::Buffer>> {
         let task = self.dispatcher.next_unsent(self.dispatcher.find(worker)?)?;
-        Some(&self.dispatcher.tasks[task].message)
+        Some(&self.dispatcher.tasks[task])
     }
 
     /// The message that [`poll_task`](Self::poll_task) would give next cannot be sent: it is given up. O(log n).
@@ -246,7 +252,7 @@ impl<S: MasterStorage> Master<S> {
                 (None, Some(stage.wrapping_add(1)))
             }
         };
-        Some(Outcome { message: delivery.message, topic, stage })
+        Some(Outcome { message: delivery.message, topic, stage, note: delivery.note })
     }
 
     /// Whether there is a result for a subscriber.

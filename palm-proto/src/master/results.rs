@@ -14,6 +14,7 @@ use crate::time::Instant;
 
 use super::MasterStorage;
 use super::delivery::{Delivery, Holder, InAge, InWake, Subscriber, Topic};
+use super::origin::Note;
 use super::subscriptions::{SubscribeError, Subscriptions};
 
 /// A connection over which results go out.
@@ -25,6 +26,7 @@ pub(super) struct Publication<B> {
     pub(super) message: Span<B>,
     pub(super) topic: Range<u32>,
     pub(super) sender: u32,
+    pub(super) note: Note,
 }
 
 /// What went out of the book, for the accounts.
@@ -163,11 +165,11 @@ impl<S: MasterStorage> Results<S> {
         mut charge: impl FnMut(u32, usize),
         spare: usize,
     ) -> Result<u64, Publication<S::Buffer>> {
-        let Publication { message, topic, sender } = publication;
+        let Publication { message, topic, sender, note } = publication;
         let key = topic_of(&message, &topic, self.own_topic.as_ref());
         if let Some(target) = self.subscriptions.only_target(key) {
             charge(sender, message.footprint());
-            self.hand(now, Publication { message, topic, sender }, target, NONE);
+            self.hand(now, Publication { message, topic, sender, note }, target, NONE);
             return Ok(0);
         }
         let mut first = None;
@@ -189,7 +191,8 @@ impl<S: MasterStorage> Results<S> {
                     only = false;
                     room -= 1;
                     charge(sender, message.footprint());
-                    let copy = Publication { message: message.clone(), topic: topic.clone(), sender };
+                    let note = note.clone();
+                    let copy = Publication { message: message.clone(), topic: topic.clone(), sender, note };
                     copies = self.hand(now, copy, target, copies);
                 }
             }
@@ -201,7 +204,7 @@ impl<S: MasterStorage> Results<S> {
         if let (Some(target), true) = (first, only) {
             self.subscriptions.learn(topic_of(&message, &topic, self.own_topic.as_ref()), target);
         }
-        let publication = Publication { message, topic, sender };
+        let publication = Publication { message, topic, sender, note };
         match first {
             Some(target) => _ = self.hand(now, publication, target, copies),
             None => {
@@ -209,13 +212,18 @@ impl<S: MasterStorage> Results<S> {
                 let index = match self.deliveries.insert(entry) {
                     Ok(index) => index,
                     Err(entry) => {
-                        return Err(Publication { message: entry.message, topic: entry.topic, sender });
+                        return Err(Publication {
+                            message: entry.message,
+                            topic: entry.topic,
+                            sender,
+                            note: entry.note,
+                        });
                     }
                 };
                 self.ages.push_back(&mut self.deliveries, index);
                 if !self.rehome(index) {
                     let entry = self.forget(index);
-                    return Err(Publication { message: entry.message, topic: entry.topic, sender });
+                    return Err(Publication { message: entry.message, topic: entry.topic, sender, note: entry.note });
                 }
             }
         }
@@ -305,6 +313,7 @@ impl<S: MasterStorage> Results<S> {
             message: publication.message,
             topic: publication.topic,
             sender: publication.sender,
+            note: publication.note,
             since: now,
             holder,
             taken: false,

@@ -5,14 +5,18 @@ use crate::collections::{Link, Linked, NONE};
 use crate::message::Opening;
 use crate::time::Instant;
 
+use super::origin::Origin;
 use super::worker::WorkerId;
 
 /// A message that a worker is to do; named only by storage types.
 #[derive(Debug)]
 pub struct Task<B> {
-    pub(super) message: Span<B>,
+    pub(crate) message: Span<B>,
     /// How the message begins.
-    pub(super) opening: Opening,
+    pub(crate) opening: Opening,
+    /// Where its payload is.
+    pub(crate) payload: (u32, u32),
+    pub(crate) origin: Origin,
     pub(super) link: Link,
     /// On whose account it is.
     pub(super) sender: u32,
@@ -21,7 +25,7 @@ pub struct Task<B> {
     pub(super) due: u32,
     pub(super) priority: u8,
     /// Whether the master puts a UUID into the `cache` field.
-    pub(super) wants_cache: bool,
+    pub(crate) wants_cache: bool,
     pub(super) sent: bool,
     /// Times it was sent to a worker.
     pub(super) attempt: u32,
@@ -46,6 +50,8 @@ impl<B> Task<B> {
         Self {
             message,
             opening: Opening::NONE,
+            payload: (0, 0),
+            origin: Origin::NONE,
             link: Link::UNLINKED,
             sender,
             deadline: None,

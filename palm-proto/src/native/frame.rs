@@ -63,6 +63,19 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
         out.extend_from_slice(encoded).expect("HeaderBytes have room for a prefix and a header");
     }
 
+    /// Appends what goes before `len` bytes of front and body on a stream: the length of the frame, and the header.
+    ///
+    /// # Errors
+    /// If the frame is longer than any may be on a stream.
+    #[inline]
+    fn stream_head_for(&self, len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
+        let mut bytes = [0; HEADER_MAX];
+        let encoded = postcard::to_slice(self, &mut bytes).expect("HEADER_MAX has room for the longest header");
+        stream::put_prefix(out, encoded.len().saturating_add(len))?;
+        out.extend_from_slice(encoded).expect("HeaderBytes have room for a prefix and a header");
+        Ok(())
+    }
+
     /// The encoded header.
     #[inline]
     fn encode(&self) -> HeaderBytes {
@@ -161,11 +174,8 @@ impl<'a, H: Header> Frame<'a, H> {
     /// If the frame is longer than any may be on a stream.
     #[inline]
     pub fn stream_head(&self) -> Result<HeaderBytes, FrameTooLong> {
-        let header = self.header.encode();
-        let len = header.len().saturating_add(self.front.len()).saturating_add(self.body.len());
         let mut head = HeaderBytes::new();
-        stream::put_prefix(&mut head, len)?;
-        head.extend_from_slice(&header).expect("HeaderBytes have room for a prefix and a header");
+        self.header.stream_head_for(self.front.len().saturating_add(self.body.len()), &mut head)?;
         Ok(head)
     }
 }

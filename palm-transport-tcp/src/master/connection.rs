@@ -3,6 +3,8 @@
 use std::io;
 
 use bytes::Bytes;
+use mio::event::Source as _;
+use mio::{Interest, Registry, Token};
 use palm_proto::buffer::Outgoing;
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 
@@ -32,6 +34,8 @@ pub(super) struct Connection {
     state: State,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// Whether its being writable is told: only from when it was not for the first time, as it is most of the time.
+    pub(super) watched: bool,
     /// The other side sends no more, so that the end has to be read.
     pub(super) ended: bool,
 }
@@ -56,8 +60,18 @@ impl Connection {
             state: State::Reading,
             readable: false,
             writable: true,
+            watched: false,
             ended: false,
         }
+    }
+
+    /// Has it told when it is writable again, if it is not now.
+    pub(super) fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.writable || self.watched {
+            return Ok(());
+        }
+        self.watched = true;
+        self.stream.reregister(registry, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     pub(super) fn id(&self) -> ConnectionId {

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use mio::event::{Event, Source};
-use mio::{Registry, Token};
+use mio::{Interest, Registry, Token};
 use palm_proto::native::{Framing, Retry};
 use palm_proto::{Instant, Seed};
 
@@ -36,6 +36,8 @@ pub(crate) struct Link {
     patience: Duration,
     readable: bool,
     writable: bool,
+    /// Whether its being writable is told.
+    watched: bool,
     /// The other side sends no more, so that the end has to be read.
     ended: bool,
     /// A turn has left something to do.
@@ -67,6 +69,7 @@ impl Link {
             patience: options.handshake_timeout,
             readable: false,
             writable: false,
+            watched: false,
             ended: false,
             again: false,
         }
@@ -151,8 +154,10 @@ impl Link {
         });
         match checked {
             Ok(Established::NotYet(connecting)) => self.state = State::Connecting(connecting, until),
-            Ok(Established::Yes(stream)) => {
-                (self.readable, self.writable) = (true, true);
+            Ok(Established::Yes(mut stream)) => {
+                (self.readable, self.writable, self.watched) = (true, true, false);
+                // Being writable is told only once it has not been: most of the time it is.
+                self.watched = stream.reregister(registry, *token, Interest::READABLE).is_err();
                 self.state = State::Open(stream);
                 self.begin(now, machine);
             }
@@ -220,7 +225,10 @@ impl Link {
         let State::Open(stream) = &self.state else { return };
         if self.writable {
             match stream.write(&mut self.out.outgoing, &mut self.out.spare) {
-                Ok(0) => self.writable = self.out.outgoing.is_empty(),
+                Ok(0) => {
+                    self.writable = self.out.outgoing.is_empty();
+                    self.watch();
+                }
                 Ok(_) => {
                     self.collect(now, machine);
                     self.again |= !self.out.outgoing.is_empty();
@@ -231,6 +239,16 @@ impl Link {
         if machine.is_closed() && self.out.outgoing.is_empty() {
             // It has said Bye.
             self.end(machine);
+        }
+    }
+
+    /// Has it told when the stream is writable again, if it is not now.
+    fn watch(&mut self) {
+        if let (false, false, Some((registry, token)), State::Open(stream)) =
+            (self.writable, self.watched, &self.watcher, &mut self.state)
+        {
+            // If that is not possible, the heartbeat finds a connection that does not move.
+            self.watched = stream.reregister(registry, *token, Interest::READABLE | Interest::WRITABLE).is_ok();
         }
     }
 

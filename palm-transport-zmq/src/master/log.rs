@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use palm_proto::PooledBuffer;
-use palm_proto::endpoint::{Endpoint, EndpointEvent, Fault, HeapEndpoint};
+use palm_proto::endpoint::{Endpoint, EndpointEvent, HeapEndpoint};
 use palm_proto::master::Event;
 
 /// Lines that a peer can cause in an interval.
@@ -24,9 +24,6 @@ impl EventLog {
             match event {
                 EndpointEvent::Joined { connection, service } => {
                     tracing::debug!("connection {connection} joined {service}");
-                }
-                EndpointEvent::Fault { connection, service, fault: Fault::Goodbye } => {
-                    tracing::debug!("connection {connection} left {service}");
                 }
                 event if self.may_write() => write(&event),
                 _ => self.left_out += 1,

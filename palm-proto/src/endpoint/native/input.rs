@@ -134,7 +134,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         match (frame.header, self.peers[index].role) {
             (ToMaster::Bye, _) => {
                 self.native.peers[native].stage = Stage::Over;
-                self.close_for(index, Fault::Goodbye);
+                self.close(index);
                 Taken::Yes
             }
             (ToMaster::Ping, _) => {
@@ -177,8 +177,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             (ToMaster::Holding { session, sequence, attempt }, Role::NativeWorker(worker)) => {
                 self.on_holding(now, native, worker, session, sequence, attempt)
             }
-            (ToMaster::Function { alias }, Role::NativeClient { .. }) => {
-                if self.native.declare(native, alias, frame.body) { Taken::Yes } else { Taken::Fault(FAULT) }
+            (ToMaster::Function { alias }, Role::NativeClient { session, .. }) => {
+                if self.native.declare(native, session, alias, frame.body) { Taken::Yes } else { Taken::Fault(FAULT) }
             }
             (ToMaster::Submit { .. } | ToMaster::SubmitWith { .. }, Role::NativeClient { sender, session, .. }) => {
                 self.on_submit(now, native, sender, session, frame)

@@ -1,7 +1,9 @@
 //! The aliases that clients have told for functions.
 
-use crate::buffer::Span;
+use crate::buffer::{Buffer, Span};
 use crate::collections::{Link, Linked};
+use crate::message::wire::FieldHead;
+use crate::message::{field, is_addressed, word};
 use crate::native::Alias;
 
 use super::{BufferOf, NativeStorage, Natives};
@@ -11,7 +13,13 @@ use super::{BufferOf, NativeStorage, Natives};
 pub struct Name<B> {
     peer: u32,
     alias: Alias,
-    name: Span<B>,
+    /// The fields that the messages of this client with this function begin with: pipeline, client and function.
+    pub(super) opening: Span<B>,
+    /// Length of the name, at the end of that.
+    pub(super) len: usize,
+    /// Hash of the name.
+    pub(super) hash: u64,
+    pub(super) is_addressed: bool,
     link: Link,
 }
 
@@ -35,17 +43,23 @@ fn place(peer: u32, alias: Alias) -> u64 {
 
 impl<N: NativeStorage> Natives<N> {
     /// `alias` is the function `name` from now on. `false` if there is no room for it.
-    pub(super) fn declare(&mut self, peer: u32, alias: Alias, name: &[u8]) -> bool {
-        let Some(name) = Span::copy_from(name) else { return false };
+    pub(super) fn declare(&mut self, peer: u32, session: u32, alias: Alias, name: &[u8]) -> bool {
+        // A native task has one stage.
+        let name = word(name, 0).unwrap_or_default();
+        let (hash, is_addressed) = (self.function_hash(name), is_addressed(name, 0));
+        let head = FieldHead::of_bytes(field::FUNCTION, name.len());
+        let opening = BufferOf::<N>::joined(&[&self.sessions[session].opening, &head, name]);
+        let (Some(opening), len) = (opening.map(Span::whole), name.len()) else { return false };
         if let Some(known) = self.find_name(peer, alias) {
-            self.names[known].name = name;
+            let known = &mut self.names[known];
+            (known.opening, known.len, known.hash, known.is_addressed) = (opening, len, hash, is_addressed);
             return true;
         }
         if self.peers[peer].names.len() >= self.names.capacity() - self.names.len() {
             // As many as are left free, so that no client keeps others out.
             return false;
         }
-        let entry = Name { peer, alias, name, link: Link::UNLINKED };
+        let entry = Name { peer, alias, opening, len, hash, is_addressed, link: Link::UNLINKED };
         let Ok(index) = self.names.insert(entry) else { return false };
         if !self.by_alias.insert(place(peer, alias), index) {
             self.names.remove(index);
@@ -56,8 +70,14 @@ impl<N: NativeStorage> Natives<N> {
     }
 
     /// What a client means by `alias`.
-    pub(super) fn function(&self, peer: u32, alias: Alias) -> Option<&Span<BufferOf<N>>> {
-        self.find_name(peer, alias).map(|index| &self.names[index].name)
+    #[inline]
+    pub(super) fn function(&self, peer: u32, alias: Alias) -> Option<&Name<BufferOf<N>>> {
+        self.find_name(peer, alias).map(|index| &self.names[index])
+    }
+
+    /// What stands for a function's name; never 0.
+    pub(super) fn function_hash(&self, name: &[u8]) -> u64 {
+        self.hash.hash(name).max(1)
     }
 
     /// Forgets what a client has told. O(its aliases).

@@ -3,9 +3,11 @@
 use core::ops::Range;
 
 use crate::collections::NONE;
-use crate::master::{SubscriberId, WorkerId};
+use crate::master::{Note, Origin, ResultKind, SubscriberId, WorkerId};
 use crate::message::{RawMessage, Status, word};
-use crate::native::{Alias, FUNCTION_MAX, Frame, HEADER_MAX, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
+use crate::native::{
+    Alias, FUNCTION_MAX, Frame, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of,
+};
 use crate::time::Instant;
 
 use super::super::machine::{BufferOf, Endpoint};
@@ -14,6 +16,7 @@ use super::super::storage::EndpointStorage;
 use super::super::transmit::{Body, Topic, Transmit};
 use super::names::session_of;
 use super::peer::{ALIASES, Stage};
+use super::sessions::Kept;
 
 /// What is to be sent next; the header is in `head`.
 enum Said<B> {
@@ -155,29 +158,25 @@ impl<S: EndpointStorage> Endpoint<S> {
                 return None;
             }
             let max_frame = peer.max_frame as usize;
-            let message = self.master.next_task(worker)?.as_slice();
-            // It was checked when it was taken.
-            let view = RawMessage::parse(message).ok()?;
-            let function = word(view.function(), view.stage).unwrap_or_default();
-            let longest = function.len().max(view.payload().len() + view.cache().len());
-            if function.len() > FUNCTION_MAX || longest + HEADER_MAX > max_frame {
+            let next = self.look_at_next(worker)?;
+            let longest = next.function.len().max(next.payload.len() + next.cache.len());
+            if next.function.len() > FUNCTION_MAX || longest + HEADER_MAX > max_frame {
                 let text = "the worker does not take a message of this length";
                 self.master.refuse_next(now, worker, Status::TooLong, text);
                 continue;
             }
-            let hash = self.native.hash.hash(function).max(1);
-            let slot = (hash % ALIASES as u64) as usize;
-            if self.native.peers[native].functions[slot] != hash {
-                let part = range_in(message, function);
+            let slot = (next.hash % ALIASES as u64) as usize;
+            if self.native.peers[native].functions[slot] != next.hash {
+                let message = self.master.next_task(worker)?.as_slice();
+                let function = message.get(next.function.clone()).unwrap_or(&[]);
                 let header = ToPeer::Function { alias: alias(slot) };
                 self.native.head = Frame::with_body(header, function).stream_head().ok()?;
-                self.native.peers[native].functions[slot] = hash;
-                return Some(Said::OfNext(worker, part));
+                self.native.peers[native].functions[slot] = next.hash;
+                return Some(Said::OfNext(worker, next.function));
             }
-            let native_id = session_of(view.client()).filter(|&id| self.native.find_session(id).is_some());
-            let (id, sequence) = match (native_id, view.sequence()) {
-                (Some(id), Some(sequence)) => (id, Some(sequence)),
-                _ => (self.native.bridge, None),
+            let (id, sequence) = match next.origin {
+                Some((id, sequence)) => (id, Some(sequence)),
+                None => (self.native.bridge, None),
             };
             let session = session_slot(id);
             if self.native.peers[native].sessions[session] != Some(id) {
@@ -194,22 +193,51 @@ impl<S: EndpointStorage> Endpoint<S> {
             let (task, attempt) = (assignment.task, assignment.attempt);
             let deadline_ms =
                 assignment.deadline.map(|deadline| u32::try_from((deadline - now).as_millis()).unwrap_or(u32::MAX));
-            let message = assignment.message.as_slice();
-            let view = RawMessage::parse(message).ok()?;
             let (function, session) = (alias(slot), alias(session));
             let sequence = sequence.unwrap_or(task.0);
-            let plain = attempt == 1 && deadline_ms.is_none() && view.cache().is_empty();
+            let plain = attempt == 1 && deadline_ms.is_none() && next.cache.is_empty();
             let header = if plain {
                 ToPeer::Task { function, session, sequence }
             } else {
-                let cache_len = u32::try_from(view.cache().len()).unwrap_or(u32::MAX);
+                let cache_len = u32::try_from(next.cache.len()).unwrap_or(u32::MAX);
                 ToPeer::TaskWith { function, session, sequence, attempt, deadline_ms, cache_len }
             };
-            self.native.head = Frame { header, front: view.cache(), body: view.payload() }.stream_head().ok()?;
-            let (front, part) = (view.cache_place(), view.payload_place());
+            self.native.head.clear();
+            header.stream_head_for(next.cache.len() + next.payload.len(), &mut self.native.head).ok()?;
             self.native.add_outstanding(native, Some(task), attempt);
-            return Some(Said::OfTask(task, front, part));
+            return Some(Said::OfTask(task, next.cache, next.payload));
         }
+    }
+
+    /// What a worker is sent next; it is read unless all is noted.
+    #[inline]
+    fn look_at_next(&self, worker: WorkerId) -> Option<Next> {
+        let task = self.master.next_noted(worker)?;
+        let origin = task.origin;
+        if let (true, true, Some(function)) = (origin.is_some(), task.wants_cache, task.opening.function()) {
+            let known = self.native.sessions.generation(origin.session) == Some(origin.generation);
+            if let Some(session) = self.native.sessions.get(origin.session).filter(|_| known) {
+                return Some(Next {
+                    function: function.start as usize..function.end as usize,
+                    hash: origin.function,
+                    payload: task.payload.0 as usize..task.payload.1 as usize,
+                    cache: 0..0,
+                    origin: Some((session.id, origin.sequence)),
+                });
+            }
+        }
+        let message = task.message.as_slice();
+        // It was checked when it was taken.
+        let view = RawMessage::parse(message).ok()?;
+        let function = word(view.function(), view.stage).unwrap_or_default();
+        let client = if origin.is_some() { session_of(view.client()) } else { None };
+        Some(Next {
+            function: range_in(message, function),
+            hash: self.native.function_hash(function),
+            payload: view.payload_place(),
+            cache: view.cache_place(),
+            origin: client.map(|id| (id, origin.sequence)),
+        })
     }
 
     fn next_to_client(
@@ -245,40 +273,35 @@ impl<S: EndpointStorage> Endpoint<S> {
                 }
                 let outcome = self.master.poll_result(now, subscriber)?;
                 self.master.reserve(None, outcome.message.footprint());
-                let view = RawMessage::parse(outcome.message.as_slice()).ok();
-                if let Some(sequence) = view.filter(|view| !view.is_partial()).and_then(|view| view.sequence()) {
-                    self.native.remove_submission(session, sequence);
+                let note = read_note(outcome.message.as_slice(), outcome.note);
+                if note.kind != ResultKind::Part {
+                    self.native.remove_submission(session, note.origin.sequence);
                 }
-                self.native.keep_result(session, outcome.message)?
+                self.native.keep_result(session, outcome.message, note)?
             };
-            let message = self.native.kept[kept].message.as_slice();
-            let view = RawMessage::parse(message).ok()?;
+            let Kept { message, note, .. } = &self.native.kept[kept];
             let peer = &mut self.native.peers[native];
             peer.unconfirmed += 1;
-            // A message without a number was no native client's: it cannot be told which it answers.
-            let sequence = view.sequence().unwrap_or(u64::MAX);
             let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
-            let fits = view.payload().len() <= room;
-            let (head, part) = match view.status() {
-                Status::Done if !fits => {
-                    let code = Status::TooLong.code();
-                    (Frame::new(ToPeer::Failed { sequence, code }).stream_head(), 0..0)
+            let sequence = note.origin.sequence;
+            let mut part = note.payload.start as usize..note.payload.end as usize;
+            let header = match note.kind {
+                ResultKind::Done | ResultKind::Part if part.len() > room => {
+                    part = 0..0;
+                    ToPeer::Failed { sequence, code: Status::TooLong.code() }
                 }
-                Status::Done if view.is_partial() => {
-                    (Frame::with_body(ToPeer::Partial { sequence }, view.payload()).stream_head(), view.payload_place())
-                }
-                Status::Done => {
-                    (Frame::with_body(ToPeer::Result { sequence }, view.payload()).stream_head(), view.payload_place())
-                }
-                status => {
+                ResultKind::Done => ToPeer::Result { sequence },
+                ResultKind::Part => ToPeer::Partial { sequence },
+                ResultKind::Unread => {
+                    let view = RawMessage::parse(message.as_slice()).ok()?;
                     let text = core::str::from_utf8(view.error()).unwrap_or_default();
-                    let text = front_of(text, room.min(TEXT_MAX));
-                    let header = ToPeer::Failed { sequence, code: status.code() };
                     let start = view.error_place().start;
-                    (Frame::with_body(header, text.as_bytes()).stream_head(), start..start + text.len())
+                    part = start..start + front_of(text, room.min(TEXT_MAX)).len();
+                    ToPeer::Failed { sequence, code: view.status().code() }
                 }
             };
-            self.native.head = head.ok()?;
+            self.native.head.clear();
+            header.stream_head_for(part.len(), &mut self.native.head).ok()?;
             Some(Said::OfResult(kept, part))
         }
     }
@@ -293,6 +316,33 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.native.head = Frame::with_body(header, body).stream_head().ok()?;
         Some(said)
     }
+}
+
+/// What is known of the message that a worker is sent next: where its parts are, and whose it is.
+struct Next {
+    function: Range<usize>,
+    hash: u64,
+    payload: Range<usize>,
+    cache: Range<usize>,
+    /// The native client's session, and its number for the task.
+    origin: Option<(SessionId, u64)>,
+}
+
+/// What is known of a result once it has been read, if it has to be: its kind is [`ResultKind::Unread`] only for a failure then.
+fn read_note(message: &[u8], note: Note) -> Note {
+    if note.kind != ResultKind::Unread && note.origin.is_some() {
+        return note;
+    }
+    let Ok(view) = RawMessage::parse(message) else { return note };
+    let kind = match view.status() {
+        Status::Done if view.is_partial() => ResultKind::Part,
+        Status::Done => ResultKind::Done,
+        _ => ResultKind::Unread,
+    };
+    let payload = view.payload_place();
+    // A message without a number was no native client's: it cannot be told which it answers.
+    let sequence = view.sequence().unwrap_or(u64::MAX);
+    Note { origin: Origin { sequence, ..note.origin }, kind, payload: payload.start as u32..payload.end as u32 }
 }
 
 /// The alias of a slot: one of a few.

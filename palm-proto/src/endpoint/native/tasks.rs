@@ -4,8 +4,12 @@ use crate::collections::{Link, Linked};
 use crate::master::WorkerId;
 use crate::message::TaskId;
 use crate::native::{SessionId, TaskNumber};
+use crate::random::split_mix;
 
 use super::{NativeStorage, Natives};
+
+/// So many numbers in a row are looked for side by side.
+pub(super) const SIDE_BY_SIDE: u32 = 8;
 
 /// A task that a worker was sent, or said that it holds, and has not answered; named only by storage types.
 #[derive(Debug)]
@@ -56,18 +60,26 @@ pub struct Claim {
     pub(super) attempt: u32,
 }
 
-/// Where a number is looked for; see `names.rs`.
-fn place(peer: u32, number: TaskNumber) -> u64 {
-    (u64::from(peer) << 16 | u64::from(number.number())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 impl<N: NativeStorage> Natives<N> {
     /// The task that a worker calls `number`.
+    #[inline]
     pub(super) fn find_outstanding(&self, peer: u32, number: TaskNumber) -> Option<u32> {
-        self.by_number.candidates(place(peer, number)).find(|&index| {
+        // Most are answered in the order in which they are sent.
+        let first = self.peers[peer].outstanding.front();
+        if first.is_some_and(|first| self.outstanding[first].number == number) {
+            return first;
+        }
+        self.by_number.candidates(self.number_place(peer, number)).find(|&index| {
             let entry = &self.outstanding[index];
             entry.peer == peer && entry.number == number
         })
+    }
+
+    /// Where a number is looked for. Both are small and not of the peer's choice, so that nobody can make many meet.
+    fn number_place(&self, peer: u32, number: TaskNumber) -> u64 {
+        let number = u32::from(number.number());
+        self.by_number
+            .beside(split_mix(u64::from(peer) << 16 | u64::from(number / SIDE_BY_SIDE)), number % SIDE_BY_SIDE)
     }
 
     /// Numbers from the next one on that are still taken: the worker has to be told that they are left out.
@@ -86,7 +98,7 @@ impl<N: NativeStorage> Natives<N> {
         let number = self.peers[peer].next_number;
         let entry = Outstanding { peer, number, task, attempt, link: Link::UNLINKED, revoked_link: Link::UNLINKED };
         let index = self.outstanding.insert(entry).ok()?;
-        if !self.by_number.insert(place(peer, number), index) {
+        if !self.by_number.insert(self.number_place(peer, number), index) {
             self.outstanding.remove(index);
             return None;
         }
@@ -103,7 +115,7 @@ impl<N: NativeStorage> Natives<N> {
         }
         self.peers[peer].outstanding.remove(&mut self.outstanding, index);
         let number = self.outstanding[index].number;
-        self.by_number.remove(place(peer, number), index);
+        self.by_number.remove(self.number_place(peer, number), index);
         self.outstanding.remove(index);
     }
 
@@ -148,7 +160,7 @@ impl<N: NativeStorage> Natives<N> {
         let attempt = self.outstanding[outstanding].attempt;
         let claim = Claim { session: id, sequence, outstanding, worker, attempt };
         let Ok(index) = self.claims.insert(claim) else { return false };
-        if self.by_claim.insert(self.sequence_place(id, sequence), index) {
+        if self.by_claim.insert(self.claim_place(id, sequence), index) {
             return true;
         }
         self.claims.remove(index);
@@ -160,7 +172,7 @@ impl<N: NativeStorage> Natives<N> {
         if self.claims.is_empty() {
             return None;
         }
-        let place = self.sequence_place(id, sequence);
+        let place = self.claim_place(id, sequence);
         let index = self.by_claim.candidates(place).find(|&index| {
             let claim = &self.claims[index];
             claim.session == id && claim.sequence == sequence
@@ -177,12 +189,12 @@ impl<N: NativeStorage> Natives<N> {
 
     pub(super) fn remove_claim(&mut self, index: u32) {
         if let Some(claim) = self.claims.remove(index) {
-            self.by_claim.remove(self.sequence_place(claim.session, claim.sequence), index);
+            self.by_claim.remove(self.claim_place(claim.session, claim.sequence), index);
         }
     }
 
-    /// Where a client's number for a task is looked for.
-    pub(super) fn sequence_place(&self, SessionId(id): SessionId, sequence: u64) -> u64 {
+    /// Where a claim is looked for.
+    fn claim_place(&self, SessionId(id): SessionId, sequence: u64) -> u64 {
         let mut key = [0; 24];
         let (session, number) = key.split_at_mut(16);
         session.copy_from_slice(&id);
