@@ -22,7 +22,8 @@ fn config(text: &str) -> tempfile::NamedTempFile {
 #[test]
 fn wrong_use_ends_with_2_and_says_what_is_wrong() {
     for (arguments, said) in [
-        (&["launch"][..], "--server"),
+        (&["launch"][..], "--function"),
+        (&["launch", "--function", "f"], "--server"),
         (&["launch", "--server", "s"], "--function"),
         (&["launch", "--server", "s", "--function", "f", "--window", "0"], "--window"),
         (&["launch", "--server", "s", "--function", "f", "--timeout", "soon"], "expected a time such as 30s"),

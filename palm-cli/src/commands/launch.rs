@@ -63,8 +63,8 @@ results; 1 some failed or are missing, and it says which; 2 wrong use.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Name of the server [with --connect: default: the one that is there]
-    #[arg(long, value_name = "NAME", required_unless_present = "connect", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// Name of the server; may be left out with --connect
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) server: Option<String>,
     /// Function: `foo` means `SERVER.foo`; several words, one for each stage of a pipeline, each with its server
     #[arg(long, value_name = "FUNCTION", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -149,6 +149,9 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     global.log_aside("launch")?;
     let function = args.function.as_deref().ok_or_else(|| wrong_use("the function is missing; use --function"))?;
+    if args.server.is_none() && args.native.connect.is_none() {
+        return Err(no_server());
+    }
     let wish = args.native.wish(&zmq_only(&args))?;
     block_on(async {
         // Before anything is sent, whatever is wrong with the input or the output.
@@ -279,7 +282,7 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
             Err(error) => anyhow::bail!("no connection to {}: {error}", peer.address),
         }
     }
-    let server = args.server.as_deref().ok_or_else(|| wrong_use("the name of the server is missing; use --server"))?;
+    let server = args.server.as_deref().ok_or_else(no_server)?;
     let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
     builder = builder.check_name(has_cache(args));
     if let Some(session) = &args.session {
@@ -294,6 +297,10 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
     let client = builder.connect().await;
     let client = client.map_err(|error| unreachable(error, server, db, args.connect_timeout))?;
     Ok(Server::Zmq { client, name: server.to_owned() })
+}
+
+fn no_server() -> anyhow::Error {
+    wrong_use("the name of the server is missing; use --server, or --connect")
 }
 
 /// The connection, if it leads to the server that was named.
