@@ -78,6 +78,7 @@ impl Master {
                     let [a, b, c, d] = transmit.before();
                     out.extend([a, b, c, d, transmit.body_bytes(), transmit.after()].concat());
                 }
+                state.settle();
                 if !out.is_empty() {
                     break;
                 }
