@@ -111,6 +111,15 @@ impl Master {
         Self { side, name: name.to_owned(), addresses, process }
     }
 
+    /// Where native peers connect to, if it was started with `--tcp`: `tcp://HOST:PORT`.
+    ///
+    /// # Panics
+    /// If it was not.
+    pub fn native_address(&self) -> String {
+        let line = self.process.line("Native clients and workers connect to ", START).text;
+        line.rsplit(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// Starts a worker for it.
     pub fn worker(&self, side: Side, name: &str) -> Worker {
         Worker::start(side, name, &self.addresses.cache, &[])

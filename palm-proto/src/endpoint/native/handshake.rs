@@ -69,20 +69,18 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.master.remove_sender(sender);
             return None;
         };
-        let mut dropped = 0;
-        let attached = self.native.attach(id, native, resume, |bytes| {
-            dropped += bytes;
-        });
-        self.master.release(None, dropped);
         let subscribed = self.master.handle_subscribe(now, subscriber, &super::names::hex(&id.0)).is_ok();
-        let (Some(attached), true) = (attached, subscribed) else {
+        let mut dropped = 0;
+        // Last, for it is not undone: from here on nothing may fail.
+        let attached = if subscribed { self.native.attach(id, native, resume, |bytes| dropped += bytes) } else { None };
+        self.master.release(None, dropped);
+        let Some(attached) = attached else {
             self.master.remove_subscriber(subscriber);
             self.master.remove_sender(sender);
             return None;
         };
         if let Some(before) = attached.replaced {
-            let connection = self.native.peers[before].connection;
-            self.refuse(connection, before, RefusalCode::Replaced, "another connection has the session");
+            self.replace(before);
         }
         let session = attached.session;
         let first = self.native.sessions[session].kept.front();
@@ -90,6 +88,18 @@ impl<S: EndpointStorage> Endpoint<S> {
         peer.owes_accepted = true;
         peer.resend = first.unwrap_or(crate::collections::NONE);
         Some(Role::NativeClient { sender, subscriber, session })
+    }
+
+    /// Another connection has a client's session: this one, which may be waiting to be read, has no part in it any more.
+    fn replace(&mut self, native: u32) {
+        let index = self.native.peers[native].connection;
+        self.unreserve(index);
+        let role = core::mem::replace(&mut self.peers[index].role, Role::Stranger);
+        if let Role::NativeClient { sender, subscriber, .. } = role {
+            self.master.remove_sender(sender);
+            self.master.remove_subscriber(subscriber);
+        }
+        self.refuse(index, native, RefusalCode::Replaced, "another connection has the session");
     }
 
     /// Says why, and closes.

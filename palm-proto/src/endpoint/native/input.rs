@@ -60,6 +60,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         native: u32,
         unit: BufferOf<S>,
     ) -> Result<Next, BufferOf<S>> {
+        if self.peers[index].closing {
+            return Ok(Next::Close);
+        }
         let next = match decode_stream(unit.as_ref(), self.longest_frame(native)) {
             Ok(Streamed::Frame { used, range }) => {
                 match self.on_native_frame(now, index, native, Input::Owned(unit), range) {
