@@ -57,7 +57,6 @@ fn two_boards_and_a_host_do_a_thousand_tasks_while_a_master_is_killed() {
 
 #[test]
 #[ignore = "needs the image: scripts/firmware.sh"]
-#[expect(clippy::print_stdout, reason = "what the script reports")]
 fn results_are_right_on_lines_with_noise() {
     let site = Site::new("noise", 2, Some(Seed::from_u64(7)));
     let _master = site.master();
