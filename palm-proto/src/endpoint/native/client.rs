@@ -6,13 +6,14 @@ use crate::buffer::{Buffer, Span};
 use crate::master::{NotTaken, Origin, Prepared, Refusal, SenderId};
 use crate::message::wire::FieldHead;
 use crate::message::{MessageWriter, Opening, field};
-use crate::native::{Frame, RefusalCode, ToMaster};
+use crate::native::{Frame, ToMaster};
 use crate::time::Instant;
 
 use super::super::event::Fault;
 use super::super::input::Taken;
 use super::super::machine::{BufferOf, Endpoint};
 use super::super::storage::EndpointStorage;
+use super::MALFORMED;
 use super::names::Name;
 
 /// The fields after its payload: a sequence, a deadline and a priority, a key of two bytes each.
@@ -40,7 +41,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             return Taken::Yes;
         }
         let Some(function) = self.native.function(native, alias) else {
-            return Taken::Fault(Fault::Refused(RefusalCode::Malformed));
+            return Taken::Fault(MALFORMED);
         };
         let len = frame.front.len() + frame.body.len();
         if !self.native.may_note(session) || self.draining || !self.master.may_submit(sender, len) {
@@ -72,14 +73,14 @@ impl<S: EndpointStorage> Endpoint<S> {
                 debug_assert!(noted, "there was room for it");
                 Taken::Yes
             }
-            Err(NotTaken { reason: Refusal::Malformed, .. }) => Taken::Fault(Fault::Refused(RefusalCode::Malformed)),
+            Err(NotTaken { reason: Refusal::Malformed, .. }) => Taken::Fault(MALFORMED),
             Err(NotTaken { .. }) => Taken::Blocked(None),
         }
     }
 
     pub(super) fn on_received(&mut self, index: u32, native: u32, session: u32, results: u32) -> Taken<BufferOf<S>> {
         if results > self.native.peers[native].unconfirmed {
-            return Taken::Fault(Fault::Refused(RefusalCode::Malformed));
+            return Taken::Fault(MALFORMED);
         }
         for _ in 0..results {
             if let Some(bytes) = self.native.confirm_result(session) {

@@ -4,7 +4,9 @@ use crate::buffer::{Buffer, Span};
 use crate::collections::{Link, Linked};
 use crate::message::wire::FieldHead;
 use crate::message::{field, is_addressed, word};
-use crate::native::Alias;
+use crate::native::{Alias, SessionId};
+use crate::random::split_mix;
+use crate::uuid;
 
 use super::{BufferOf, NativeStorage, Natives};
 
@@ -38,7 +40,7 @@ impl<B> Linked<OfPeer> for Name<B> {
 
 /// Where an alias is looked for: two small numbers that we know or bound, so that nobody can choose them to collide.
 fn place(peer: u32, alias: Alias) -> u64 {
-    (u64::from(peer) << 16 | u64::from(alias.number())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    split_mix(u64::from(peer) << 16 | u64::from(alias.number()))
 }
 
 impl<N: NativeStorage> Natives<N> {
@@ -97,34 +99,18 @@ impl<N: NativeStorage> Natives<N> {
     }
 }
 
-/// A session's id, or part of it, as text.
+/// A session's id as text.
 pub(super) fn hex(bytes: &[u8; 16]) -> [u8; 32] {
     let mut out = [0; 32];
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    for (digits, word) in out.as_chunks_mut().0.iter_mut().zip(bytes.as_chunks().0) {
+        *digits = uuid::hex(u32::from_be_bytes(*word));
     }
     out
 }
 
-fn digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
-}
-
 /// The session whose id `text` is, if it is one.
-pub(super) fn session_of(text: &[u8]) -> Option<crate::native::SessionId> {
-    let text: &[u8; 32] = text.try_into().ok()?;
-    let mut id = [0; 16];
-    for (byte, pair) in id.iter_mut().zip(text.chunks_exact(2)) {
-        let [high, low] = [pair.first(), pair.last()].map(|digit| value(*digit?));
-        *byte = high? << 4 | low?;
-    }
-    Some(crate::native::SessionId(id))
-}
-
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+pub(super) fn session_of(text: &[u8]) -> Option<SessionId> {
+    let id = u128::from_str_radix(core::str::from_utf8(text).ok()?, 16).ok()?.to_be_bytes();
+    // There are other ways to write the number.
+    (hex(&id) == text).then_some(SessionId(id))
 }

@@ -2,12 +2,11 @@
 
 use core::ops::Range;
 
+use crate::buffer::{Buffer, Span};
 use crate::collections::NONE;
 use crate::master::{Note, Origin, ResultKind, SubscriberId, WorkerId};
-use crate::message::{RawMessage, Status, word};
-use crate::native::{
-    Alias, FUNCTION_MAX, Frame, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of,
-};
+use crate::message::{RawMessage, Status, TaskId, word};
+use crate::native::{Alias, FUNCTION_MAX, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
 use crate::time::Instant;
 
 use super::super::machine::{BufferOf, Endpoint};
@@ -17,21 +16,47 @@ use super::super::transmit::{Body, Topic, Transmit};
 use super::names::session_of;
 use super::peer::{ALIASES, Stage};
 use super::sessions::Kept;
+use super::{NativeStorage, Natives};
 
 /// What is to be sent next; the header is in `head`.
 enum Said<B> {
     /// Nothing but a header, and a text.
     Text(&'static str),
-    /// Welcome, and how much of the master's name.
-    Welcome(usize),
+    /// How far a task is; the text is in `text`.
     Progress,
-    Reply(Option<crate::buffer::Span<B>>),
+    /// A part of the master's name.
+    Welcome(Range<usize>),
+    /// A value of the cache.
+    Reply(Span<B>),
     /// The front and the body of a task, parts of its message.
-    OfTask(crate::message::TaskId, Range<usize>, Range<usize>),
+    OfTask { task: TaskId, front: Range<usize>, part: Range<usize> },
     /// A part of the message that a worker is sent next.
     OfNext(WorkerId, Range<usize>),
     /// A part of a result.
     OfResult(u32, Range<usize>),
+}
+
+impl<B: Buffer> Said<B> {
+    /// Number of bytes beside the header and a text.
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(_) | Self::Progress => 0,
+            Self::Welcome(part) | Self::OfNext(_, part) | Self::OfResult(_, part) => part.len(),
+            Self::OfTask { front, part, .. } => front.len() + part.len(),
+            Self::Reply(value) => value.len(),
+        }
+    }
+}
+
+impl<N: NativeStorage> Natives<N> {
+    /// The text that is said.
+    fn text_of(&self, said: &Said<super::BufferOf<N>>) -> &[u8] {
+        match said {
+            Said::Text(text) => text.as_bytes(),
+            Said::Progress => self.text.as_bytes(),
+            _ => &[],
+        }
+    }
 }
 
 impl<S: EndpointStorage> Endpoint<S> {
@@ -49,38 +74,29 @@ impl<S: EndpointStorage> Endpoint<S> {
             None if self.peers[index].closing || self.peers[index].outgoing >= cap => return None,
             None => self.next_frame(now, index, native)?,
         };
-        let (body, part, after): (Body<'_, BufferOf<S>>, _, &[u8]) = match said {
-            Said::Text(text) => (Body::None, None, text.as_bytes()),
-            Said::Welcome(len) => (Body::Kept(&self.native.name), Some(0..len), &[]),
-            Said::Progress => (Body::None, None, self.native.text.as_bytes()),
-            Said::Reply(Some(value)) => {
-                self.master.release(None, value.len());
-                (Body::Given(value), None, &[])
-            }
-            Said::Reply(None) => (Body::None, None, &[]),
-            Said::OfTask(task, front, part) => {
-                self.count_outgoing(index, self.native.head.len() + front.len() + part.len());
+        let total = self.native.head.len() + said.len() + self.native.text_of(&said).len();
+        self.peers[index].outgoing += total as u32;
+        self.master.reserve(None, total);
+        if let Said::Reply(value) = &said {
+            self.master.release(None, value.len());
+        }
+        let natives = &self.native;
+        let empty = Transmit { lead: &natives.head, after: natives.text_of(&said), ..Transmit::EMPTY };
+        Some(match said {
+            Said::Text(_) | Said::Progress => empty,
+            Said::Welcome(part) => Transmit { body: Body::Kept(&natives.name), part: Some(part), ..empty },
+            Said::Reply(value) => Transmit { body: Body::Given(value), ..empty },
+            Said::OfTask { task, front, part } => {
                 let body = Body::Kept(self.master.leased(task)?);
-                let (lead, topic) = (&self.native.head, Topic::InBody(front));
-                return Some(Transmit { lead, topic, body, part: Some(part), ..Transmit::EMPTY });
+                Transmit { topic: Topic::InBody(front), body, part: Some(part), ..empty }
             }
             Said::OfNext(worker, part) => {
-                self.count_outgoing(index, self.native.head.len() + part.len());
-                let body = Body::Kept(self.master.next_task(worker)?);
-                return Some(Transmit { lead: &self.native.head, body, part: Some(part), ..Transmit::EMPTY });
+                Transmit { body: Body::Kept(self.master.next_task(worker)?), part: Some(part), ..empty }
             }
-            Said::OfResult(kept, part) => (Body::Kept(&self.native.kept[kept].message), Some(part), &[]),
-        };
-        let transmit = Transmit { lead: &self.native.head, body, part, after, ..Transmit::EMPTY };
-        let total = transmit.len();
-        self.peers[index].outgoing += total as u32;
-        self.master.reserve(None, total);
-        Some(transmit)
-    }
-
-    fn count_outgoing(&mut self, index: u32, total: usize) {
-        self.peers[index].outgoing += total as u32;
-        self.master.reserve(None, total);
+            Said::OfResult(kept, part) => {
+                Transmit { body: Body::Kept(&natives.kept[kept].message), part: Some(part), ..empty }
+            }
+        })
     }
 
     /// What keeps a connection up, or ends it.
@@ -106,7 +122,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
                 let name = core::str::from_utf8(self.native.name.as_slice()).unwrap_or_default();
                 let len = front_of(name, room).len();
-                return self.say(welcome, Said::Welcome(len));
+                return self.say(welcome, Said::Welcome(0..len));
             }
             Stage::Established => {}
         }
@@ -126,14 +142,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.unblock(index);
             }
             let text = if let ToPeer::CacheRefused { .. } = reply.header { "refused" } else { "" };
-            return match reply.body {
-                Some(value) => {
-                    let head = Frame::with_body(reply.header, value.as_slice()).stream_head();
-                    self.native.head = head.ok()?;
-                    Some(Said::Reply(Some(value)))
-                }
-                None => self.say(reply.header, Said::Text(text)),
-            };
+            return self.say(reply.header, reply.body.map_or(Said::Text(text), Said::Reply));
         }
         if let Some(number) = self.native.pop_revoked(native) {
             return self.say(ToPeer::CancelTask { number }, Said::Text(""));
@@ -167,12 +176,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             let slot = (next.hash % ALIASES as u64) as usize;
             if self.native.peers[native].functions[slot] != next.hash {
-                let message = self.master.next_task(worker)?.as_slice();
-                let function = message.get(next.function.clone()).unwrap_or(&[]);
-                let header = ToPeer::Function { alias: alias(slot) };
-                self.native.head = Frame::with_body(header, function).stream_head().ok()?;
                 self.native.peers[native].functions[slot] = next.hash;
-                return Some(Said::OfNext(worker, next.function));
+                return self.say(ToPeer::Function { alias: alias(slot) }, Said::OfNext(worker, next.function));
             }
             let (id, sequence) = match next.origin {
                 Some((id, sequence)) => (id, Some(sequence)),
@@ -202,10 +207,8 @@ impl<S: EndpointStorage> Endpoint<S> {
                 let cache_len = u32::try_from(next.cache.len()).unwrap_or(u32::MAX);
                 ToPeer::TaskWith { function, session, sequence, attempt, deadline_ms, cache_len }
             };
-            self.native.head.clear();
-            header.stream_head_for(next.cache.len() + next.payload.len(), &mut self.native.head).ok()?;
             self.native.add_outstanding(native, Some(task), attempt);
-            return Some(Said::OfTask(task, next.cache, next.payload));
+            return self.say(header, Said::OfTask { task, front: next.cache, part: next.payload });
         }
     }
 
@@ -254,66 +257,68 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let Some(progress) = self.native.peers[native].progress.take() {
             self.native.text = progress.text;
             let header = ToPeer::Progress { sequence: progress.sequence, permille: progress.permille };
-            self.native.head = Frame::with_body(header, self.native.text.as_bytes()).stream_head().ok()?;
-            return Some(Said::Progress);
+            return self.say(header, Said::Progress);
         }
-        {
-            let peer = &mut self.native.peers[native];
-            if peer.unconfirmed >= peer.window {
-                return None;
-            }
-            let kept = if peer.resend != NONE {
-                let kept = peer.resend;
-                let list = &self.native.sessions[session].kept;
-                self.native.peers[native].resend = list.next(&self.native.kept, kept).unwrap_or(NONE);
-                kept
-            } else {
-                if !self.native.may_keep(session) {
-                    return None;
-                }
-                let outcome = self.master.poll_result(now, subscriber)?;
-                self.master.reserve(None, outcome.message.footprint());
-                let note = read_note(outcome.message.as_slice(), outcome.note);
-                if note.kind != ResultKind::Part {
-                    self.native.remove_submission(session, note.origin.sequence);
-                }
-                self.native.keep_result(session, outcome.message, note)?
-            };
-            let Kept { message, note, .. } = &self.native.kept[kept];
-            let peer = &mut self.native.peers[native];
-            peer.unconfirmed += 1;
-            let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
-            let sequence = note.origin.sequence;
-            let mut part = note.payload.start as usize..note.payload.end as usize;
-            let header = match note.kind {
-                ResultKind::Done | ResultKind::Part if part.len() > room => {
-                    part = 0..0;
-                    ToPeer::Failed { sequence, code: Status::TooLong.code() }
-                }
-                ResultKind::Done => ToPeer::Result { sequence },
-                ResultKind::Part => ToPeer::Partial { sequence },
-                ResultKind::Unread => {
-                    let view = RawMessage::parse(message.as_slice()).ok()?;
-                    let text = core::str::from_utf8(view.error()).unwrap_or_default();
-                    let start = view.error_place().start;
-                    part = start..start + front_of(text, room.min(TEXT_MAX)).len();
-                    ToPeer::Failed { sequence, code: view.status().code() }
-                }
-            };
-            self.native.head.clear();
-            header.stream_head_for(part.len(), &mut self.native.head).ok()?;
-            Some(Said::OfResult(kept, part))
-        }
+        self.next_result(now, native, session, subscriber)
     }
 
-    /// A frame that is nothing but `header` and the text that is `said`.
-    fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
-        let body = match &said {
-            Said::Text(text) => text.as_bytes(),
-            Said::Welcome(len) => self.native.name.as_slice().get(..*len).unwrap_or(&[]),
-            _ => &[],
+    fn next_result(
+        &mut self,
+        now: Instant,
+        native: u32,
+        session: u32,
+        subscriber: SubscriberId,
+    ) -> Option<Said<BufferOf<S>>> {
+        let peer = &mut self.native.peers[native];
+        if peer.unconfirmed >= peer.window {
+            return None;
+        }
+        let kept = if peer.resend != NONE {
+            let kept = peer.resend;
+            let list = &self.native.sessions[session].kept;
+            self.native.peers[native].resend = list.next(&self.native.kept, kept).unwrap_or(NONE);
+            kept
+        } else {
+            if !self.native.may_keep(session) {
+                return None;
+            }
+            let outcome = self.master.poll_result(now, subscriber)?;
+            self.master.reserve(None, outcome.message.footprint());
+            let note = read_note(outcome.message.as_slice(), outcome.note);
+            if note.kind != ResultKind::Part {
+                self.native.remove_submission(session, note.origin.sequence);
+            }
+            self.native.keep_result(session, outcome.message, note)?
         };
-        self.native.head = Frame::with_body(header, body).stream_head().ok()?;
+        let Kept { message, note, .. } = &self.native.kept[kept];
+        let peer = &mut self.native.peers[native];
+        peer.unconfirmed += 1;
+        let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
+        let sequence = note.origin.sequence;
+        let mut part = note.payload.start as usize..note.payload.end as usize;
+        let header = match note.kind {
+            ResultKind::Done | ResultKind::Part if part.len() > room => {
+                part = 0..0;
+                ToPeer::Failed { sequence, code: Status::TooLong.code() }
+            }
+            ResultKind::Done => ToPeer::Result { sequence },
+            ResultKind::Part => ToPeer::Partial { sequence },
+            ResultKind::Unread => {
+                let view = RawMessage::parse(message.as_slice()).ok()?;
+                let text = core::str::from_utf8(view.error()).unwrap_or_default();
+                let start = view.error_place().start;
+                part = start..start + front_of(text, room.min(TEXT_MAX)).len();
+                ToPeer::Failed { sequence, code: view.status().code() }
+            }
+        };
+        self.say(header, Said::OfResult(kept, part))
+    }
+
+    /// Puts the header in front of what is said.
+    fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
+        let len = said.len() + self.native.text_of(&said).len();
+        self.native.head.clear();
+        header.stream_head_for(len, &mut self.native.head).ok()?;
         Some(said)
     }
 }

@@ -1,6 +1,6 @@
 //! By which number a worker knows which task, and what workers still hold from before.
 
-use crate::collections::{Link, Linked};
+use crate::collections::{Link, Linked, NONE};
 use crate::master::WorkerId;
 use crate::message::TaskId;
 use crate::native::{SessionId, TaskNumber};
@@ -19,6 +19,8 @@ pub struct Outstanding {
     /// `None`: it is not known here, or nobody wants it any more.
     pub(super) task: Option<TaskId>,
     pub(super) attempt: u32,
+    /// What claims the task for it as long as that is not known here, or none.
+    claim: u32,
     link: Link,
     revoked_link: Link,
 }
@@ -96,7 +98,8 @@ impl<N: NativeStorage> Natives<N> {
     /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.
     pub(super) fn add_outstanding(&mut self, peer: u32, task: Option<TaskId>, attempt: u32) -> Option<u32> {
         let number = self.peers[peer].next_number;
-        let entry = Outstanding { peer, number, task, attempt, link: Link::UNLINKED, revoked_link: Link::UNLINKED };
+        let (link, revoked_link) = (Link::UNLINKED, Link::UNLINKED);
+        let entry = Outstanding { peer, number, task, attempt, claim: NONE, link, revoked_link };
         let index = self.outstanding.insert(entry).ok()?;
         if !self.by_number.insert(self.number_place(peer, number), index) {
             self.outstanding.remove(index);
@@ -107,8 +110,11 @@ impl<N: NativeStorage> Natives<N> {
         Some(index)
     }
 
-    /// A worker has answered a task, and its number is free again.
+    /// A worker has answered a task, and its number is free again. A claim on it ends: what is submitted later is done again.
     pub(super) fn remove_outstanding(&mut self, index: u32) {
+        if self.outstanding[index].claim != NONE {
+            self.remove_claim(self.outstanding[index].claim);
+        }
         let peer = self.outstanding[index].peer;
         if self.outstanding[index].revoked_link.is_linked() {
             self.peers[peer].revoked.remove(&mut self.outstanding, index);
@@ -147,10 +153,6 @@ impl<N: NativeStorage> Natives<N> {
     /// The worker is gone. O(tasks that it had).
     pub(super) fn forget_outstanding(&mut self, peer: u32) {
         while let Some(index) = self.peers[peer].outstanding.front() {
-            let waiting = self.claims.indices().find(|&claim| self.claims[claim].outstanding == index);
-            if let (None, Some(claim)) = (self.outstanding[index].task, waiting) {
-                self.remove_claim(claim);
-            }
             self.remove_outstanding(index);
         }
     }
@@ -161,6 +163,7 @@ impl<N: NativeStorage> Natives<N> {
         let claim = Claim { session: id, sequence, outstanding, worker, attempt };
         let Ok(index) = self.claims.insert(claim) else { return false };
         if self.by_claim.insert(self.claim_place(id, sequence), index) {
+            self.outstanding[outstanding].claim = index;
             return true;
         }
         self.claims.remove(index);
@@ -182,13 +185,9 @@ impl<N: NativeStorage> Natives<N> {
         Some(claim)
     }
 
-    /// What claims the task of an entry whose task is not known; O(claims).
-    pub(super) fn claim_of(&self, outstanding: u32) -> Option<u32> {
-        self.claims.indices().find(|&claim| self.claims[claim].outstanding == outstanding)
-    }
-
-    pub(super) fn remove_claim(&mut self, index: u32) {
+    fn remove_claim(&mut self, index: u32) {
         if let Some(claim) = self.claims.remove(index) {
+            self.outstanding[claim.outstanding].claim = NONE;
             self.by_claim.remove(self.claim_place(claim.session, claim.sequence), index);
         }
     }
