@@ -55,26 +55,15 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
         Ok(Some(Frame { header, front, body }))
     }
 
-    /// Appends the header to `out`.
-    #[inline]
-    fn encode_to(&self, out: &mut HeaderBytes) {
-        let start = out.len();
-        out.resize_default(start + HEADER_MAX).expect("HeaderBytes have room for a prefix and a header");
-        let place = out.get_mut(start..).unwrap_or_default();
-        let len = postcard::to_slice(self, place).expect("HEADER_MAX has room for the longest header").len();
-        out.truncate(start + len);
-    }
-
     /// Appends what goes before `len` bytes of front and body on a stream: the length of the frame, and the header.
     ///
     /// # Errors
     /// If the frame is longer than any may be on a stream.
     #[inline]
     fn stream_head_for(&self, len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
-        let mut bytes = [0; HEADER_MAX];
-        let encoded = postcard::to_slice(self, &mut bytes).expect("HEADER_MAX has room for the longest header");
-        stream::put_prefix(out, encoded.len().saturating_add(len))?;
-        out.extend_from_slice(encoded).expect("HeaderBytes have room for a prefix and a header");
+        let header = self.encode();
+        stream::put_prefix(out, header.len().saturating_add(len))?;
+        out.extend_from_slice(&header).expect("HeaderBytes have room for a prefix and a header");
         Ok(())
     }
 
@@ -82,7 +71,9 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     #[inline]
     fn encode(&self) -> HeaderBytes {
         let mut out = HeaderBytes::new();
-        self.encode_to(&mut out);
+        out.resize_default(HEADER_MAX).expect("HeaderBytes have room for a header");
+        let len = postcard::to_slice(self, &mut out).expect("HEADER_MAX has room for the longest header").len();
+        out.truncate(len);
         out
     }
 }
