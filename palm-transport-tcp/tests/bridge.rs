@@ -7,8 +7,9 @@ mod support;
 use std::time::Duration;
 
 use palm_transport_tcp::{BindError, BridgeOptions, LineBridge, MasterConfig};
+use support::lines::{work_one_after_the_other, work_while_spoiled};
 use support::relay::Cable;
-use support::{Running, Working, client, eventually, worker};
+use support::{Running, Working, client, worker};
 
 fn master() -> Running {
     Running::on_free_port()
@@ -44,15 +45,7 @@ fn what_a_line_spoils_is_sent_again() {
     let _bridges = [bridge(&near, &master), bridge(&far, &master)];
     let _worker = Working::start(worker(&near.address(1)));
     let client = client(&far.address(1)).connect().unwrap();
-    assert_eq!(client.eval("echo", "x").unwrap(), "x");
-    for round in 0..3 {
-        near.spoil(1);
-        far.spoil(1);
-        let inputs: Vec<String> = (0..300).map(|number| format!("{round} {number}")).collect();
-        let results: Result<Vec<_>, _> = client.submit_all("echo", inputs.clone()).collect();
-        assert!(results.unwrap() == inputs);
-        eventually("it is spoiled", || near.is_spoiled() && far.is_spoiled());
-    }
+    work_while_spoiled(&client, [&near, &far]);
 }
 
 #[test]
@@ -61,10 +54,7 @@ fn a_peer_that_comes_again_on_the_same_line_is_a_new_one() {
     let master = master();
     let _bridge = bridge(&cable, &master);
     let client = client(&master.address).connect().unwrap();
-    for round in 0..3 {
-        let _worker = Working::start(worker(&cable.address(1)));
-        assert_eq!(client.eval("echo", round.to_string()).unwrap(), round.to_string());
-    }
+    work_one_after_the_other(&client, &cable);
 }
 
 #[test]

@@ -5,8 +5,9 @@ mod support;
 use std::time::Duration;
 
 use palm_transport_tcp::MasterConfig;
+use support::lines::{work_one_after_the_other, work_while_spoiled};
 use support::relay::Cable;
-use support::{Running, Working, client, eventually, worker};
+use support::{Running, Working, client, worker};
 
 fn master_at(lines: &[&Cable]) -> Running {
     let mut listen = vec![String::from("tcp://127.0.0.1:0")];
@@ -50,15 +51,7 @@ fn what_a_line_spoils_is_sent_again() {
     let _master = master_at(&[&near, &far]);
     let _worker = Working::start(worker(&near.address(1)));
     let client = client(&far.address(1)).connect().unwrap();
-    assert_eq!(client.eval("echo", "x").unwrap(), "x");
-    for round in 0..3 {
-        near.spoil(1);
-        far.spoil(1);
-        let inputs: Vec<String> = (0..300).map(|number| format!("{round} {number}")).collect();
-        let results: Result<Vec<_>, _> = client.submit_all("echo", inputs.clone()).collect();
-        assert!(results.unwrap() == inputs);
-        eventually("it is spoiled", || near.is_spoiled() && far.is_spoiled());
-    }
+    work_while_spoiled(&client, [&near, &far]);
 }
 
 #[test]
@@ -66,8 +59,5 @@ fn a_peer_that_comes_again_on_the_same_line_is_a_new_one() {
     let cable = Cable::new();
     let master = master_at(&[&cable]);
     let client = client(&master.address).connect().unwrap();
-    for round in 0..3 {
-        let _worker = Working::start(worker(&cable.address(1)));
-        assert_eq!(client.eval("echo", round.to_string()).unwrap(), round.to_string());
-    }
+    work_one_after_the_other(&client, &cable);
 }
