@@ -23,7 +23,7 @@ impl<S: MasterStorage> Master<S> {
             task: self.dispatcher.id(task),
             client: name(view.as_ref().map(|view| view.client)),
             function: name(view.as_ref().map(|view| view.function)),
-            attempts: entry.failures,
+            attempts: entry.losses,
         });
         self.give_up(now, task, Status::DeadLetter, "every worker that was given the message was lost with it");
     }

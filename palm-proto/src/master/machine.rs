@@ -413,16 +413,36 @@ impl<S: MasterStorage> Master<S> {
             return;
         }
         self.dispatcher.accounts.revive();
+        if self.dispatcher.accounts.keeps_apart() {
+            self.dispatch_apart(now);
+        }
         while let Some(task) = self.dispatcher.accounts.next_queued() {
-            if self.dispatcher.spent(task, self.config.attempts) {
-                self.bury(now, task);
-                continue;
-            }
             let Some(worker) = self.dispatcher.next_worker() else { return };
             if self.dispatcher.tasks[task].deadline.is_some_and(|deadline| deadline <= now) {
                 self.exceed(now, task);
             } else {
                 self.dispatcher.assign(now, task, worker);
+            }
+        }
+    }
+
+    /// Gives messages that are kept apart to workers that hold nothing, as long as there are both, and gives those up that have been
+    /// lost with too many.
+    #[cold]
+    fn dispatch_apart(&mut self, now: Instant) {
+        while let Some(task) = self.dispatcher.accounts.next_apart() {
+            if self.dispatcher.tasks[task].spent {
+                self.bury(now, task);
+                continue;
+            }
+            let Some(worker) = self.dispatcher.next_idle_worker() else { return };
+            if !self.dispatcher.accounts.may_dispatch(self.dispatcher.tasks[task].sender) {
+                return;
+            }
+            if self.dispatcher.tasks[task].deadline.is_some_and(|deadline| deadline <= now) {
+                self.exceed(now, task);
+            } else {
+                self.dispatcher.assign_apart(now, task, worker);
             }
         }
     }
