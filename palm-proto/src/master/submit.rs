@@ -9,6 +9,7 @@ use crate::time::Instant;
 use super::accounts::SenderId;
 use super::dispatch::Whereabouts;
 use super::event::Event;
+use super::journal::{Journal as _, Record};
 use super::machine::Master;
 use super::origin::Prepared;
 use super::storage::MasterStorage;
@@ -247,6 +248,9 @@ impl<S: MasterStorage> Master<S> {
         match self.dispatcher.admit(task) {
             Ok(task) => {
                 self.counters.submitted += 1;
+                let (id, entry) = (self.dispatcher.id(task), &self.dispatcher.tasks[task]);
+                let record = Record::Submitted { task: id, message: &entry.message, deadline: entry.deadline };
+                self.journal.record(record);
                 Ok((task, fate))
             }
             Err(message) => Err(NotTaken { reason: Refusal::Full, message }),

@@ -12,6 +12,7 @@ use crate::random::Seed;
 use crate::{Instant, Span};
 
 mod given_up;
+mod journal;
 mod told_apart;
 
 type HostMaster = Master<HeapStorage>;
