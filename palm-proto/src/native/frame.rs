@@ -61,20 +61,26 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     /// If the frame is longer than any may be on a stream.
     #[inline]
     fn stream_head_for(&self, len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
-        let header = self.encode();
+        let mut bytes = [0; HEADER_MAX];
+        let header = self.encode_to(&mut bytes);
         stream::put_prefix(out, header.len().saturating_add(len))?;
-        out.extend_from_slice(&header).expect("HeaderBytes have room for a prefix and a header");
+        out.extend_from_slice(header).expect("HeaderBytes have room for a prefix and a header");
         Ok(())
     }
 
     /// The encoded header.
     #[inline]
     fn encode(&self) -> HeaderBytes {
+        let mut bytes = [0; HEADER_MAX];
         let mut out = HeaderBytes::new();
-        out.resize_default(HEADER_MAX).expect("HeaderBytes have room for a header");
-        let len = postcard::to_slice(self, &mut out).expect("HEADER_MAX has room for the longest header").len();
-        out.truncate(len);
+        out.extend_from_slice(self.encode_to(&mut bytes)).expect("HeaderBytes have room for a header");
         out
+    }
+
+    /// The header, encoded into `room`.
+    #[inline]
+    fn encode_to<'a>(&self, room: &'a mut [u8; HEADER_MAX]) -> &'a [u8] {
+        postcard::to_slice(self, room).expect("HEADER_MAX has room for the longest header")
     }
 }
 
