@@ -15,7 +15,7 @@ use palm_proto::{Seed, Status};
 use super::failure::Failure;
 use super::tasks::{Submission, TaskKey, Tasks};
 use crate::clock::Clock;
-use crate::peer::{BuildError, CacheBook, CacheRequest, Link, Machine, Out, PeerOptions, Verdict, kept};
+use crate::peer::{BuildError, CacheBook, CacheRequest, Keeper, Link, Machine, Out, PeerOptions, Verdict};
 
 /// Results that the master sends before it hears that they are safe.
 const RESULTS: u32 = 32_768;
@@ -111,6 +111,7 @@ impl<T: Clone> ClientConnection<T> {
                 tasks: Tasks::default(),
                 events: VecDeque::new(),
                 cache: CacheBook::default(),
+                keeper: Keeper::default(),
                 connected: false,
                 acknowledge_at: None,
             },
@@ -231,6 +232,7 @@ struct Side<T> {
     tasks: Tasks<T>,
     events: VecDeque<ClientEvent<T>>,
     cache: CacheBook,
+    keeper: Keeper,
     connected: bool,
     /// When the master is to be told at the latest that results are safe.
     acknowledge_at: Option<palm_proto::Instant>,
@@ -327,13 +329,13 @@ impl<T: Clone> Machine for Side<T> {
         match said {
             Said::Result { key, payload, last: true, .. } => {
                 if let Some(entry) = self.tasks.remove(TaskKey::of(key)) {
-                    let result = Ok(kept(payload, whole));
+                    let result = Ok(self.keeper.keep(payload, whole));
                     self.events.push_back(ClientEvent::Last { tag: entry.tag, result });
                 }
             }
             Said::Result { key, payload, .. } => {
                 if let Some(tag) = self.tag(key) {
-                    self.events.push_back(ClientEvent::Partial { tag, payload: kept(payload, whole) });
+                    self.events.push_back(ClientEvent::Partial { tag, payload: self.keeper.keep(payload, whole) });
                 }
             }
             Said::Failed { key, status, text, .. } => {
