@@ -35,7 +35,7 @@ use super::config::EndpointConfig;
 use super::event::Fault;
 
 pub use names::Name;
-pub use peer::NativePeer;
+pub use peer::{Aliases, NativePeer, Progress, Told};
 pub use sessions::{Kept, Session, Submission};
 pub use storage::{FixedNative, NativeStorage, NativeTables};
 #[cfg(feature = "alloc")]
@@ -50,7 +50,9 @@ pub(super) type BufferOf<N> = <<N as NativeStorage>::Master as MasterStorage>::B
 /// All that is known of native peers.
 #[derive(Debug)]
 pub(super) struct Natives<N: NativeStorage> {
-    peers: Slab<NativePeer<BufferOf<N>>, N::Peers>,
+    peers: Slab<NativePeer<N::Value, N::Aliases>, N::Peers>,
+    /// What clients are to be told of how far their tasks are.
+    progress: Slab<Progress, N::Progress>,
     sessions: Slab<Session, N::Sessions>,
     by_session: Index<N::SessionPlaces>,
     /// Sessions whose client is away, in the order in which they went.
@@ -63,14 +65,14 @@ pub(super) struct Natives<N: NativeStorage> {
     by_number: Index<N::OutstandingPlaces>,
     claims: Slab<Claim, N::Claims>,
     by_claim: Index<N::ClaimPlaces>,
-    names: Slab<Name<BufferOf<N>>, N::Names>,
+    names: Slab<Name<N::Opening>, N::Names>,
     by_alias: Index<N::NamePlaces>,
     hash: KeyedHash,
     /// Differs for each start of the master.
     epoch: u64,
     /// Under which tasks of clients that speak ZeroMQ are known.
     bridge: SessionId,
-    name: Span<BufferOf<N>>,
+    name: Span<N::Opening>,
     token: heapless::Vec<u8, TOKEN_MAX>,
     /// How long what belongs to a client that is away is kept.
     keep: core::time::Duration,
@@ -90,6 +92,7 @@ impl<N: NativeStorage> Natives<N> {
         second.copy_from_slice(&random.next_u64().to_le_bytes());
         Some(Self {
             peers: Slab::new(tables.peers, 0),
+            progress: Slab::new(tables.progress, 0),
             sessions: Slab::new(tables.sessions, 0),
             by_session: Index::new(tables.session_places),
             away: List::new(),
