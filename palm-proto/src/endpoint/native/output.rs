@@ -165,7 +165,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn next_to_worker(&mut self, now: Instant, native: u32, worker: WorkerId) -> Option<Said<BufferOf<S>>> {
         loop {
             let peer = &self.native.peers[native];
-            let has_room = peer.holding == 0 && peer.outstanding.len() < peer.window as usize;
+            let has_room = peer.holding == 0 && peer.outstanding.list().len() < peer.window as usize;
             if !has_room || !self.native.may_send() {
                 return None;
             }
@@ -195,8 +195,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             let numbers = self.native.taken_numbers(native);
             if numbers > 0 {
-                let peer = &mut self.native.peers[native];
-                peer.next_number = peer.next_number.plus(numbers);
+                self.native.skip_numbers(native, numbers);
                 return self.say(ToPeer::Skip { numbers }, Said::Text(""));
             }
             let assignment = self.master.poll_task(worker)?;

@@ -2,8 +2,8 @@
 
 use core::fmt::Debug;
 
-use crate::collections::{List, NONE};
-use crate::native::{RefusalCode, SessionId, TaskNumber, ToPeer};
+use crate::collections::{List, NONE, SoughtList};
+use crate::native::{RefusalCode, SessionId, ToPeer};
 use crate::time::Instant;
 
 use super::super::machine::Endpoint;
@@ -63,11 +63,11 @@ pub struct NativePeer<V, A> {
 
     /// A worker: tasks of an earlier connection that it has still to name.
     pub(super) holding: u32,
-    /// A worker: the number of its next task.
-    pub(super) next_number: TaskNumber,
+    /// A worker: how many numbers were given out or left out before that of its next task.
+    pub(super) next_serial: u32,
     /// A worker: what it knows by alias.
     pub(super) aliases: A,
-    pub(super) outstanding: List<OfWorker>,
+    pub(super) outstanding: SoughtList<OfWorker>,
     /// A worker: tasks that it is to be told nobody wants any more.
     pub(super) revoked: List<IsRevoked>,
 
@@ -124,9 +124,9 @@ impl<V, A: Aliases> NativePeer<V, A> {
             owes_pong: false,
             reply: None,
             holding: 0,
-            next_number: TaskNumber::FIRST,
+            next_serial: 0,
             aliases: A::NONE,
-            outstanding: List::new(),
+            outstanding: SoughtList::new(),
             revoked: List::new(),
             names: List::new(),
             owes_accepted: false,
