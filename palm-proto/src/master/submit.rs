@@ -113,12 +113,10 @@ impl<S: MasterStorage> Master<S> {
         let (task, fate) = self.take_in(now, sender, message)?;
         let id = self.dispatcher.id(task);
         match self.dispatcher.find(worker) {
-            Some(worker) if fate == Fate::ToDo => self.hold(now, task, worker, attempt),
-            _ => {
-                self.dispatcher.enqueue(task);
-                self.settle(now, task, fate);
-            }
+            Some(worker) => self.hold(now, task, worker, attempt),
+            None => self.dispatcher.enqueue(task),
         }
+        self.settle(now, task, fate);
         self.dispatch(now);
         Ok(id)
     }

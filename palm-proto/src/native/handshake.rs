@@ -63,6 +63,11 @@ pub enum Role {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionId(pub [u8; 16]);
 
+impl SessionId {
+    /// Nobody's: under which a worker announces what nobody wants, or what it does not know the client of.
+    pub const NOBODY: Self = Self([0; 16]);
+}
+
 impl AsRef<[u8]> for SessionId {
     fn as_ref(&self) -> &[u8] {
         &self.0

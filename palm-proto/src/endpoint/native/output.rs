@@ -5,7 +5,7 @@ use core::ops::Range;
 use crate::collections::NONE;
 use crate::master::{SubscriberId, WorkerId};
 use crate::message::{RawMessage, Status, word};
-use crate::native::{Alias, FUNCTION_MAX, Frame, Magic, SessionId, ToPeer, VERSION};
+use crate::native::{Alias, FUNCTION_MAX, Frame, HEADER_MAX, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
 use crate::time::Instant;
 
 use super::super::machine::{BufferOf, Endpoint};
@@ -19,7 +19,8 @@ use super::peer::{ALIASES, Stage};
 enum Said<B> {
     /// Nothing but a header, and a text.
     Text(&'static str),
-    Welcome,
+    /// Welcome, and how much of the master's name.
+    Welcome(usize),
     Progress,
     Reply(Option<crate::buffer::Span<B>>),
     /// The front and the body of a task, parts of its message.
@@ -47,7 +48,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         };
         let (body, part, after): (Body<'_, BufferOf<S>>, _, &[u8]) = match said {
             Said::Text(text) => (Body::None, None, text.as_bytes()),
-            Said::Welcome => (Body::Kept(&self.native.name), None, &[]),
+            Said::Welcome(len) => (Body::Kept(&self.native.name), Some(0..len), &[]),
             Said::Progress => (Body::None, None, self.native.text.as_bytes()),
             Said::Reply(Some(value)) => {
                 self.master.release(None, value.len());
@@ -99,7 +100,10 @@ impl<S: EndpointStorage> Endpoint<S> {
                     window: u32::MAX,
                     heartbeat_ms: u32::try_from(self.heartbeat.as_millis()).unwrap_or(u32::MAX),
                 };
-                return self.say(welcome, Said::Welcome);
+                let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
+                let name = core::str::from_utf8(self.native.name.as_slice()).unwrap_or_default();
+                let len = front_of(name, room).len();
+                return self.say(welcome, Said::Welcome(len));
             }
             Stage::Established => {}
         }
@@ -155,8 +159,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             // It was checked when it was taken.
             let view = RawMessage::parse(message).ok()?;
             let function = word(view.function(), view.stage).unwrap_or_default();
-            let overhead = crate::native::HEADER_MAX + view.cache().len();
-            if function.len() > FUNCTION_MAX || view.payload().len() + overhead > max_frame {
+            let longest = function.len().max(view.payload().len() + view.cache().len());
+            if function.len() > FUNCTION_MAX || longest + HEADER_MAX > max_frame {
                 let text = "the worker does not take a message of this length";
                 self.master.refuse_next(now, worker, Status::TooLong, text);
                 continue;
@@ -253,7 +257,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             peer.unconfirmed += 1;
             // A message without a number was no native client's: it cannot be told which it answers.
             let sequence = view.sequence().unwrap_or(u64::MAX);
-            let fits = view.payload().len() + crate::native::HEADER_MAX <= peer.max_frame as usize;
+            let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
+            let fits = view.payload().len() <= room;
             let (head, part) = match view.status() {
                 Status::Done if !fits => {
                     let code = Status::TooLong.code();
@@ -266,9 +271,11 @@ impl<S: EndpointStorage> Endpoint<S> {
                     (Frame::with_body(ToPeer::Result { sequence }, view.payload()).stream_head(), view.payload_place())
                 }
                 status => {
-                    let text = view.error();
+                    let text = core::str::from_utf8(view.error()).unwrap_or_default();
+                    let text = front_of(text, room.min(TEXT_MAX));
                     let header = ToPeer::Failed { sequence, code: status.code() };
-                    (Frame::with_body(header, text).stream_head(), view.error_place())
+                    let start = view.error_place().start;
+                    (Frame::with_body(header, text.as_bytes()).stream_head(), start..start + text.len())
                 }
             };
             self.native.head = head.ok()?;
@@ -280,7 +287,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
         let body = match &said {
             Said::Text(text) => text.as_bytes(),
-            Said::Welcome => self.native.name.as_slice(),
+            Said::Welcome(len) => self.native.name.as_slice().get(..*len).unwrap_or(&[]),
             _ => &[],
         };
         self.native.head = Frame::with_body(header, body).stream_head().ok()?;

@@ -116,6 +116,8 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.native.outstanding[index].task = Some(task);
             }
             Some(_) => self.native.revoke(index),
+            // It is called off, or the worker does not know whose it is: nobody can want it.
+            None if id == SessionId::NOBODY => self.native.revoke(index),
             None if is_past() || !self.native.add_claim(id, sequence, index, worker) => self.native.revoke(index),
             None => {}
         }

@@ -66,6 +66,8 @@ fn what_a_worker_held_before_a_restart_stays_with_it() {
     let again = take(&mut master, NOW, other).unwrap();
     let view = MessageRef::parse(&again).unwrap();
     assert_eq!((view.payload, view.extension.attempt), (&b"a"[..], 4), "in the order in which it had them");
+    let late = master.handle_submit_held(NOW, client, urgent("me", "late", 0, Some(0)), other, 2).unwrap();
+    assert_eq!(master.poll_revoked(), Some(Revoked { worker: 2, task: late, attempt: 2 }), "it need not go on");
     let gone = master.handle_submit_held(NOW, client, message("me", "c"), worker, 1).unwrap();
     assert!(master.is_live(gone) && master.gauges().queued == 2, "one whose worker is not there is as any other");
 }

@@ -30,9 +30,6 @@ pub struct HeldTask {
     pub(super) cancelled: bool,
 }
 
-/// The session of a task whose client is not known any more: nobody has it, so that its master cancels the task.
-pub(super) const NOBODY: SessionId = SessionId([0; 16]);
-
 /// All of them, and which are to be announced in this connection.
 #[derive(Debug)]
 pub(super) struct Book<S> {
@@ -109,7 +106,7 @@ impl<S: Table<Slot<HeldTask>>> Book<S> {
 
     /// A task has come; `None` if there is no room.
     pub(super) fn insert(&mut self, session: Option<SessionId>, sequence: u64, attempt: u32) -> Option<HeldId> {
-        let (number, session) = (self.next, session.unwrap_or(NOBODY));
+        let (number, session) = (self.next, session.unwrap_or(SessionId::NOBODY));
         let task = HeldTask { sequence, session, attempt, number, numbered: true, cancelled: false };
         let index = self.tasks.insert(task).ok()?;
         self.next = self.next.plus(1);
@@ -126,7 +123,7 @@ impl<S: Table<Slot<HeldTask>>> Book<S> {
         let index = self.tasks.indices().find(called)?;
         let task = self.tasks.get_mut(index)?;
         // Its caller may have broken off: in a later connection nobody is to wait for it.
-        (task.cancelled, task.session) = (true, NOBODY);
+        (task.cancelled, task.session) = (true, SessionId::NOBODY);
         Some(HeldId { index, generation: self.tasks.generation(index)? })
     }
 

@@ -16,7 +16,7 @@ type Name = heapless::String<16>;
 
 const SESSION: SessionId = SessionId(*b"0123456789abcdef");
 const OTHER: SessionId = SessionId(*b"fedcba9876543210");
-const NOBODY: SessionId = SessionId([0; 16]);
+const NOBODY: SessionId = SessionId::NOBODY;
 
 fn config() -> PeerConfig<&'static str> {
     PeerConfig { max_frame: 256, ..PeerConfig::new("peer", "secret", SESSION) }
