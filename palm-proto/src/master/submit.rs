@@ -129,7 +129,7 @@ impl<S: MasterStorage> Master<S> {
         else {
             return false;
         };
-        if !self.dispatcher.unqueue_for(index, attempt) {
+        if !self.dispatcher.unqueue_for(now, index, attempt) {
             return false;
         }
         self.hold(now, index, worker, attempt);

@@ -56,6 +56,8 @@ impl<S: EndpointStorage> Endpoint<S> {
         if holding > WINDOW_MAX {
             return None;
         }
+        // What it is about to announce is not to be given to it anew: it gets nothing before that is over.
+        let window = if holding == 0 { window } else { 0 };
         let worker = self.master.add_worker_with_window(now, index, window)?;
         self.native.peers[native].skipped = 0;
         Some(Role::NativeWorker(worker))

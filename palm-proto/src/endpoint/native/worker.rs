@@ -103,6 +103,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             return Taken::Fault(FAULT);
         }
         peer.holding -= 1;
+        let (is_last, window) = (peer.holding == 0, peer.window);
         let Some(index) = self.native.add_outstanding(native, None, attempt) else {
             return Taken::Fault(Fault::NoRoom);
         };
@@ -120,6 +121,9 @@ impl<S: EndpointStorage> Endpoint<S> {
             None if id == SessionId::NOBODY => self.native.revoke(index),
             None if is_past() || !self.native.add_claim(id, sequence, index, worker) => self.native.revoke(index),
             None => {}
+        }
+        if is_last {
+            self.master.widen(now, worker, window);
         }
         self.mark_ready(self.native.peers[native].connection);
         Taken::Yes
