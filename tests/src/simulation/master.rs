@@ -384,6 +384,7 @@ impl MasterNode {
         context.trace.note(now, "master closes connection {}", &[link as u64]);
         self.by_link[link] = None;
         self.witness.close(id.index());
+        context.ledger.quiet = false;
         self.endpoint.handle_close(now, id);
         context.network.close(&mut context.queue, now, link, Side::Master);
         context.settle_link(link);

@@ -81,6 +81,8 @@ impl Witness {
     /// A connection is closed.
     pub(super) fn close(&mut self, connection: usize) {
         let Some(closed) = self.connections.remove(&connection) else { return };
+        // A peer that waits for long for its master gives the connection up.
+        self.rules.quiet = false;
         for (number, held) in closed.tasks {
             self.drop_holder(held.task, connection, number);
         }
