@@ -1,7 +1,7 @@
 //! Runs simulated clusters, one for each seed, until one breaks a promise; replays one.
 //!
 //! `cargo run --release -p palm-tests --bin simulate -- [--seeds N] [--from S] [--messages M] [--seed S] [--trace]
-//! [--scenario zeromq|native|mixed|restarts|full-speed]`
+//! [--scenario zeromq|native|mixed|restarts|tight|full-speed]`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use std::panic::catch_unwind;

@@ -342,8 +342,7 @@ impl MasterNode {
         } else {
             let progress = self.endpoint.handle_input(now, connection.id, &connection.pending);
             if connection.service == Service::Native
-                && let Err(violation) =
-                    self.witness.hear(connection.id.index(), &connection.pending[..progress.used])
+                && let Err(violation) = self.witness.hear(connection.id.index(), &connection.pending[..progress.used])
             {
                 context.ledger.fail(violation);
             }
@@ -429,12 +428,7 @@ impl MasterNode {
 }
 
 /// A master's process begins.
-fn start(
-    context: &mut Context,
-    config: &EndpointConfig,
-    sizes: &TableSizes,
-    native: bool,
-) -> Endpoint<HeapEndpoint> {
+fn start(context: &mut Context, config: &EndpointConfig, sizes: &TableSizes, native: bool) -> Endpoint<HeapEndpoint> {
     let tables = heap_tables(sizes, 64);
     let tables = if native { tables.with_native(sizes) } else { tables };
     let seed = Seed::from_u64(context.dice.bits());

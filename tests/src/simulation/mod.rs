@@ -56,13 +56,15 @@ pub enum Kind {
     Mixed,
     /// A master that starts anew, for peers of both.
     Restarts,
+    /// Native peers of a master whose tables are small.
+    Tight,
     /// ZeroMQ clients at full speed, workers that die, and a subscriber that comes late.
     FullSpeed,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Zeromq, Self::Native, Self::Mixed, Self::Restarts, Self::FullSpeed];
+    pub const ALL: [Self; 6] = [Self::Zeromq, Self::Native, Self::Mixed, Self::Restarts, Self::Tight, Self::FullSpeed];
 
     /// What it is called on a command line.
     pub const fn name(self) -> &'static str {
@@ -71,6 +73,7 @@ impl Kind {
             Self::Native => "native",
             Self::Mixed => "mixed",
             Self::Restarts => "restarts",
+            Self::Tight => "tight",
             Self::FullSpeed => "full-speed",
         }
     }
@@ -85,6 +88,7 @@ impl Kind {
             Self::Native => Scenario::native(dice, messages),
             Self::Mixed => Scenario::mixed(dice, messages),
             Self::Restarts => Scenario::restarts(dice, messages),
+            Self::Tight => Scenario::tight(dice, messages),
             Self::FullSpeed => Scenario::at_full_speed(dice, messages),
         };
         World::new(seed, draw, listener).run()

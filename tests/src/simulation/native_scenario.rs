@@ -20,6 +20,15 @@ impl Scenario {
         scenario
     }
 
+    /// The same with tables and memory that are too small for what clients submit at once. Such clusters may come to no end: what
+    /// a client says it has received is not read behind a task that there is no room for.
+    pub fn tight(dice: &mut Dice, messages: u32) -> Self {
+        let mut scenario = Self::native(dice, messages);
+        scenario.sizes.tasks = dice.spread(8, 64);
+        scenario.native_clients.iter_mut().for_each(|plan| plan.tasks = dice.spread(1, 500));
+        scenario
+    }
+
     /// Clients and workers of both protocols, at least one of each.
     pub fn mixed(dice: &mut Dice, messages: u32) -> Self {
         let mut scenario = Self::of_both(dice, messages);
@@ -80,7 +89,7 @@ impl Scenario {
             heartbeat: dice.time(500_000, 5_000_000),
             ..EndpointConfig::default()
         };
-        let sizes = TableSizes { tasks: dice.spread(8, 4_096), peers: 256, subscriptions: 256 };
+        let sizes = TableSizes { tasks: dice.spread(1_024, 4_096), peers: 256, subscriptions: 256 };
         let growth = if dice.chance(300) { dice.spread(1, payload) } else { 0 };
         Self {
             config,
@@ -103,7 +112,11 @@ impl Scenario {
             if zeromq && (!native || number > 0 && dice.chance(500)) {
                 self.clients.push(client(dice, messages, payload, false));
             } else {
-                self.native_clients.push(native_client(dice, messages, payload));
+                let mut plan = native_client(dice, messages, payload);
+                // All that clients submit at once, and its results, have room.
+                let memory = self.config.master.memory as usize / 8 / count / (self.longest + 200);
+                plan.tasks = plan.tasks.min(self.sizes.tasks / 8 / count).min(memory).max(1);
+                self.native_clients.push(plan);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use palm_proto::native::{Fault, HeapWorker, HeldId, NotSent, PeerConfig, Retry, SessionId, WorkerEvent};
+use palm_proto::native::{Fault, HeapWorker, HeldId, NotSent, PeerConfig, RefusalCode, Retry, SessionId, WorkerEvent};
 use palm_proto::{Instant, Status};
 
 use super::context::Context;
@@ -222,7 +222,11 @@ impl NativeWorkerNode {
         match told {
             Told::Nothing => {}
             Told::Connected(resumed) => {
-                context.trace.note(now, "native worker {} is connected, resumed: {}", &[self.me as u64, resumed.into()]);
+                context.trace.note(
+                    now,
+                    "native worker {} is connected, resumed: {}",
+                    &[self.me as u64, resumed.into()],
+                );
             }
             Told::Task { id, session, sequence, attempt, payload } => {
                 let Some((key, 0, 0, 0)) = read(&payload) else {
@@ -348,7 +352,8 @@ impl NativeWorkerNode {
 
 fn machine(context: &mut Context, plan: &NativeWorkerPlan) -> HeapWorker {
     let session = session(context);
-    let config = PeerConfig { window: plan.window, max_frame: MAX_FRAME, ..PeerConfig::new("w".into(), "".into(), session) };
+    let config =
+        PeerConfig { window: plan.window, max_frame: MAX_FRAME, ..PeerConfig::new("w".into(), "".into(), session) };
     HeapWorker::sized(config)
 }
 
@@ -375,6 +380,8 @@ fn told(event: Result<Option<WorkerEvent<'_, Box<str>>>, Fault>) -> Result<Told,
             }
         }
         Some(WorkerEvent::Cancelled { id }) => Told::Cancelled(id),
+        // By a connection of its own that it has given up, and whose Hello came later.
+        Some(WorkerEvent::Refused { code: RefusalCode::Replaced, .. }) => Told::Over(None),
         Some(WorkerEvent::Refused { retry, .. }) => Told::Over(Some(retry)),
         Some(WorkerEvent::Goodbye) => Told::Over(None),
     })

@@ -119,7 +119,6 @@ impl Scenario {
         !self.native_clients.is_empty() || !self.native_workers.is_empty()
     }
 
-
     /// Clients at full speed, workers that die, and a subscriber that comes late.
     pub fn at_full_speed(dice: &mut Dice, messages: u32) -> Self {
         let line = Line { latency: Duration::from_micros(30), speed: 1_000_000, buffer: 256 << 10 };
