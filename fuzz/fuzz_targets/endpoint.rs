@@ -317,7 +317,7 @@ impl World {
         assert!(master.memory() <= MEMORY + unsent as u64 + 8_192, "{}", master.gauges());
         let (counters, gauges) = (master.counters(), master.gauges());
         let given_up = counters.dead_letters + counters.deadline_exceeded + counters.unaddressed + counters.unavailable;
-        let answered = counters.answered + given_up;
+        let answered = counters.answered + given_up + counters.cancelled + counters.unsendable;
         assert_eq!(counters.submitted, answered + (gauges.queued + gauges.leased) as u64);
     }
 
@@ -331,8 +331,9 @@ impl World {
         while let Some((&index, _)) = self.wires.first_key_value() {
             self.close(index);
         }
-        self.now = self.now + Duration::from_secs(3600);
-        for _ in 0..4 {
+        // Longer than any lifetime in the cache may be.
+        self.now = self.now + Duration::from_millis(u64::from(u32::MAX)) + Duration::from_secs(3600);
+        for _ in 0..8 {
             self.endpoint.handle_timeout(self.now);
         }
         assert_eq!((self.endpoint.connections(), self.endpoint.master().memory()), (0, 0));

@@ -5,22 +5,14 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use palm_fuzz::Input;
+use palm_fuzz::{Input, check_frame};
 use palm_proto::native::{
-    Alias, FixedWorker, Frame, Header, Magic, NotSent, PeerConfig, SessionId, TaskNumber, ToMaster, ToPeer, WorkerEvent,
+    Alias, FixedWorker, Header, Magic, NotSent, PeerConfig, SessionId, TaskNumber, ToMaster, ToPeer, WorkerEvent,
 };
 use palm_proto::{Instant, Status};
 
 const WINDOW: usize = 4;
 const MAX_FRAME: u32 = 200;
-
-/// Checks a frame to the master.
-fn check(frame: &Frame<'_, ToMaster>, established: bool) -> ToMaster {
-    let bytes = [&frame.header.encode(), frame.front, frame.body].concat();
-    assert_eq!(ToMaster::decode(&bytes), Ok(Some(*frame)));
-    assert!(!established || bytes.len() <= MAX_FRAME as usize);
-    frame.header
-}
 
 /// A frame that a master may send, or anything.
 fn frame(input: &mut Input<'_>) -> Vec<u8> {
@@ -69,7 +61,8 @@ fuzz_target!(|input: &[u8]| {
                 let mut announced = 0;
                 while let Some(frame) = worker.poll_transmit() {
                     let established = !matches!(frame.header, ToMaster::Hello { .. });
-                    announced += usize::from(matches!(check(&frame, established), ToMaster::Holding { .. }));
+                    announced +=
+                        usize::from(matches!(check_frame(MAX_FRAME, &frame, established), ToMaster::Holding { .. }));
                 }
                 assert!(announced <= held.len());
             }
@@ -86,11 +79,11 @@ fuzz_target!(|input: &[u8]| {
                     };
                     match frame {
                         Ok((frame, true)) => {
-                            check(&frame, true);
+                            check_frame(MAX_FRAME, &frame, true);
                             assert_eq!(worker.done(id, b""), Err(NotSent::Unknown));
                         }
                         Ok((frame, false)) => {
-                            check(&frame, true);
+                            check_frame(MAX_FRAME, &frame, true);
                             held.push(id);
                         }
                         Err(error) => {
@@ -112,7 +105,7 @@ fuzz_target!(|input: &[u8]| {
                 2 => worker.widen(input.below(3) as u32),
                 _ => {
                     if let Ok((_, frame)) = worker.cache_get(input.bytes()) {
-                        check(&frame, true);
+                        check_frame(MAX_FRAME, &frame, true);
                     }
                 }
             },

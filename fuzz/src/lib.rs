@@ -1,5 +1,18 @@
 //! What the targets that drive a machine have in common.
 
+use palm_proto::native::{Frame, Header, ToMaster};
+
+/// Checks a frame to a native master: it can be read, and if the connection is `established`, it has at most `max` bytes.
+///
+/// # Panics
+/// If it is otherwise.
+pub fn check_frame(max: u32, frame: &Frame<'_, ToMaster>, established: bool) -> ToMaster {
+    let bytes = [&frame.header.encode(), frame.front, frame.body].concat();
+    assert_eq!(ToMaster::decode(&bytes), Ok(Some(*frame)));
+    assert!(!established || bytes.len() <= max as usize);
+    frame.header
+}
+
 /// Draws decisions from a fuzzer's input; zeros when it is used up.
 #[derive(Debug)]
 pub struct Input<'a>(&'a [u8]);

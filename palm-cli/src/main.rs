@@ -1,8 +1,8 @@
 //! The program `palm`: reads a command line, and assembles what it asks for from the libraries.
 //!
 //! One file a command in [`commands`]; [`args`] and [`config`] say what was asked, [`output`] is all that prints,
-//! [`process`] runs other programs, [`launch`] feeds and follows a job, [`local`] is a cluster
-//! inside this process.
+//! [`process`] runs other programs, [`worker`] offers them to a master, [`launch`] feeds and follows a job, [`native`] says
+//! which protocol is spoken, [`local`] is a cluster inside this process.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -11,9 +11,11 @@ mod config;
 mod launch;
 mod local;
 mod logging;
+mod native;
 mod output;
 mod process;
 mod values;
+mod worker;
 
 use std::process::ExitCode;
 

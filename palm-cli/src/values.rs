@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use palm_transport_tcp::Address;
+
 /// Reads a number of bytes: `65536`, `256MiB`, `1.5GiB`, `64k`, `10MB`.
 ///
 /// `KiB`, `MiB`, `GiB`, and the letters `K`, `M`, `G` alone, count in steps of 1024; `KB`, `MB`, `GB` in steps of 1000.
@@ -134,6 +136,31 @@ pub(crate) fn native_unix(text: &str) -> Result<String, String> {
     Ok(format!("unix://{path}"))
 }
 
+/// Where a master takes native peers: `HOST:PORT`, or an address of TCP, a Unix socket or a serial line.
+///
+/// # Errors
+/// A sentence that says what would be understood.
+pub(crate) fn native_peer(text: &str) -> Result<String, String> {
+    let address = if text.contains("://") { text.to_owned() } else { format!("tcp://{text}") };
+    if address.starts_with("tcp://") {
+        return peer_address(&address);
+    }
+    match address.parse::<Address>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(error) => Err(error.why.to_owned()),
+    }
+}
+
+/// A serial line, as an address: `/dev/ttyUSB0`, `/dev/ttyUSB0?baud=921600`.
+///
+/// # Errors
+/// A sentence that says what would be understood.
+pub(crate) fn serial_line(text: &str) -> Result<String, String> {
+    let device = text.strip_prefix("serial://").unwrap_or(text);
+    let address: Result<Address, _> = format!("serial://{device}").parse();
+    address.map(|address| address.to_string()).map_err(|error| error.why.to_owned())
+}
+
 /// The token in a file, without the line's end.
 ///
 /// # Errors
@@ -244,5 +271,23 @@ mod tests {
         assert!(peer_address("tcp://*:5555").is_err());
         assert!(peer_address("tcp://127.0.0.1:0").is_err());
         assert!(peer_address("tcp://127.0.0.1:5559").is_ok());
+    }
+
+    #[test]
+    fn native_addresses() {
+        for (text, address) in [
+            ("node-3:5550", "tcp://node-3:5550"),
+            ("tcp://[::1]:5550", "tcp://[::1]:5550"),
+            ("unix:///run/palm", "unix:///run/palm"),
+            ("serial:///dev/ttyS0", "serial:///dev/ttyS0?baud=115200"),
+        ] {
+            assert_eq!(native_peer(text).as_deref(), Ok(address));
+        }
+        for text in ["5550", "*:5550", "node:0", "ipc:///run/palm", "unix://", "serial:///dev/ttyS0?baud=x"] {
+            assert!(native_peer(text).is_err(), "{text}");
+        }
+        assert_eq!(serial_line("/dev/ttyS0?baud=9600").as_deref(), Ok("serial:///dev/ttyS0?baud=9600"));
+        assert_eq!(serial_line("serial:///dev/ttyS0").as_deref(), Ok("serial:///dev/ttyS0?baud=115200"));
+        assert!(serial_line("/dev/ttyS0?parity=odd").is_err());
     }
 }

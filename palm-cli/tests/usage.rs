@@ -22,7 +22,8 @@ fn config(text: &str) -> tempfile::NamedTempFile {
 #[test]
 fn wrong_use_ends_with_2_and_says_what_is_wrong() {
     for (arguments, said) in [
-        (&["launch"][..], "--server"),
+        (&["launch"][..], "--function"),
+        (&["launch", "--function", "f"], "--server"),
         (&["launch", "--server", "s"], "--function"),
         (&["launch", "--server", "s", "--function", "f", "--window", "0"], "--window"),
         (&["launch", "--server", "s", "--function", "f", "--timeout", "soon"], "expected a time such as 30s"),
@@ -45,6 +46,28 @@ fn wrong_use_ends_with_2_and_says_what_is_wrong() {
         (&["cache", "get"], "<KEY>"),
         (&["cache", "set", "name", "x"], "servers set themselves"),
         (&["cache", "set", "k", "--file", "/no/such/file"], "cannot read /no/such/file"),
+        (&["cache", "set", "k", "x", "--ttl", "1s", "--transport", "zmq"], "--ttl needs the native protocol"),
+        (&["cache", "set", "k", "x", "--if-absent", "--if-version", "3"], "cannot be used with"),
+        (&["worker", "--demo", "--connect", "node"], "the port is missing"),
+        (&["worker", "--demo", "--connect", "*:5550"], "name the machine to connect to"),
+        (&["worker", "--demo", "--connect", "serial:///dev/x?baud=fast"], "the rate is not a number"),
+        (&["worker", "--demo", "--connect", "a:1", "--pull", "tcp://a:2"], "--connect cannot be used with --pull"),
+        (
+            &["worker", "--demo", "--transport", "tcp", "--push", "tcp://a:2"],
+            "--transport tcp cannot be used with --push",
+        ),
+        (&["worker", "--demo", "--connect", "a:1", "--transport", "zmq"], "--transport zmq rules that out"),
+        (&["worker", "--demo", "--connect", "a:1", "--token-file", "/no/such"], "cannot read the token file /no/such"),
+        (
+            &["launch", "--function", "f", "--connect", "a:1", "--sub", "tcp://a:2"],
+            "--connect cannot be used with --sub",
+        ),
+        (
+            &["launch", "--function", "f", "--connect", "a:1", "--session", "s"],
+            "--connect cannot be used with --session",
+        ),
+        (&["launch", "--server", "s", "--function", "f", "--priority", "4"], "4 is not in 0..=3"),
+        (&["master", "--name", "m", "--serial", "/dev/x?parity=odd"], "nothing but a rate"),
         (&["man", "nothing"], "there is no command `nothing`"),
         (&["completions", "tcsh"], "possible values: bash"),
         (&["launch", "--log-level", "loud"], "`loud` is no level"),

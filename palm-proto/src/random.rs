@@ -84,7 +84,7 @@ impl core::fmt::Debug for Random {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The output of splitmix64 whose state was `number` before: a bijection.
-const fn split_mix(number: u64) -> u64 {
+pub(crate) const fn split_mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(GOLDEN);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

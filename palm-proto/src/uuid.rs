@@ -54,7 +54,7 @@ impl fmt::Debug for Uuid {
 
 /// The eight hexadecimal digits of `word`, all at once: each nibble in a byte of its own, then `0` or `a` added to each.
 #[inline]
-const fn hex(word: u32) -> [u8; 8] {
+pub(crate) const fn hex(word: u32) -> [u8; 8] {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let mut nibbles = word as u64;
     nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff;

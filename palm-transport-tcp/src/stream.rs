@@ -196,3 +196,80 @@ impl Source for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Reads all that has come; `true` if that is all.
+    fn drain(stream: &Stream, into: &mut Vec<u8>) -> bool {
+        loop {
+            into.reserve(1 << 16);
+            match stream.read_more(into, 1 << 16).unwrap() {
+                Received::Bytes(_, More::Perhaps) => {}
+                Received::Bytes(_, More::No) | Received::Blocked => return false,
+                Received::End => return true,
+            }
+        }
+    }
+
+    fn pairs() -> Vec<(&'static str, Stream, Stream)> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let far = listener.accept().unwrap().0;
+        near.set_nonblocking(true).unwrap();
+        far.set_nonblocking(true).unwrap();
+        let tcp = (Stream::Tcp(TcpStream::from_std(near)), Stream::Tcp(TcpStream::from_std(far)));
+        let unix = UnixStream::pair().unwrap();
+        let (end, path) = crate::serial::tests::pseudo_line();
+        let line = crate::serial::open_line(&path, 115_200).unwrap();
+        vec![
+            ("tcp", tcp.0, tcp.1),
+            ("unix", Stream::Unix(unix.0), Stream::Unix(unix.1)),
+            ("serial", Stream::Serial(end), Stream::Serial(line)),
+        ]
+    }
+
+    #[test]
+    fn what_a_slow_reader_does_not_take_is_kept_and_sent_in_order() {
+        for (name, near, far) in pairs() {
+            near.set_liveness(Liveness::of(Duration::from_secs(5))).unwrap();
+            let (mut outgoing, mut spare) = (Outgoing::new(), Spare::new());
+            let mut sent = Vec::new();
+            let parts = if near.is_serial() { 100 } else { 500 };
+            for number in 0..parts {
+                let part = vec![number as u8; number * 200];
+                sent.extend_from_slice(&part);
+                outgoing.push(Bytes::from(part), &mut spare);
+            }
+            let mut received = Vec::new();
+            let mut blocked = 0;
+            while received.len() < sent.len() {
+                while near.write(&mut outgoing, &mut spare).unwrap() > 0 {}
+                blocked += usize::from(!outgoing.is_empty());
+                assert!(!drain(&far, &mut received), "{name}");
+            }
+            assert!(received == sent, "{name}");
+            assert!(blocked > 0, "{name}: it takes all at once");
+            near.finish().unwrap();
+            drop(near);
+            while !drain(&far, &mut received) {}
+            assert_eq!(received.len(), sent.len(), "{name}");
+        }
+    }
+
+    #[test]
+    fn more_room_than_is_asked_for_is_not_filled() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (near, far) = (Stream::Unix(near), Stream::Unix(far));
+        let (mut outgoing, mut spare) = (Outgoing::new(), Spare::new());
+        outgoing.copy(&[b"0123456789"], &mut spare);
+        near.write(&mut outgoing, &mut spare).unwrap();
+        let mut into = Vec::with_capacity(100);
+        assert_eq!(far.read_more(&mut into, 4).unwrap(), Received::Bytes(4, More::Perhaps));
+        assert_eq!(far.read_more(&mut into, 100).unwrap(), Received::Bytes(6, More::No));
+        assert_eq!((&into[..], far.read_more(&mut into.clone(), 1).unwrap()), (&b"0123456789"[..], Received::Blocked));
+    }
+}

@@ -9,7 +9,7 @@ use palm_proto::MessageWriter;
 use tokio::sync::Mutex;
 use zeromq::{ReqSocket, SocketRecv, SocketSend, ZmqError, ZmqMessage};
 
-use crate::socket;
+use crate::{discovery, socket};
 
 /// A connection to a cache: get, set and delete values by key.
 ///
@@ -51,6 +51,16 @@ impl CacheClient {
     /// If the cache does not answer.
     pub async fn get(&self, key: &str) -> Result<Bytes, CacheError> {
         self.request("get", "", key.as_bytes()).await
+    }
+
+    /// Where the server takes native peers; `None` if it does not say.
+    ///
+    /// # Errors
+    /// If the cache does not answer.
+    pub async fn native_address(&self) -> Result<Option<String>, CacheError> {
+        let value = self.get(discovery::NATIVE_ADDRESS).await?;
+        let text = std::str::from_utf8(&value).ok().filter(|text| !text.is_empty());
+        Ok(text.map(|text| discovery::reachable(text, self.address())))
     }
 
     /// Sets `key` to `value`. With an empty key the cache makes one. Returns the key.

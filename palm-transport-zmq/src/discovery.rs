@@ -10,6 +10,9 @@ const EXTENSIONS: &str = "palm_extensions";
 /// The cache key under which a master says how long a message may be.
 const MAX_MESSAGE: &str = "palm_max_message";
 
+/// The cache key under which a master says where native peers connect to.
+pub(crate) const NATIVE_ADDRESS: &str = "palm_native_address";
+
 /// What a client has to know.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientAddresses {
@@ -104,7 +107,8 @@ pub(crate) async fn address(cache: &CacheClient, key: &'static str) -> Result<St
     }
 }
 
-fn reachable(address: &str, known: &str) -> String {
+/// `address`, with the host of `known` for a wildcard.
+pub(crate) fn reachable(address: &str, known: &str) -> String {
     let host_and_port = |address: &str| {
         address.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).map(|(h, p)| (h.to_owned(), p.to_owned()))
     };

@@ -111,6 +111,15 @@ impl Master {
         Self { side, name: name.to_owned(), addresses, process }
     }
 
+    /// Where native peers connect to, if it was started with `--tcp`: `tcp://HOST:PORT`.
+    ///
+    /// # Panics
+    /// If it was not.
+    pub fn native_address(&self) -> String {
+        let line = self.process.line("Native clients and workers connect to ", START).text;
+        line.rsplit(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// Starts a worker for it.
     pub fn worker(&self, side: Side, name: &str) -> Worker {
         Worker::start(side, name, &self.addresses.cache, &[])
@@ -138,15 +147,19 @@ pub struct Worker {
 impl Worker {
     /// Starts a worker of the master with this cache, with further flags, and waits until it has its addresses.
     ///
-    /// Ours has the functions of `--demo`; the stock one those of `worker.py`.
+    /// Ours has the functions of `--demo`; the stock one those of `worker.py`. Both speak ZeroMQ, also with a master that has native
+    /// listeners.
     pub fn start(side: Side, name: &str, cache: &str, flags: &[&str]) -> Self {
         let mut command = match side {
             Side::Ours => subcommand("worker"),
             Side::Stock => python::program("worker.py"),
         };
         command.args(["--name", name, "--db", cache]).args(flags);
-        if side == Side::Ours && flags.is_empty() {
-            command.arg("--demo");
+        if side == Side::Ours {
+            command.args(["--transport", "zmq"]);
+            if flags.is_empty() {
+                command.arg("--demo");
+            }
         }
         let process = Process::start(&format!("{side:?} worker {name}"), command);
         process.line("worker pull address", START);

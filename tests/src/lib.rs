@@ -5,6 +5,7 @@
 //!
 //! - [`Master`], [`Worker`] and [`Launcher`] are processes, each either [`Side::Ours`] or [`Side::Stock`];
 //! - [`StockClient`] runs `client.py`, and [`Process`] anything else, with its output collected;
+//! - [`NativeClient`] is a client over a plain [`std::net::TcpStream`];
 //! - [`zmtp::Peer`] speaks ZMTP by hand over a plain [`std::net::TcpStream`], for what no library lets one do, and
 //!   [`RawClient`] is a client made of two of them;
 //! - [`within`] bounds a whole test, [`until`] waits for something.
@@ -17,9 +18,11 @@
 
 pub mod cluster;
 pub mod hostile;
+pub mod native;
 pub mod palm;
 pub mod payload;
 pub mod process;
+pub mod proxy;
 pub mod python;
 pub mod raw;
 pub mod reaper;
@@ -28,6 +31,7 @@ pub mod wait;
 pub mod zmtp;
 
 pub use cluster::{Addresses, Launcher, Master, Side, StockClient, Worker};
+pub use native::NativeClient;
 pub use process::Process;
 pub use raw::RawClient;
 pub use wait::{until, within};

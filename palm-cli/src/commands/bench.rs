@@ -9,13 +9,13 @@ use clap::Subcommand;
 use futures_util::{FutureExt as _, Stream};
 use palm_transport_zmq::{Call, Client, Job, JobOptions, MasterConfig, Worker, WorkerBuilder, from_iter};
 
-use super::{StopSignals, block_on, server_name, unreachable, worker};
+use super::{StopSignals, bench_native, block_on, server_name, unreachable};
 use crate::args::Global;
 use crate::local::{LocalMaster, LocalWorker};
 use crate::output::counted;
 use crate::output::latency::{Latencies, Short, rate};
 use crate::output::progress::Progress;
-use crate::{Outcome, output, values};
+use crate::{Outcome, output, values, worker};
 
 /// How long to try to reach the master.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -32,6 +32,9 @@ Examples:
 
   palm bench local --window 1
       the round trip of a single message
+
+  palm bench native
+      the native protocol, beside bare TCP that carries the same bytes
 
 Exit status: 0 every message came back, 1 some were lost.";
 
@@ -63,6 +66,8 @@ pub(crate) enum Part {
         #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5559", value_parser = values::peer_address)]
         db: String,
     },
+    /// Measure the native protocol beside bare sockets
+    Native(bench_native::Args),
     /// Measure a master, a worker and a client in this process
     Local {
         /// Echo workers
@@ -105,9 +110,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             let mut signals = StopSignals::listen()?;
             let worker = echo_worker(&db).build()?;
             output::say(&format_args!("answering `echo` for the master whose cache is at {db}; Ctrl-C stops"));
-            let report = worker::until_stopped(worker, &mut signals).await;
-            Ok(report.map_or(Outcome::Failed, |report| worker::told(&report)))
+            let report = worker::zmq::run(worker, &mut signals).await;
+            Ok(report.map_or(Outcome::Failed, |report| report.told()))
         }),
+        Part::Native(args) => bench_native::run(&args),
         Part::Local { workers, load } => {
             let config = MasterConfig {
                 // Room for the whole window, whatever the size of its messages.

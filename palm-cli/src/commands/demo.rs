@@ -8,13 +8,14 @@ use bytes::Bytes;
 use palm_transport_zmq::{Call, Client, JobOptions, MasterConfig, Worker, WorkerBuilder, from_iter};
 use tracing::level_filters::LevelFilter;
 
-use super::{block_on, unreachable, worker};
+use super::{block_on, unreachable};
 use crate::Outcome;
 use crate::args::Global;
 use crate::local::{LocalMaster, LocalWorker};
 use crate::output::latency::{Latencies, Short, rate};
 use crate::output::progress::Progress;
 use crate::output::{self, counted};
+use crate::worker;
 
 /// Names of the first workers.
 const NAMES: [&str; 4] = ["ant", "bee", "cat", "dog"];
@@ -80,7 +81,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
 fn worker(name: &str, cache: &str) -> WorkerBuilder {
     let stamp = name.to_owned();
     let builder = Worker::builder().name(name).cache_address(cache).concurrency(JOBS);
-    worker::demo_functions(builder, name)
+    worker::zmq::offer(builder, &worker::demo_functions(name))
         .function("stamp", move |call: Call| {
             let stamp = stamp.clone();
             async move {

@@ -2,21 +2,23 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{self, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use futures_util::{FutureExt as _, Stream};
-use palm_transport_zmq::{Client, Job, JobOptions, Status};
-use tokio::sync::mpsc;
+use futures_util::FutureExt as _;
+use palm_transport_tcp::PeerOptions;
+use palm_transport_zmq::{Client, Status};
 
-use super::{DEFAULT_DB, StopSignals, block_on, unreachable};
+use super::{DEFAULT_DB, StopSignals, block_on, unreachable, wrong_server};
 use crate::args::Global;
-use crate::launch::input::{Bounds, InputError, Item, Source};
+use crate::launch::input::{Bounds, Source};
+use crate::launch::job::{self, Job, Options};
 use crate::launch::ledger::Ledger;
+use crate::launch::messages::Messages;
+use crate::launch::native::{self, Connection, OpenError};
+use crate::native::{Flags, Peer, Wish};
 use crate::output::progress::Progress;
 use crate::output::results::{Folder, Sink, Style};
 use crate::{Outcome, output, values, wrong_use};
@@ -49,6 +51,10 @@ Examples:
       a pipeline: a function for each stage, results taken from the last one's
       address
 
+  palm launch --connect node-1:5550 --token-file token --function upper \\
+      --lines words.txt --priority 2 --deadline 10s
+      a master's native listener instead of its ZeroMQ sockets
+
 Results go to standard output, everything else to standard error. Ctrl-C ends
 the job and says what is missing. Exit status: 0 every message has its
 results; 1 some failed or are missing, and it says which; 2 wrong use.";
@@ -57,8 +63,8 @@ results; 1 some failed or are missing, and it says which; 2 wrong use.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Name of the server
-    #[arg(long, value_name = "NAME", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// Name of the server; may be left out with --connect
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) server: Option<String>,
     /// Function: `foo` means `SERVER.foo`; several words, one for each stage of a pipeline, each with its server
     #[arg(long, value_name = "FUNCTION", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -78,6 +84,8 @@ pub(crate) struct Args {
     /// What the messages carry in their cache field
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) cache: String,
+    #[command(flatten)]
+    pub(crate) native: Flags,
 
     /// The message to send
     #[arg(long, value_name = "TEXT", default_value = " a message", help_heading = "Messages")]
@@ -113,7 +121,12 @@ pub(crate) struct Args {
     /// How often a message is sent again that has no result in time, or was lost with its workers or its master
     #[arg(long, value_name = "TIMES", default_value = "0", help_heading = "Delivery")]
     pub(crate) retries: u32,
-
+    /// How urgent the messages are, from 0 to 3; a master that is not ours pays no heed
+    #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Delivery")]
+    pub(crate) priority: u8,
+    /// Time after which a message's result is of no use, and a message that waits is not begun any more [default: --timeout]
+    #[arg(long, value_name = "TIME", value_parser = values::duration_above_zero, help_heading = "Delivery")]
+    pub(crate) deadline: Option<Duration>,
     /// How long to try to reach the server at first
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
     pub(crate) connect_timeout: Duration,
@@ -135,30 +148,37 @@ pub(crate) struct Args {
 /// If the server cannot be reached, or output cannot be written.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     global.log_aside("launch")?;
-    let server = args.server.clone().ok_or_else(|| wrong_use("the name of the server is missing; use --server"))?;
     let function = args.function.as_deref().ok_or_else(|| wrong_use("the function is missing; use --function"))?;
-    let function = qualified(function, &server);
+    if args.server.is_none() && args.native.connect.is_none() {
+        return Err(no_server());
+    }
+    let wish = args.native.wish(&zmq_only(&args))?;
     block_on(async {
         // Before anything is sent, whatever is wrong with the input or the output.
         let sink = sink(&args)?;
         let source = source(&args);
         source.check().map_err(|(path, error)| wrong_use(format!("cannot read {}: {error}", path.display())))?;
-        let client = connect(&args, &server).await?;
-        let message = longest_payload(&args, &function, &client);
+        let server = tokio::select! {
+            server = connect(&args, wish) => server?,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before there was a connection; nothing was sent"),
+        };
+        let function = qualified(function, args.server.as_deref().unwrap_or_else(|| server.name()));
+        let message = server.longest_payload(&args, &function);
         let total = source.total();
         let items = source.open(Bounds { in_flight: args.in_flight, message }).context("cannot read what to send")?;
         let progress = Progress::start(total, args.quiet);
-        let options = JobOptions {
+        let options = Options {
             window: args.window,
             ordered: args.ordered,
-            timeout: Some(args.timeout),
+            timeout: args.timeout,
             retries: args.retries,
-            retry_dead_letters: args.retries > 0,
             results: args.results,
-            cache: args.cache.clone(),
+            user_data: args.cache.clone(),
+            priority: args.priority,
+            deadline: args.deadline,
         };
         let ledger = Rc::new(RefCell::new(Ledger::new(args.results)));
-        let job = client.job(&function, Inputs { items, ledger: Rc::clone(&ledger) }, &options);
+        let job = server.job(&function, Messages::new(items, Rc::clone(&ledger)), options);
         let mut follower = Follower { job, sink, ledger, progress };
         let ended = follower.follow().await;
         follower.progress.finish();
@@ -203,8 +223,66 @@ const fn has_cache(args: &Args) -> bool {
     args.db.is_some() || args.push.is_none() || args.sub.is_none()
 }
 
-async fn connect(args: &Args, server: &str) -> anyhow::Result<Client> {
+/// Flags that were given and mean nothing to the native protocol.
+fn zmq_only(args: &Args) -> Vec<&'static str> {
+    let given = [("--push", args.push.is_some()), ("--sub", args.sub.is_some()), ("--session", args.session.is_some())];
+    given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
+}
+
+/// A server that is connected to.
+enum Server {
+    Zmq { client: Client, name: String },
+    Native(Connection),
+}
+
+impl Server {
+    fn name(&self) -> &str {
+        match self {
+            Self::Zmq { name, .. } => name,
+            Self::Native(connection) => connection.master(),
+        }
+    }
+
+    /// How long a payload may be: what is longer is not even read.
+    fn longest_payload(&self, args: &Args, function: &str) -> usize {
+        let (most, ids) = match self {
+            Self::Zmq { client, .. } => (client.max_message(), client.pipeline().len() + client.id().len()),
+            // What is too long for the master fails then, one by one.
+            Self::Native(_) => (usize::MAX, 0),
+        };
+        let texts = function.len() + args.cache.len() + ids;
+        args.max_message.unwrap_or(most).saturating_sub(ENVELOPE + texts).min(args.in_flight)
+    }
+
+    fn job(self, function: &str, messages: Messages, options: Options) -> Job {
+        match self {
+            Self::Zmq { client, .. } => Job::Zmq(client.job(function, messages, &options.zmq())),
+            Self::Native(connection) => Job::Native(native::Job::new(connection, function, messages, options)),
+        }
+    }
+}
+
+async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
     let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
+    let begun = Instant::now();
+    if let Some(peer) = wish.peer(db, Some(args.connect_timeout)).await? {
+        let patience = args.connect_timeout.saturating_sub(begun.elapsed()).max(Duration::from_millis(100));
+        let options = PeerOptions { token: peer.token.clone(), window: args.window, ..PeerOptions::new(&peer.address) };
+        match Connection::open(&options, patience).await {
+            Ok(connection) => return checked(args, connection, &peer),
+            Err(OpenError::Refused(why)) if peer.optional => {
+                tracing::warn!("{}: {why}: speaking ZeroMQ", peer.address);
+            }
+            Err(OpenError::TimedOut) => anyhow::bail!(
+                "no master was reached at {} within {:?}: is it running, with --tcp or --unix?",
+                peer.address,
+                args.connect_timeout
+            ),
+            Err(OpenError::Build(error)) => return Err(wrong_use(error.to_string())),
+            Err(error) => anyhow::bail!("no connection to {}: {error}", peer.address),
+        }
+    }
+    let server = args.server.as_deref().ok_or_else(no_server)?;
     let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
     builder = builder.check_name(has_cache(args));
     if let Some(session) = &args.session {
@@ -216,44 +294,20 @@ async fn connect(args: &Args, server: &str) -> anyhow::Result<Client> {
     if let Some(address) = &args.sub {
         builder = builder.sub_address(address);
     }
-    tokio::select! {
-        client = builder.connect() => client.map_err(|error| unreachable(error, server, db, args.connect_timeout)),
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before there was a connection; nothing was sent"),
-    }
+    let client = builder.connect().await;
+    let client = client.map_err(|error| unreachable(error, server, db, args.connect_timeout))?;
+    Ok(Server::Zmq { client, name: server.to_owned() })
 }
 
-/// How long a payload may be: what is longer is not even read.
-fn longest_payload(args: &Args, function: &str, client: &Client) -> usize {
-    let texts = function.len() + args.cache.len() + client.pipeline().len() + client.id().len();
-    let most = args.max_message.unwrap_or_else(|| client.max_message());
-    most.saturating_sub(ENVELOPE + texts).min(args.in_flight)
+fn no_server() -> anyhow::Error {
+    wrong_use("the name of the server is missing; use --server, or --connect")
 }
 
-/// The messages of a job as its client takes them: each is entered in the ledger when it is.
-struct Inputs {
-    items: mpsc::Receiver<Result<Item, InputError>>,
-    ledger: Rc<RefCell<Ledger>>,
-}
-
-impl Stream for Inputs {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            match task::ready!(self.items.poll_recv(context)) {
-                None => return Poll::Ready(None),
-                Some(Ok(Item { label, payload, budget })) => {
-                    self.ledger.borrow_mut().sent(label, budget);
-                    return Poll::Ready(Some(payload));
-                }
-                Some(Err(InputError { label, reason, fatal })) => {
-                    self.ledger.borrow_mut().not_sent(&label, &reason);
-                    if fatal {
-                        self.items.close();
-                    }
-                }
-            }
-        }
+/// The connection, if it leads to the server that was named.
+fn checked(args: &Args, connection: Connection, peer: &Peer) -> anyhow::Result<Server> {
+    match &args.server {
+        Some(server) if server != connection.master() => Err(wrong_server(&peer.address, connection.master(), server)),
+        _ => Ok(Server::Native(connection)),
     }
 }
 
@@ -268,7 +322,7 @@ enum Ended {
 
 /// A job, and what is made of its outcomes.
 struct Follower {
-    job: Job<Inputs>,
+    job: Job,
     sink: Sink,
     ledger: Rc<RefCell<Ledger>>,
     progress: Progress,
@@ -310,7 +364,7 @@ impl Follower {
         self.progress.at(ledger.through(), || ledger.note());
     }
 
-    fn take(&mut self, outcome: palm_transport_zmq::Outcome) {
+    fn take(&mut self, outcome: job::Outcome) {
         let mut ledger = self.ledger.borrow_mut();
         match outcome.result {
             Ok(payload) => {

@@ -1,9 +1,12 @@
 //! `palm master`: a master on five sockets.
 
 use std::io::IsTerminal as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use palm_transport_tcp::{BridgeOptions, LineBridge};
 use palm_transport_zmq::{Addresses, BindError, CacheLimits, Counters, Master, MasterConfig, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +19,9 @@ use crate::{Outcome, values, wrong_use};
 
 /// Longest message that is accepted unless something else is said, memory permitting.
 const LONGEST_MESSAGE: usize = 64 << 20;
+
+/// How the name of a folder begins that has a socket for serial lines alone.
+const PRIVATE: &str = "palm-lines-";
 
 /// Files that a master has open besides its connections: sockets, streams, the runtime's own.
 const OTHER_FILES: u64 = 64;
@@ -37,6 +43,9 @@ Examples:
 
   palm master --name test --tcp 127.0.0.1:5550 --unix /run/palm/test.sock
       serves native clients and workers beside those that speak ZeroMQ
+
+  palm master --name test --serial '/dev/ttyUSB0?baud=921600'
+      and a microcontroller at a serial line
 
 Stop it with Ctrl-C or SIGTERM: it takes no more messages, waits up to --grace
 for those that are out, and says what was left. A second signal stops it at
@@ -71,9 +80,12 @@ pub(crate) struct Args {
     /// The same over a Unix socket; may be given several times
     #[arg(long, value_name = "PATH", value_parser = values::native_unix, help_heading = "Native protocol")]
     pub(crate) unix: Vec<String>,
+    /// Serial line at which a native client or worker is, DEVICE or DEVICE?baud=RATE (115200 unless given); may be given several times
+    #[arg(long, value_name = "DEVICE", value_parser = values::serial_line, help_heading = "Native protocol")]
+    pub(crate) serial: Vec<String>,
     /// File with the token that native clients and workers have to give
     #[arg(long, value_name = "FILE", help_heading = "Native protocol")]
-    pub(crate) token_file: Option<std::path::PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
     /// Host that clients and workers are told to connect to [default: the one bound]
     #[arg(long, value_name = "HOST")]
     pub(crate) advertise: Option<String>,
@@ -187,10 +199,12 @@ impl Args {
 /// # Errors
 /// If an address cannot be bound, or the bounds cannot work together.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
-    let config = args.config()?;
+    let mut config = args.config()?;
+    let socket = Lines::socket(&args.serial, &mut config)?;
     // The Python master's log has this name, whatever the master's own is.
     global.log_component("root")?;
-    let ended = block_on(serve(config, args.stats));
+    let ended = block_on(serve(config, args.stats, &args.serial));
+    drop(socket);
     if let Err(error) = &ended
         && !std::io::stdout().is_terminal()
     {
@@ -200,11 +214,12 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     ended
 }
 
-async fn serve(config: MasterConfig, stats: Option<Duration>) -> anyhow::Result<Outcome> {
+async fn serve(config: MasterConfig, stats: Option<Duration>, lines: &[String]) -> anyhow::Result<Outcome> {
     let mut signals = StopSignals::listen()?;
     let mut show = signal(SignalKind::user_defined1()).context("cannot listen for signals")?;
     make_room_for_connections(config.connections);
     let name = config.name.clone();
+    let options = BridgeOptions { max_message: config.max_message, heartbeat: config.heartbeat };
     tracing::info!("Starting the router");
     tracing::info!("Starting inbound part Pull");
     tracing::info!("Starting inbound part WorkerPull");
@@ -213,6 +228,8 @@ async fn serve(config: MasterConfig, stats: Option<Duration>) -> anyhow::Result<
     tracing::info!("Starting bypass part Cache");
     let master = Master::bind(config).await.map_err(cannot_bind)?;
     log_routes(&name, master.addresses());
+    // They are served for as long as this lives: until the master has stopped.
+    let _lines = Lines::start(lines, master.addresses(), options)?;
 
     let handle = master.handle();
     let mut ticks = stats.map(tokio::time::interval);
@@ -261,7 +278,7 @@ fn log_routes(name: &str, addresses: &Addresses) {
         db = addresses.cache,
         "{name} successfully started"
     );
-    for address in &addresses.native {
+    for address in addresses.native.iter().filter(|address| !address.contains(PRIVATE)) {
         tracing::info!("Native clients and workers connect to {address}");
     }
 }
@@ -305,6 +322,49 @@ async fn next_tick(ticks: &mut Option<Interval>) {
     match ticks {
         Some(ticks) => drop(ticks.tick().await),
         None => std::future::pending().await,
+    }
+}
+
+/// Serial lines, each carried to a socket of the master's.
+struct Lines {
+    _bridges: Vec<LineBridge>,
+}
+
+/// A folder that only this process's user may look into, removed when this is dropped.
+struct PrivateFolder(PathBuf);
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        // At worst a folder stays behind that has nothing in it.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+impl Lines {
+    /// If there are lines and no socket to carry them to, adds one to the configuration.
+    fn socket(lines: &[String], config: &mut MasterConfig) -> anyhow::Result<Option<PrivateFolder>> {
+        if lines.is_empty() || !config.native.is_empty() {
+            return Ok(None);
+        }
+        let path = std::env::temp_dir().join(format!("{PRIVATE}{}", uuid::Uuid::new_v4().simple()));
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("cannot make the folder {}", path.display()))?;
+        config.native.push(format!("unix://{}", path.join("s").display()));
+        Ok(Some(PrivateFolder(path)))
+    }
+
+    /// Carries the lines to the last of the master's native sockets.
+    fn start(lines: &[String], addresses: &Addresses, options: BridgeOptions) -> anyhow::Result<Self> {
+        let mut bridges = Vec::new();
+        for line in lines {
+            let socket = addresses.native.last().context("invariant: there is a socket for the lines")?;
+            let bridge = LineBridge::start(line, socket, options).map_err(|error| wrong_use(error.to_string()))?;
+            tracing::info!("A native client or worker is served at {}", bridge.address());
+            bridges.push(bridge);
+        }
+        Ok(Self { _bridges: bridges })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one a file: the flags, and what becomes of them.
 
 pub(crate) mod bench;
+mod bench_native;
 pub(crate) mod cache;
 pub(crate) mod completions;
 pub(crate) mod demo;
@@ -73,15 +74,20 @@ const DEFAULT_DB: &str = "tcp://127.0.0.1:5559";
 /// Says what a person can do about a server that was not reached.
 fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) -> anyhow::Error {
     match error {
-        ConnectError::Discovery(DiscoveryError::WrongServer { found, .. }) => wrong_use(format!(
-            "the server at {db} is named {found}, not {server}: use --server {found}, or --db for the address of another"
-        )),
+        ConnectError::Discovery(DiscoveryError::WrongServer { found, .. }) => wrong_server(db, &found, server),
         ConnectError::TimedOut { .. } => anyhow::anyhow!(
             "the server {server} could not be reached within {patience:?} through its cache at {db}: is the master running? \
              Use --db if its cache is elsewhere"
         ),
         error => anyhow::Error::new(error),
     }
+}
+
+/// Says what a person can do about a server of another name.
+fn wrong_server(address: &str, found: &str, wanted: &str) -> anyhow::Error {
+    wrong_use(format!(
+        "the server at {address} is named {found}, not {wanted}: use --server {found}, or the address of another"
+    ))
 }
 
 /// The name that the server itself keeps in its cache.
@@ -91,7 +97,7 @@ async fn server_name(db: &str, patience: Duration) -> anyhow::Result<String> {
 }
 
 /// Says what a person can do about a cache that does not answer.
-fn no_answer(error: CacheError) -> anyhow::Error {
+pub(crate) fn no_answer(error: CacheError) -> anyhow::Error {
     match error {
         CacheError::TimedOut { address, after } => anyhow::anyhow!(
             "the cache at {address} does not answer within {after:?}: is the master running? Use --db if its cache is elsewhere"
@@ -104,21 +110,21 @@ fn no_answer(error: CacheError) -> anyhow::Error {
 }
 
 /// The signals that ask a component to stop.
-struct StopSignals {
+pub(crate) struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 impl StopSignals {
     /// From now on, the signals no longer end the process by themselves.
-    fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
     /// Waits for the next one and says which it was.
-    async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",

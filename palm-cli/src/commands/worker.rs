@@ -1,17 +1,18 @@
 //! `palm worker`: runs programs on a master's messages.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use palm_transport_zmq::{Call, Worker, WorkerBuilder, WorkerReport};
+use palm_transport_zmq::Worker;
 
 use super::{DEFAULT_DB, StopSignals, block_on};
 use crate::args::Global;
-use crate::output::counted;
-use crate::process::{self, Exec, Framing, Lifeline, Limits, MethodCommand, Program, Serve};
+use crate::native::{self, Wish};
+use crate::process::{Exec, Framing, Lifeline, Limits, MethodCommand, Program, Serve};
+use crate::worker::native::Ended;
+use crate::worker::{self, Function, Functions, Options, Report, demo_functions, stopping};
 use crate::{Outcome, values, wrong_use};
 
 const EXAMPLES: &str = "\
@@ -40,6 +41,10 @@ Examples:
       the functions of the example application: foo (answers '<name> processed
       a message') and echo
 
+  palm worker --connect node-1:5550 --token-file token --exec 'upper=tr a-z A-Z'
+      a master's native listener instead of its ZeroMQ sockets: one connection,
+      and a message whose client is gone or late is ended
+
 A process of --serve that dies is started again: at once if it had run for ten
 seconds, else after a rest of 0.1 s that doubles up to 30 s. The message it
 had in hand fails, since it may be what killed it; its client is told why.
@@ -64,6 +69,8 @@ pub(crate) struct Args {
     /// Where to get messages from [default: what the cache says]
     #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
     pub(crate) pull: Option<String>,
+    #[command(flatten)]
+    pub(crate) native: native::Flags,
 
     /// A program that is run for each message of a method
     #[arg(long, value_name = "METHOD=COMMAND", help_heading = "Functions")]
@@ -98,35 +105,83 @@ pub(crate) struct Args {
 /// Runs the worker until a signal stops it.
 ///
 /// # Errors
-/// If there are no functions, or a program does not exist.
+/// If there are no functions, a program does not exist, or the master wants no such worker.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let name = args.name.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let plan = Plan::of(&args)?;
+    let wish = args.native.wish(&zmq_only(&args))?;
     global.log_component(&name)?;
-    block_on(async {
+    let ended = block_on(async {
         let mut signals = StopSignals::listen()?;
-        let mut builder = Worker::builder().name(&name).concurrency(args.jobs.into()).grace(args.grace);
-        if let Some(address) = cache_address(&args) {
-            tracing::info!("Asking the cache at {address} for the master's addresses");
-            builder = builder.cache_address(address);
-        }
-        if let Some(address) = &args.push {
-            builder = builder.push_address(address);
-        }
-        if let Some(address) = &args.pull {
-            builder = builder.pull_address(address);
-        }
-        if args.demo {
-            builder = demo_functions(builder, &name);
-        }
-        let (builder, serving) = plan.offer(builder, &args)?;
-        let worker = builder.build()?;
-        let report = until_stopped(worker, &mut signals).await;
+        let mut functions = if args.demo { demo_functions(&name) } else { Functions::new() };
+        let serving = plan.start(&mut functions, &args)?;
+        let options = Options { name, jobs: args.jobs, grace: args.grace };
+        let ended = work(&args, wish, &functions, &options, &mut signals).await;
         for serve in &serving {
             serve.stop().await;
         }
-        Ok(report.map_or(Outcome::Failed, |report| told(&report)))
-    })
+        ended
+    });
+    if let Err(error) = &ended
+        && !std::io::stdout().is_terminal()
+    {
+        // A runner sees nothing but the log.
+        tracing::error!("{error:#}");
+    }
+    ended
+}
+
+/// Flags that were given and say something about sockets of ZeroMQ.
+fn zmq_only(args: &Args) -> Vec<&'static str> {
+    let given = [("--push", args.push.is_some()), ("--pull", args.pull.is_some())];
+    given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
+}
+
+/// Works for the master that is asked for, in the protocol that is asked for or found.
+async fn work(
+    args: &Args,
+    wish: Wish,
+    functions: &Functions,
+    options: &Options,
+    signals: &mut StopSignals,
+) -> anyhow::Result<Outcome> {
+    let db = cache_address(args);
+    if !matches!(wish, Wish::Native(_))
+        && let Some(address) = db
+    {
+        tracing::info!("Asking the cache at {address} for the master's addresses");
+    }
+    let peer = tokio::select! {
+        peer = wish.peer(db.unwrap_or(DEFAULT_DB), None) => peer?,
+        signal = signals.next() => {
+            stopping(signal);
+            return Ok(Report::idle().told());
+        }
+    };
+    if let Some(peer) = peer {
+        tracing::info!("Connecting to the master at {}", peer.address);
+        match worker::native::run(&peer, functions, options, signals).await? {
+            Ended::Stopped(report) => return Ok(report.told()),
+            Ended::CutShort => return Ok(Outcome::Failed),
+            Ended::Refused { why, connected: false } if peer.optional => {
+                tracing::warn!("{}: {why}: speaking ZeroMQ", peer.address);
+            }
+            Ended::Refused { why, .. } => anyhow::bail!("no work at {}: {why}", peer.address),
+        }
+    }
+    let mut builder = Worker::builder().name(&options.name).concurrency(options.jobs.into()).grace(options.grace);
+    if let Some(address) = db {
+        builder = builder.cache_address(address);
+    }
+    if let Some(address) = &args.push {
+        builder = builder.push_address(address);
+    }
+    if let Some(address) = &args.pull {
+        builder = builder.pull_address(address);
+    }
+    let worker = worker::zmq::offer(builder, functions).build()?;
+    let report = worker::zmq::run(worker, signals).await;
+    Ok(report.map_or(Outcome::Failed, |report| report.told()))
 }
 
 /// The cache, unless both other addresses are given and nobody named a cache.
@@ -136,46 +191,6 @@ fn cache_address(args: &Args) -> Option<&str> {
         None if args.push.is_some() && args.pull.is_some() => None,
         None => Some(DEFAULT_DB),
     }
-}
-
-/// The functions of the example application.
-pub(crate) fn demo_functions(builder: WorkerBuilder, name: &str) -> WorkerBuilder {
-    let answer = Bytes::from(format!("{name} processed a message"));
-    builder
-        .inline_function("foo", move |_: Call| Ok::<_, Infallible>(answer.clone()))
-        .inline_function("echo", |call: Call| Ok::<_, Infallible>(call.into_payload()))
-}
-
-/// Runs the worker until it has stopped, as a first signal asks; `None` if a second one cut that short.
-pub(super) async fn until_stopped(worker: Worker, signals: &mut StopSignals) -> Option<WorkerReport> {
-    let handle = worker.handle();
-    let run = worker.run();
-    tokio::pin!(run);
-    tokio::select! {
-        report = &mut run => return Some(report),
-        signal = signals.next() => tracing::info!("{signal}: finishing what is in hand; a second signal stops at once"),
-    }
-    handle.shutdown();
-    tokio::select! {
-        report = &mut run => Some(report),
-        signal = signals.next() => {
-            tracing::warn!("{signal}: stopping at once");
-            None
-        }
-    }
-}
-
-/// Logs what the worker has done, and says whether that is all it had to do.
-pub(super) fn told(report: &WorkerReport) -> Outcome {
-    let counters = report.counters;
-    tracing::info!(
-        "Stopped: {}, {} failed, {} handed back, {} left",
-        counted(counters.results, "result"),
-        counters.failures,
-        counters.handed_back,
-        report.left,
-    );
-    if report.left == 0 && report.flushed { Outcome::Done } else { Outcome::Failed }
 }
 
 /// The programs behind the methods, found before anything is connected.
@@ -213,34 +228,24 @@ impl Plan {
         Ok(Self { exec, serve })
     }
 
-    /// Adds the functions to the worker, and starts the processes of those that have some.
-    fn offer(self, mut builder: WorkerBuilder, args: &Args) -> anyhow::Result<(WorkerBuilder, Vec<Serve>)> {
+    /// Adds the functions, and starts the processes of those that have some.
+    fn start(self, functions: &mut Functions, args: &Args) -> anyhow::Result<Vec<Serve>> {
         let mut serving = Vec::new();
         if self.exec.is_empty() && self.serve.is_empty() {
-            return Ok((builder, serving));
+            return Ok(serving);
         }
         let limits = Limits { time: args.exec_timeout, result: args.max_result };
         let lifeline = Lifeline::start().context("cannot start the process that watches over others")?;
         for (method, program) in self.exec {
             let exec = Exec::new(program, limits, lifeline.clone());
-            builder = builder.function(method, move |call: Call| {
-                let exec = exec.clone();
-                async move { exec.call(&context(&call), call.into_payload()).await }
-            });
+            functions.push((method, Function::Program(worker::Program::Exec(exec))));
         }
         for (method, program) in self.serve {
             let serve =
                 Serve::start(method.clone(), program, args.framing, limits, lifeline.clone(), args.jobs.into())?;
             serving.push(serve.clone());
-            builder = builder.function(method, move |call: Call| {
-                let serve = serve.clone();
-                async move { serve.call(call.into_payload()).await }
-            });
+            functions.push((method, Function::Program(worker::Program::Serve(serve))));
         }
-        Ok((builder, serving))
+        Ok(serving)
     }
-}
-
-fn context(call: &Call) -> process::Context {
-    process::Context { method: call.method().to_owned(), cache: call.user_data().to_owned() }
 }

@@ -1,7 +1,10 @@
 //! A job as `palm launch` sees it: what goes in, and what has become of it.
 
 pub(crate) mod input;
+pub(crate) mod job;
 pub(crate) mod ledger;
+pub(crate) mod messages;
+pub(crate) mod native;
 
 use std::fmt;
 use std::path::PathBuf;

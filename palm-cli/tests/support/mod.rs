@@ -1,6 +1,7 @@
 //! Runs the built program, and never for longer than a bound.
 #![allow(dead_code, clippy::unwrap_used, reason = "test code, of which each file of tests uses a part")]
 
+pub(crate) mod cable;
 pub(crate) mod cluster;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

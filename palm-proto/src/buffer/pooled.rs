@@ -56,7 +56,7 @@ impl Block {
     fn joined(parts: &[&[u8]]) -> Option<Self> {
         let mut block = Self::free();
         let mut len = 0;
-        for part in parts {
+        for part in parts.iter().filter(|part| !part.is_empty()) {
             block.get_mut(len..len + part.len())?.copy_from_slice(part);
             len += part.len();
         }

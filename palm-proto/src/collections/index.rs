@@ -40,6 +40,15 @@ impl<S: Table<Place>> Index<S> {
         free.is_some()
     }
 
+    /// A hash whose home is `steps` steps after that of `hash`: what is looked for one after the other then lies side by side. There
+    /// is an empty place between any two, so that a gap is closed at once.
+    #[inline]
+    pub(crate) fn beside(&self, hash: u64, steps: u32) -> u64 {
+        let count = self.places.as_ref().len().max(1) as u64;
+        let step = (2_u64 << 32).div_ceil(count) as u32;
+        u64::from(upper(hash).wrapping_add(steps.wrapping_mul(step))) << 32
+    }
+
     /// The entries that may have this hash, the caller compares keys.
     #[inline]
     pub(crate) fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {

@@ -25,8 +25,6 @@ pub enum Fault {
     NoEnvelope,
     /// It is a native peer that is refused, or broke the protocol.
     Refused(RefusalCode),
-    /// It is a native peer that says it goes.
-    Goodbye,
 }
 
 impl fmt::Display for Fault {
@@ -37,7 +35,6 @@ impl fmt::Display for Fault {
             Self::Silent => f.write_str("the peer fell silent"),
             Self::NoRoom => f.write_str("no room for another peer or subscription"),
             Self::Refused(code) => write!(f, "refused: {code}"),
-            Self::Goodbye => f.write_str("the peer said goodbye"),
             Self::NoEnvelope => f.write_str("a cache request without the envelope of a REQ socket"),
         }
     }

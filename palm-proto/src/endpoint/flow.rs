@@ -150,7 +150,6 @@ impl<S: EndpointStorage> Endpoint<S> {
         } else if peer.reserved > 0 {
             self.timers.start(&mut self.peers, now, index, Class::Partial);
         } else if peer.speaks_ping() {
-            // A subscriber that is slow does not read, and so answers no PING: only TCP can tell whether it lives.
             self.timers.start(&mut self.peers, now, index, Class::Quiet);
         } else {
             self.timers.stop(&mut self.peers, index);

@@ -97,6 +97,11 @@ impl<S: EndpointStorage> Endpoint<S> {
         &self.master
     }
 
+    /// Who is told of all that happens to messages and results.
+    pub fn journal(&mut self) -> &mut <S::Master as MasterStorage>::Journal {
+        self.master.journal()
+    }
+
     /// What it has done.
     pub fn counters(&self) -> &EndpointCounters {
         &self.counters
@@ -285,13 +290,17 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let Fault::Protocol(_) | Fault::NoEnvelope = fault {
             self.counters.protocol_errors += 1;
         }
-        let peer = &mut self.peers[index];
-        peer.closing = true;
-        let service = peer.service;
-        self.timers.stop(&mut self.peers, index);
+        let service = self.peers[index].service;
         self.report(EndpointEvent::Fault { connection, service, fault });
-        self.mark_ready(index);
+        self.close(index);
         Next::Close
+    }
+
+    /// The connection is to be closed once what is pending has been sent.
+    pub(super) fn close(&mut self, index: u32) {
+        self.peers[index].closing = true;
+        self.timers.stop(&mut self.peers, index);
+        self.mark_ready(index);
     }
 
     /// Whether a connection is to be closed once what is pending has been sent.

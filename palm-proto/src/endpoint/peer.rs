@@ -176,6 +176,7 @@ impl<B> Peer<B> {
     /// Whether it can be asked whether it lives.
     pub(super) fn speaks_ping(&self) -> bool {
         match &self.speech {
+            // A subscriber that is slow does not read, and so answers no PING: only TCP can tell whether it lives.
             Speech::Zmtp(zmtp) => zmtp.speaks_ping() && !matches!(self.role, Role::Subscriber(_)),
             Speech::Native(_) => true,
         }

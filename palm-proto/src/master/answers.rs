@@ -7,9 +7,12 @@ use crate::time::Instant;
 use super::accounts::NOBODY;
 use super::dispatch::Whereabouts;
 use super::event::Event;
+use super::journal::{Journal as _, Record};
 use super::machine::Master;
+use super::origin::{Note, ResultKind};
 use super::output::Tags;
 use super::reply::{Body, reply};
+use super::results::Publication;
 use super::storage::MasterStorage;
 use super::submit::{NotTaken, Refusal};
 use super::worker::WorkerId;
@@ -42,6 +45,9 @@ impl<S: MasterStorage> Master<S> {
         let handed_back = view.status() == Status::HandedBack;
         let (untagged, unmarked) = (view.untagged_len(), view.unmarked_len());
         let topic = view.client_place();
+        let payload = view.payload_place();
+        let payload = payload.start as u32..payload.end as u32;
+        let is_done = view.status() == Status::Done && !view.is_partial();
         let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
             Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.tasks[index].attempt == attempt => {
                 self.counters.handed_back += 1;
@@ -88,13 +94,17 @@ impl<S: MasterStorage> Master<S> {
             while let Some(passed_over) = self.dispatcher.passed_over(index) {
                 self.counters.silent += 1;
                 let attempt = self.dispatcher.tasks[passed_over].attempt;
-                let task = self.dispatcher.finish(now, passed_over, attempt);
+                let (id, task) = (self.dispatcher.id(passed_over), self.dispatcher.finish(now, passed_over, attempt));
+                self.journal.record(Record::Ended { task: id });
                 self.dispatcher.accounts.remove_task(task.sender, task.message.footprint());
             }
-            self.complete(now, index, attempt, message, topic, sender);
+            let origin = self.dispatcher.tasks[index].origin;
+            let note =
+                if is_done { Note { origin, kind: ResultKind::Done, payload } } else { Note { origin, ..Note::NONE } };
+            self.complete(now, index, attempt, Publication { message, topic, sender, note });
             self.dispatch(now);
         } else {
-            self.publish(now, message, topic, sender);
+            self.publish(now, Publication { message, topic, sender, note: Note::NONE });
         }
         Ok(())
     }
@@ -152,10 +162,10 @@ impl<S: MasterStorage> Master<S> {
             Some((index, _)) if has_it && is_part => self.pass_part(now, index, payload)?,
             Some((index, entry)) if !is_part && status != Status::HandedBack => {
                 let body = if status == Status::Done { Body::Result(payload) } else { Body::Failure(status, text) };
-                let (sender, message) = (entry.sender, reply(entry.message.as_slice(), entry.opening, body));
+                let message = reply(entry, body);
                 self.counters.answered += 1;
                 match message {
-                    Some((message, topic)) => self.complete(now, index, attempt, message, topic, sender),
+                    Some(answer) => self.complete(now, index, attempt, answer),
                     None => self.give_up(now, index, Status::Failed, "the result is longer than its master can hold"),
                 }
             }
@@ -172,13 +182,13 @@ impl<S: MasterStorage> Master<S> {
             return Err(Refusal::Full);
         }
         let entry = &self.dispatcher.tasks[index];
-        let (sender, worker) = (entry.sender, entry.worker);
-        let message = reply(entry.message.as_slice(), entry.opening, Body::Part(payload));
+        let worker = entry.worker;
+        let message = reply(entry, Body::Part(payload));
         self.dispatcher.renew_lease(now, worker);
         match message {
-            Some((message, topic)) if self.room() > 0 => {
+            Some(part) if self.room() > 0 => {
                 self.counters.partials += 1;
-                self.publish(now, message, topic, sender);
+                self.publish(now, part);
             }
             // There is one place in all, or the buffers are small: then there are no parts.
             Some(_) | None => self.counters.duplicates += 1,

@@ -1,13 +1,14 @@
 //! How a message comes to its end: answered, or given up.
 
-use crate::buffer::Span;
 use crate::message::{MessageRef, RawMessage, Status, TaskId};
 use crate::time::Instant;
 
 use super::event::{Event, label};
 use super::failure::failure;
 use super::finished::Finished;
+use super::journal::{Journal as _, Record};
 use super::machine::Master;
+use super::origin::Note;
 use super::results::Publication;
 use super::storage::MasterStorage;
 use super::task::{Taken, Task};
@@ -23,7 +24,7 @@ impl<S: MasterStorage> Master<S> {
             task: self.dispatcher.id(task),
             client: name(view.as_ref().map(|view| view.client)),
             function: name(view.as_ref().map(|view| view.function)),
-            attempts: entry.failures,
+            attempts: entry.losses,
         });
         self.give_up(now, task, Status::DeadLetter, "every worker that was given the message was lost with it");
     }
@@ -46,22 +47,15 @@ impl<S: MasterStorage> Master<S> {
             return;
         };
         let topic = RawMessage::parse(message.as_slice()).map_or(0..0, |view| view.client_place());
-        self.complete(now, task, 0, message, topic, sender);
+        let note = Note { origin: self.dispatcher.tasks[task].origin, ..Note::NONE };
+        self.complete(now, task, 0, Publication { message, topic, sender, note });
     }
 
-    /// A live task is answered by `message`, in `attempt` (0: by ourselves, and no attempt's answer counts any more).
-    pub(super) fn complete(
-        &mut self,
-        now: Instant,
-        index: u32,
-        attempt: u32,
-        message: Span<S::Buffer>,
-        topic: core::ops::Range<u32>,
-        sender: u32,
-    ) {
-        let id = self.dispatcher.id(index);
+    /// A live task is answered by `answer`, in `attempt` (0: by ourselves, and no attempt's answer counts any more).
+    pub(super) fn complete(&mut self, now: Instant, index: u32, attempt: u32, answer: Publication<S::Buffer>) {
+        let (id, sender) = (self.dispatcher.id(index), answer.sender);
         let task = self.finish(now, index, attempt);
-        self.publish(now, message, topic, sender);
+        self.publish(now, answer);
         self.dispatcher.accounts.remove_task(sender, task.message.footprint());
         // What this sets in motion must find the result in the place that was set aside for it.
         if attempt != 0 {
@@ -74,6 +68,7 @@ impl<S: MasterStorage> Master<S> {
     fn finish(&mut self, now: Instant, index: u32, attempt: u32) -> Task<S::Buffer> {
         let id = self.dispatcher.id(index);
         let task = self.dispatcher.finish(now, index, attempt);
+        self.journal.record(Record::Ended { task: id });
         // To what nobody was sent there comes no answer.
         if task.attempt > 1 || attempt != 1 && task.attempt != 0 {
             self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from });
@@ -81,18 +76,13 @@ impl<S: MasterStorage> Master<S> {
         task
     }
 
-    pub(super) fn publish(
-        &mut self,
-        now: Instant,
-        message: Span<S::Buffer>,
-        topic: core::ops::Range<u32>,
-        sender: u32,
-    ) {
+    pub(super) fn publish(&mut self, now: Instant, answer: Publication<S::Buffer>) {
+        let sender = answer.sender;
         // The result itself is in none of the tables at this moment, and takes one place.
         let spare = self.room().saturating_sub(1);
         let accounts = &mut self.dispatcher.accounts;
         let charge = |sender, footprint| accounts.add_result(sender, footprint);
-        match self.results.publish(now, Publication { message, topic, sender }, charge, spare) {
+        match self.results.publish(&mut self.journal, now, answer, charge, spare) {
             Ok(copies_dropped) => self.counters.copies_dropped += copies_dropped,
             Err(lost) => {
                 // Room was set aside; only a topic that a small buffer cannot hold comes to this.

@@ -6,6 +6,7 @@ use crate::buffer::Span;
 use crate::collections::{Link, Linked, List};
 use crate::time::Instant;
 
+use super::origin::Note;
 use super::subscriptions::OfSubscriber;
 
 /// A result that has not been taken yet; named only by storage types.
@@ -16,6 +17,7 @@ pub struct Delivery<B> {
     pub(super) topic: Range<u32>,
     /// On whose account it is.
     pub(super) sender: u32,
+    pub(super) note: Note,
     /// When it came, or its holder last took something.
     pub(super) since: Instant,
     pub(super) holder: Holder,

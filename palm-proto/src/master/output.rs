@@ -5,6 +5,8 @@ use crate::message::{MessageWriter, TaskId, field};
 use crate::time::Instant;
 use crate::uuid::Uuid;
 
+use super::origin::Note;
+
 /// A message for a worker. On the wire, its own bytes are followed by [`Assignment::tags`].
 #[derive(Debug)]
 pub struct Assignment<'a, B> {
@@ -116,6 +118,8 @@ pub struct Outcome<B> {
     pub topic: Option<core::ops::Range<usize>>,
     /// The stage to put into the message, where it goes to the next one.
     pub stage: Option<i64>,
+    /// What is known of it without reading it.
+    pub note: Note,
 }
 
 impl<B> Outcome<B> {

@@ -3,7 +3,11 @@
 use core::ops::Range;
 
 use crate::buffer::{Buffer, Span};
-use crate::message::{FAILURE_PAYLOAD, MessageWriter, Opening, RawMessage, Status, field, wire::FieldHead};
+use crate::message::{FAILURE_PAYLOAD, MessageWriter, RawMessage, Status, field, wire::FieldHead};
+
+use super::origin::{Note, ResultKind};
+use super::results::Publication;
+use super::task::Task;
 
 /// What is put in place of a message's payload.
 #[derive(Clone, Copy, Debug)]
@@ -14,18 +18,25 @@ pub(super) enum Body<'a> {
     Failure(Status, &'a str),
 }
 
-/// The answer to `message`: its own fields without its payload, then the answer's. And where its topic is, its client's id.
-/// `None` if that does not fit into a buffer.
-pub(super) fn reply<B: Buffer>(message: &[u8], opening: Opening, body: Body<'_>) -> Option<(Span<B>, Range<u32>)> {
-    let mut view = RawMessage::unread(message);
-    view.read_like(message, opening).ok()?;
-    let payload = view.payload_field().unwrap_or(message.len()..message.len());
-    let mut topic = view.client_place();
+/// The answer to `task`: its message's own fields without its payload, then the answer's. `None` if that does not fit into a
+/// buffer.
+pub(super) fn reply<B: Buffer>(task: &Task<B>, body: Body<'_>) -> Option<Publication<B>> {
+    let message = task.message.as_slice();
+    let payload = payload_field(message, task.payload).unwrap_or(message.len()..message.len());
+    let mut topic = match task.opening.client() {
+        Some(client) => client,
+        None => RawMessage::parse(message).ok()?.client_place(),
+    };
     if topic.start as usize >= payload.end {
         let cut = payload.len() as u32;
         topic = topic.start - cut..topic.end - cut;
     }
     let mut mark: heapless::Vec<u8, 24> = heapless::Vec::new();
+    let kind = match body {
+        Body::Result(_) => ResultKind::Done,
+        Body::Part(_) => ResultKind::Part,
+        Body::Failure(..) => ResultKind::Unread,
+    };
     let (bytes, text) = match body {
         Body::Result(bytes) => (bytes, ""),
         Body::Part(bytes) => {
@@ -45,7 +56,16 @@ pub(super) fn reply<B: Buffer>(message: &[u8], opening: Opening, body: Body<'_>)
     let parts = [before, after, &head, bytes, &mark, text.as_bytes()];
     let len: usize = parts.iter().map(|part| part.len()).sum();
     u32::try_from(len).ok()?;
-    Some((Span::whole(B::joined(&parts)?), topic))
+    let start = (before.len() + after.len() + head.len()) as u32;
+    let note = Note { origin: task.origin, kind, payload: start..start + bytes.len() as u32 };
+    Some(Publication { message: Span::whole(B::joined(&parts)?), topic, sender: task.sender, note })
+}
+
+/// Where in `message` the field of its payload is, with its key and length, if its length takes no more bytes than that needs.
+fn payload_field(message: &[u8], (start, end): (u32, u32)) -> Option<Range<usize>> {
+    let head = FieldHead::of_bytes(field::PAYLOAD, (end - start) as usize);
+    let from = (start as usize).checked_sub(head.len())?;
+    (message.get(from..start as usize) == Some(&*head)).then_some(from..end as usize)
 }
 
 #[cfg(test)]
@@ -70,9 +90,12 @@ mod tests {
             message(|w| _ = w.pipeline("p").payload(b"early").sequence(5).function("a.b").cache("user").client("me")),
             message(|w| _ = w.pipeline("p").client("me").function("a.b").cache("user").sequence(5)),
         ] {
-            let opening = RawMessage::parse(&message).unwrap().opening();
+            let view = RawMessage::parse(&message).unwrap();
+            let (opening, payload) = (view.opening(), view.payload_place());
+            let payload = (payload.start as u32, payload.end as u32);
+            let task = Task { opening, payload, ..Task::new(Span::<Bytes>::copy_from(&message).unwrap(), 0) };
             for body in [Body::Result(b"yes"), Body::Part(b"yes"), Body::Failure(Status::Failed, "no")] {
-                let (answer, topic) = reply::<Bytes>(&message, opening, body).unwrap();
+                let Publication { message: answer, topic, note, .. } = reply(&task, body).unwrap();
                 let view = MessageRef::parse(answer.as_slice()).unwrap();
                 assert_eq!((view.pipeline, view.client, view.function, view.cache), ("p", "me", "a.b", "user"));
                 assert_eq!(view.extension.sequence, Some(5));
@@ -83,6 +106,7 @@ mod tests {
                 assert_eq!((view.payload, view.extension.status, view.extension.error), (payload, status, error));
                 assert_eq!(view.extension.partial, matches!(body, Body::Part(_)));
                 assert_eq!(&answer.as_slice()[topic.start as usize..topic.end as usize], b"me");
+                assert_eq!(&answer.as_slice()[note.payload.start as usize..note.payload.end as usize], payload);
             }
         }
     }
@@ -90,6 +114,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_no_message() {
         let message = message(|w| _ = w.client("me").function("a.b"));
-        assert!(reply::<heapless::Vec<u8, 12>>(&message, Opening::NONE, Body::Result(b"yes")).is_none());
+        let small = Span::<heapless::Vec<u8, 12>>::copy_from(&message).unwrap();
+        assert!(reply(&Task::new(small, 0), Body::Result(b"yes")).is_none());
     }
 }

@@ -8,6 +8,7 @@ use crate::collections::{Place, Slot, Table};
 use super::accounts::Sender;
 use super::delivery::{Delivery, Subscriber, Topic};
 use super::finished::Finished;
+use super::journal::Journal;
 use super::subscriptions::Subscription;
 use super::task::Task;
 use super::worker::Worker;
@@ -28,6 +29,8 @@ pub trait MasterStorage: Debug {
     type TopicPlaces: Table<Place> + Debug;
     type Finished: Table<Finished> + Debug;
     type FinishedPlaces: Table<Place> + Debug;
+    /// Who is told of all that happens; `()`: nobody.
+    type Journal: Journal<Self::Buffer>;
 }
 
 /// A master's tables, all empty.
@@ -45,6 +48,7 @@ pub struct Tables<S: MasterStorage> {
     pub(super) topic_places: S::TopicPlaces,
     pub(super) finished: S::Finished,
     pub(super) finished_places: S::FinishedPlaces,
+    pub(super) journal: S::Journal,
 }
 
 /// Tables inline: `TASKS` messages and as many results, `PEERS` connections of each role and as many subscriptions.
@@ -69,6 +73,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> MasterSt
     type TopicPlaces = heapless::Vec<Place, TASKS>;
     type Finished = heapless::Vec<Finished, TASKS>;
     type FinishedPlaces = heapless::Vec<Place, TASKS>;
+    type Journal = ();
 }
 
 impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Tables<FixedStorage<B, TASKS, PEERS>> {
@@ -87,6 +92,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Tables<F
             topic_places: heapless::Vec::new(),
             finished: heapless::Vec::new(),
             finished_places: heapless::Vec::new(),
+            journal: (),
         }
     }
 }
@@ -103,11 +109,11 @@ mod heap {
 
     /// Tables on the heap, sized when the master is made; messages in [`Bytes`] unless told otherwise.
     #[derive(Debug)]
-    pub struct HeapStorage<B = Bytes> {
-        buffer: core::marker::PhantomData<B>,
+    pub struct HeapStorage<B = Bytes, J = ()> {
+        types: core::marker::PhantomData<(B, J)>,
     }
 
-    impl<B: Buffer + Clone + Debug> MasterStorage for HeapStorage<B> {
+    impl<B: Buffer + Clone + Debug, J: Journal<B>> MasterStorage for HeapStorage<B, J> {
         type Buffer = B;
         type Tasks = HeapTable<Slot<Task<B>>>;
         type Workers = HeapTable<Slot<Worker>>;
@@ -121,6 +127,7 @@ mod heap {
         type TopicPlaces = HeapTable<Place>;
         type Finished = HeapTable<Finished>;
         type FinishedPlaces = HeapTable<Place>;
+        type Journal = J;
     }
 
     /// How many entries the tables have.
@@ -137,6 +144,13 @@ mod heap {
     impl<B: Buffer + Clone + Debug> Tables<HeapStorage<B>> {
         /// Empty tables.
         pub fn sized(sizes: &TableSizes) -> Self {
+            Self::with_journal(sizes, ())
+        }
+    }
+
+    impl<B: Buffer + Clone + Debug, J: Journal<B>> Tables<HeapStorage<B, J>> {
+        /// Empty tables of a master that tells `journal` of all that happens.
+        pub fn with_journal(sizes: &TableSizes, journal: J) -> Self {
             let TableSizes { tasks, peers, subscriptions } = *sizes;
             Self {
                 tasks: HeapTable::new(tasks),
@@ -153,6 +167,7 @@ mod heap {
                 topic_places: HeapTable::new(tasks.saturating_mul(4)),
                 finished: HeapTable::new(tasks),
                 finished_places: HeapTable::new(tasks.saturating_mul(2)),
+                journal,
             }
         }
     }

@@ -3,13 +3,15 @@
 use core::time::Duration;
 
 use crate::buffer::Span;
-use crate::message::{RawMessage, Status, TaskId, is_addressed};
+use crate::message::{PRIORITY_MAX, RawMessage, Status, TaskId, is_addressed};
 use crate::time::Instant;
 
 use super::accounts::SenderId;
 use super::dispatch::Whereabouts;
 use super::event::Event;
+use super::journal::{Journal as _, Record};
 use super::machine::Master;
+use super::origin::Prepared;
 use super::storage::MasterStorage;
 use super::task::Task;
 use super::worker::WorkerId;
@@ -80,6 +82,24 @@ impl<S: MasterStorage> Master<S> {
         message: Span<S::Buffer>,
     ) -> Result<TaskId, NotTaken<S::Buffer>> {
         let (task, fate) = self.take_in(now, sender, message)?;
+        Ok(self.place(now, sender, task, fate))
+    }
+
+    /// The same for a message that its transport has put together itself.
+    pub(crate) fn handle_submit_prepared(
+        &mut self,
+        now: Instant,
+        sender: SenderId,
+        message: Span<S::Buffer>,
+        prepared: &Prepared,
+    ) -> Result<TaskId, NotTaken<S::Buffer>> {
+        let (task, fate) = self.take_prepared(now, sender, message, prepared)?;
+        Ok(self.place(now, sender, task, fate))
+    }
+
+    /// Puts a message that was taken in to where it is to be.
+    #[inline(always)]
+    fn place(&mut self, now: Instant, sender: SenderId, task: u32, fate: Fate) -> TaskId {
         let id = self.dispatcher.id(task);
         if fate == Fate::ToDo
             && !self.stopped
@@ -88,12 +108,12 @@ impl<S: MasterStorage> Master<S> {
             // Nothing waits, so that there is no turn to wait for.
             self.now = now;
             self.dispatcher.give(now, task, worker);
-            return Ok(id);
+            return id;
         }
         self.dispatcher.enqueue(task);
         self.settle(now, task, fate);
         self.dispatch(now);
-        Ok(id)
+        id
     }
 
     /// Takes a message from a client that `worker` says it is doing already: it was sent it as this `attempt` before the master
@@ -111,6 +131,23 @@ impl<S: MasterStorage> Master<S> {
         attempt: u32,
     ) -> Result<TaskId, NotTaken<S::Buffer>> {
         let (task, fate) = self.take_in(now, sender, message)?;
+        Ok(self.place_held(now, task, fate, worker, attempt))
+    }
+
+    /// The same for a message that its transport has put together itself.
+    pub(crate) fn handle_prepared_held(
+        &mut self,
+        now: Instant,
+        sender: SenderId,
+        message: Span<S::Buffer>,
+        prepared: &Prepared,
+        (worker, attempt): (WorkerId, u32),
+    ) -> Result<TaskId, NotTaken<S::Buffer>> {
+        let (task, fate) = self.take_prepared(now, sender, message, prepared)?;
+        Ok(self.place_held(now, task, fate, worker, attempt))
+    }
+
+    fn place_held(&mut self, now: Instant, task: u32, fate: Fate, worker: WorkerId, attempt: u32) -> TaskId {
         let id = self.dispatcher.id(task);
         match self.dispatcher.find(worker) {
             Some(worker) => self.hold(now, task, worker, attempt),
@@ -118,12 +155,12 @@ impl<S: MasterStorage> Master<S> {
         }
         self.settle(now, task, fate);
         self.dispatch(now);
-        Ok(id)
+        id
     }
 
     /// A worker says that it is doing a task still, which it was sent as this `attempt`: it has it from then on, beyond its window
-    /// if need be. Whether that is so: not if the task is not queued (it is done, or another has it), or has been sent to others
-    /// since. O(1).
+    /// if need be. Whether that is so: not if the task is done, another has been sent it and may have it, or it has been sent to
+    /// others since. O(1).
     pub fn claim(&mut self, now: Instant, task: TaskId, worker: WorkerId, attempt: u32) -> bool {
         let (Whereabouts::Live(index), Some(worker)) = (self.dispatcher.locate(task), self.dispatcher.find(worker))
         else {
@@ -172,10 +209,48 @@ impl<S: MasterStorage> Master<S> {
             true => Fate::ToDo,
         };
         let (opening, priority) = (view.opening(), view.priority());
-        let task = Task { opening, deadline, priority, wants_cache, ..Task::new(message, sender.0) };
+        let payload = view.payload_place();
+        let payload = (payload.start as u32, payload.end as u32);
+        let task = Task { opening, payload, deadline, priority, wants_cache, ..Task::new(message, sender.0) };
+        self.admit(task, fate)
+    }
+
+    #[inline(always)]
+    fn take_prepared(
+        &mut self,
+        now: Instant,
+        sender: SenderId,
+        message: Span<S::Buffer>,
+        prepared: &Prepared,
+    ) -> Result<(u32, Fate), NotTaken<S::Buffer>> {
+        if self.room_for_messages() == 0 || self.dispatcher.tasks.is_full() {
+            return Err(NotTaken { reason: Refusal::Full, message });
+        }
+        let fate = match prepared.is_addressed {
+            false => Fate::Unaddressed,
+            true if prepared.deadline == Some(Duration::ZERO) => Fate::Late,
+            true => Fate::ToDo,
+        };
+        let task = Task {
+            opening: prepared.opening,
+            payload: (prepared.payload.start, prepared.payload.end),
+            origin: prepared.origin,
+            deadline: prepared.deadline.map(|deadline| now + deadline),
+            priority: prepared.priority.min(PRIORITY_MAX),
+            wants_cache: !prepared.has_cache,
+            ..Task::new(message, sender.0)
+        };
+        self.admit(task, fate)
+    }
+
+    #[inline(always)]
+    fn admit(&mut self, task: Task<S::Buffer>, fate: Fate) -> Result<(u32, Fate), NotTaken<S::Buffer>> {
         match self.dispatcher.admit(task) {
             Ok(task) => {
                 self.counters.submitted += 1;
+                let (id, entry) = (self.dispatcher.id(task), &self.dispatcher.tasks[task]);
+                let record = Record::Submitted { task: id, message: &entry.message, deadline: entry.deadline };
+                self.journal.record(record);
                 Ok((task, fate))
             }
             Err(message) => Err(NotTaken { reason: Refusal::Full, message }),

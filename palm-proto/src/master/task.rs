@@ -5,14 +5,18 @@ use crate::collections::{Link, Linked, NONE};
 use crate::message::Opening;
 use crate::time::Instant;
 
+use super::origin::Origin;
 use super::worker::WorkerId;
 
 /// A message that a worker is to do; named only by storage types.
 #[derive(Debug)]
 pub struct Task<B> {
-    pub(super) message: Span<B>,
+    pub(crate) message: Span<B>,
     /// How the message begins.
-    pub(super) opening: Opening,
+    pub(crate) opening: Opening,
+    /// Where its payload is.
+    pub(crate) payload: (u32, u32),
+    pub(crate) origin: Origin,
     pub(super) link: Link,
     /// On whose account it is.
     pub(super) sender: u32,
@@ -21,12 +25,16 @@ pub struct Task<B> {
     pub(super) due: u32,
     pub(super) priority: u8,
     /// Whether the master puts a UUID into the `cache` field.
-    pub(super) wants_cache: bool,
+    pub(crate) wants_cache: bool,
     pub(super) sent: bool,
     /// Times it was sent to a worker.
     pub(super) attempt: u32,
-    /// Workers that were lost while it was, as far as one can tell, being done.
-    pub(super) failures: u32,
+    /// Workers that were lost with it.
+    pub(super) losses: u32,
+    /// It has been lost as often as it may be, the last time with a worker that was, as far as one can tell, at it.
+    pub(super) spent: bool,
+    /// It is given only to a worker that holds nothing else: so that one tells whether that was lost because of it.
+    pub(super) apart: bool,
     /// Who has it, or `NONE`.
     pub(super) worker: u32,
     /// Who had it before and was taken to hang.
@@ -46,6 +54,8 @@ impl<B> Task<B> {
         Self {
             message,
             opening: Opening::NONE,
+            payload: (0, 0),
+            origin: Origin::NONE,
             link: Link::UNLINKED,
             sender,
             deadline: None,
@@ -54,14 +64,16 @@ impl<B> Task<B> {
             wants_cache: false,
             sent: false,
             attempt: 0,
-            failures: 0,
+            losses: 0,
+            spent: false,
+            apart: false,
             worker: NONE,
             taken_from: None,
         }
     }
 }
 
-/// A task is in its sender's queue of its priority, or in its worker's list.
+/// A task is in its sender's queue of its priority, or among those that are kept apart, or in its worker's list.
 #[derive(Debug)]
 pub(super) struct InQueue;
 

@@ -6,7 +6,7 @@ use super::extension::{Extension, PRIORITY_MAX, Status, TaskId, field};
 use super::view::{ParseError, ParseErrorKind};
 use crate::uuid::Uuid;
 
-use super::wire::{Field, FieldHead, Fields, Value, ascii_prefix, is_text};
+use super::wire::{Field, Fields, Value, ascii_prefix, is_text};
 
 /// A serialised message whose every field has been checked, with its strings as bytes. Nothing is copied.
 ///
@@ -261,16 +261,6 @@ impl<'a> RawMessage<'a> {
         self.extension.priority
     }
 
-    /// Where in the message the payload's field is, with its key and length; `None` if it has none, or has its length in more
-    /// bytes than that needs.
-    pub(crate) fn payload_field(&self) -> Option<Range<usize>> {
-        let (start, end) = self.places[field::PAYLOAD as usize];
-        let head = FieldHead::of_bytes(field::PAYLOAD, (end - start) as usize);
-        let (start, end) = (start as usize, end as usize);
-        let from = start.checked_sub(head.len())?;
-        (self.bytes.get(from..start) == Some(&*head)).then_some(from..end)
-    }
-
     /// Our own fields.
     pub(super) fn extension(&self) -> Extension<'a> {
         Extension { error: core::str::from_utf8(self.error()).unwrap_or_default(), ..self.extension }
@@ -290,6 +280,23 @@ pub(crate) struct Opening {
 impl Opening {
     /// That of a message that begins in another way.
     pub(crate) const NONE: Self = Self { pipeline: 0, client: 0, function: 0 };
+
+    /// The opening of a message that begins with values of these lengths, each of at most 127 bytes.
+    pub(crate) const fn of(pipeline: u8, client: u8, function: u8) -> Self {
+        Self { pipeline, client, function }
+    }
+
+    /// Where the client's id is, if there is an opening.
+    pub(crate) fn client(self) -> Option<Range<u32>> {
+        let [_, (start, end), _] = self.places();
+        (self != Self::NONE).then_some(start..end)
+    }
+
+    /// Where the function's name is, if there is an opening.
+    pub(crate) fn function(self) -> Option<Range<u32>> {
+        let [_, _, (start, end)] = self.places();
+        (self != Self::NONE).then_some(start..end)
+    }
 
     /// Number of bytes; 0: there is no opening.
     fn len(self) -> usize {

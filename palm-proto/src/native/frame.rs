@@ -55,19 +55,25 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
         Ok(Some(Frame { header, front, body }))
     }
 
-    /// Appends the header to `out`.
+    /// Appends what goes before `len` bytes of front and body on a stream: the length of the frame, and the header.
+    ///
+    /// # Errors
+    /// If the frame is longer than any may be on a stream.
     #[inline]
-    fn encode_to(&self, out: &mut HeaderBytes) {
-        let mut bytes = [0; HEADER_MAX];
-        let encoded = postcard::to_slice(self, &mut bytes).expect("HEADER_MAX has room for the longest header");
-        out.extend_from_slice(encoded).expect("HeaderBytes have room for a prefix and a header");
+    fn stream_head_for(&self, len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
+        let header = self.encode();
+        stream::put_prefix(out, header.len().saturating_add(len))?;
+        out.extend_from_slice(&header).expect("HeaderBytes have room for a prefix and a header");
+        Ok(())
     }
 
     /// The encoded header.
     #[inline]
     fn encode(&self) -> HeaderBytes {
         let mut out = HeaderBytes::new();
-        self.encode_to(&mut out);
+        out.resize_default(HEADER_MAX).expect("HeaderBytes have room for a header");
+        let len = postcard::to_slice(self, &mut out).expect("HEADER_MAX has room for the longest header").len();
+        out.truncate(len);
         out
     }
 }
@@ -161,11 +167,8 @@ impl<'a, H: Header> Frame<'a, H> {
     /// If the frame is longer than any may be on a stream.
     #[inline]
     pub fn stream_head(&self) -> Result<HeaderBytes, FrameTooLong> {
-        let header = self.header.encode();
-        let len = header.len().saturating_add(self.front.len()).saturating_add(self.body.len());
         let mut head = HeaderBytes::new();
-        stream::put_prefix(&mut head, len)?;
-        head.extend_from_slice(&header).expect("HeaderBytes have room for a prefix and a header");
+        self.header.stream_head_for(self.front.len().saturating_add(self.body.len()), &mut head)?;
         Ok(head)
     }
 }

@@ -2,13 +2,14 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::VERSION;
 
 /// The bytes `PALM`, by which each side knows that the other speaks this protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "[u8; 4]", into = "[u8; 4]")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "[u8; 4]")]
 pub struct Magic;
 
 impl Magic {
@@ -22,11 +23,9 @@ impl From<Magic> for [u8; 4] {
     }
 }
 
-impl TryFrom<[u8; 4]> for Magic {
-    type Error = &'static str;
-
-    fn try_from(bytes: [u8; 4]) -> Result<Self, Self::Error> {
-        if bytes == Self::BYTES { Ok(Self) } else { Err("not PALM") }
+impl<'de> Deserialize<'de> for Magic {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if array(deserializer)? == Self::BYTES { Ok(Self) } else { Err(D::Error::custom("not PALM")) }
     }
 }
 
@@ -61,7 +60,7 @@ pub enum Role {
 
 /// The name that a process gives itself, at random, and keeps over its connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SessionId(pub [u8; 16]);
+pub struct SessionId(#[serde(deserialize_with = "array")] pub [u8; 16]);
 
 impl SessionId {
     /// Nobody's: under which a worker announces what nobody wants, or what it does not know the client of.
@@ -84,6 +83,29 @@ impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Reads an array of bytes in a loop; serde's own way takes code for each of them.
+fn array<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+    struct Bytes<const N: usize>;
+
+    impl<'de, const N: usize> Visitor<'de> for Bytes<N> {
+        type Value = [u8; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{N} bytes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<[u8; N], A::Error> {
+            let mut array = [0; N];
+            for (index, place) in array.iter_mut().enumerate() {
+                *place = bytes.next_element()?.ok_or_else(|| A::Error::invalid_length(index, &self))?;
+            }
+            Ok(array)
+        }
+    }
+
+    deserializer.deserialize_tuple(N, Bytes)
 }
 
 /// Why a master refuses a peer.

@@ -51,8 +51,8 @@ pub use handshake::{Magic, RefusalCode, Role, SessionId, Versions, token_matches
 pub use line::{LINE_OVERHEAD, LineDecoder, LineEncoder, LineFault, LineUnit, line_len_max};
 pub use peer::{
     CacheAnswer, Client, ClientEvent, ClientStorage, Deframed, Fault, FixedClient, FixedClientStorage, FixedWorker,
-    FixedWorkerStorage, Framing, FramingFault, FunctionName, HeldId, HeldTask, Lost, NotFramed, NotSent, PeerConfig,
-    Resubmit, Retry, Submission, Submit, Submitted, TaskEvent, Worker, WorkerEvent, WorkerStorage,
+    FixedWorkerStorage, Framing, FramingFault, FunctionName, HeldId, HeldTask, LineFraming, Lost, NotFramed, NotSent,
+    PeerConfig, Resubmit, Retry, Submission, Submit, Submitted, TaskEvent, Worker, WorkerEvent, WorkerStorage,
 };
 #[cfg(feature = "alloc")]
 pub use peer::{HeapClient, HeapClientStorage, HeapWorker, HeapWorkerStorage};

@@ -101,7 +101,7 @@ pub enum ToMaster {
         sequence: u64,
         /// What is to be done.
         function: Alias,
-        /// Among the client's own tasks; higher ones are first, and 0 is that of Submit.
+        /// Higher ones are first, whoever submitted them; 0 is that of Submit.
         priority: u8,
         /// How long the client waits for it, from now, in milliseconds.
         deadline_ms: Option<u32>,

@@ -20,6 +20,9 @@ use crate::peer::{BuildError, CacheBook, CacheRequest, Link, Machine, Out, PeerO
 /// Results that the master sends before it hears that they are safe.
 const RESULTS: u32 = 32_768;
 
+/// How long the master is left without word that results are safe, if there is nothing else to say to it.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(20);
+
 /// A client's connection to its master, for a loop of one's own: it connects, and again whenever the connection breaks, keeps what
 /// was submitted until it has its last result, and submits again what the master may not know. `T` is what the caller calls a
 /// task.
@@ -101,7 +104,7 @@ impl<T: Clone> ClientConnection<T> {
         let seed = Seed::from_words([high, low]);
         let config = PeerConfig { window: RESULTS, ..options.machine() };
         Ok(Self {
-            link: Link::new(address, options.max_message, seed.derive("link")),
+            link: Link::new(address, options, seed.derive("link")),
             side: Side {
                 client: HeapClient::sized(config, options.window.max(1) as usize, seed.derive("names")),
                 clock: Clock::start(),
@@ -109,6 +112,7 @@ impl<T: Clone> ClientConnection<T> {
                 events: VecDeque::new(),
                 cache: CacheBook::default(),
                 connected: false,
+                acknowledge_at: None,
             },
         })
     }
@@ -151,7 +155,8 @@ impl<T: Clone> ClientConnection<T> {
 
     /// Submits a task, as soon as there is room for it. It has exactly one [`ClientEvent::Last`], unless it is cancelled.
     pub fn submit(&mut self, submission: Submission, tag: T) -> TaskKey {
-        let key = self.side.tasks.insert(self.side.clock.now(), submission, tag);
+        let clock = self.side.clock;
+        let key = self.side.tasks.insert(|| clock.now(), submission, tag);
         if self.link.is_over() {
             self.side.fail(key, Failure::of(Status::Unavailable));
         }
@@ -227,6 +232,8 @@ struct Side<T> {
     events: VecDeque<ClientEvent<T>>,
     cache: CacheBook,
     connected: bool,
+    /// When the master is to be told at the latest that results are safe.
+    acknowledge_at: Option<palm_proto::Instant>,
 }
 
 impl<T: Clone> Side<T> {
@@ -352,7 +359,10 @@ impl<T: Clone> Machine for Side<T> {
     }
 
     fn handle_read(&mut self) {
-        self.client.acknowledge();
+        // It goes along with the next task: on its own it would only wake the master once more.
+        if self.acknowledge_at.is_none() && self.client.owes_acknowledgement() {
+            self.acknowledge_at = Some(self.clock.now() + ACKNOWLEDGE_WITHIN);
+        }
     }
 
     fn poll_transmit(&mut self) -> Option<Frame<'_, ToMaster>> {
@@ -363,13 +373,20 @@ impl<T: Clone> Machine for Side<T> {
         self.cache.fill(out, &mut self.client);
         self.resubmit(now, out);
         self.submit(now, out);
+        if !out.is_empty() && self.acknowledge_at.take().is_some() {
+            self.client.acknowledge();
+        }
     }
 
     fn poll_timeout(&self) -> Option<palm_proto::Instant> {
-        [self.client.poll_timeout(), self.tasks.deadline()].into_iter().flatten().min()
+        [self.client.poll_timeout(), self.tasks.deadline(), self.acknowledge_at].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: palm_proto::Instant) -> Option<Lost> {
+        if self.acknowledge_at.is_some_and(|at| at <= now) {
+            self.acknowledge_at = None;
+            self.client.acknowledge();
+        }
         self.client.handle_timeout(now)
     }
 

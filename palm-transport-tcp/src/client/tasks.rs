@@ -98,8 +98,9 @@ impl<T> Tasks<T> {
         self.len
     }
 
-    pub(super) fn insert(&mut self, now: Instant, submission: Submission, tag: T) -> TaskKey {
-        let deadline = submission.timeout.map(|timeout| now + timeout);
+    /// `now` is asked for if the task has a time limit.
+    pub(super) fn insert(&mut self, now: impl FnOnce() -> Instant, submission: Submission, tag: T) -> TaskKey {
+        let deadline = submission.timeout.map(|timeout| now() + timeout);
         let entry = Some(Entry { submission, tag, deadline, sequence: None });
         let key = match self.free.pop() {
             Some(index) => {
@@ -205,12 +206,12 @@ mod tests {
     #[test]
     fn a_task_is_known_until_it_is_removed() {
         let mut tasks = Tasks::default();
-        let first = tasks.insert(Instant::ZERO, submission(5), 'a');
-        let second = tasks.insert(Instant::ZERO, submission(3), 'b');
+        let first = tasks.insert(|| Instant::ZERO, submission(5), 'a');
+        let second = tasks.insert(|| Instant::ZERO, submission(3), 'b');
         assert_eq!(tasks.find(|&tag| tag == 'b'), [second]);
         assert_eq!(TaskKey::of(second.number()), second);
         assert_eq!(tasks.remove(first).map(|entry| entry.tag), Some('a'));
-        let third = tasks.insert(Instant::ZERO, submission(4), 'c');
+        let third = tasks.insert(|| Instant::ZERO, submission(4), 'c');
         assert!(tasks.get(first).is_none() && tasks.get(third).is_some(), "a place is used again, a key is not");
         assert_eq!(tasks.next(), Some(second), "what was removed is not submitted");
         tasks.submitted();
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn what_is_overdue_comes_in_order_and_what_is_over_does_not() {
         let mut tasks = Tasks::default();
-        let keys: Vec<_> = [5, 3, 4].map(|timeout| tasks.insert(Instant::ZERO, submission(timeout), ())).into();
+        let keys: Vec<_> = [5, 3, 4].map(|timeout| tasks.insert(|| Instant::ZERO, submission(timeout), ())).into();
         tasks.remove(keys[2]);
         assert_eq!(tasks.overdue(Instant::from_millis(2)), None);
         assert_eq!(tasks.overdue(Instant::from_millis(9)), Some(keys[1]));
@@ -232,7 +233,7 @@ mod tests {
     fn deadlines_of_tasks_that_are_over_do_not_pile_up() {
         let mut tasks = Tasks::default();
         for _ in 0..10_000 {
-            let key = tasks.insert(Instant::ZERO, submission(1_000), ());
+            let key = tasks.insert(|| Instant::ZERO, submission(1_000), ());
             tasks.next();
             tasks.submitted();
             tasks.remove(key);

@@ -3,6 +3,8 @@
 use std::io;
 
 use bytes::Bytes;
+use mio::event::Source as _;
+use mio::{Interest, Registry, Token};
 use palm_proto::buffer::Outgoing;
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 
@@ -32,6 +34,8 @@ pub(super) struct Connection {
     state: State,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// Whether its being writable is told: only from when it was not for the first time, as it is most of the time.
+    pub(super) watched: bool,
     /// The other side sends no more, so that the end has to be read.
     pub(super) ended: bool,
 }
@@ -56,8 +60,18 @@ impl Connection {
             state: State::Reading,
             readable: false,
             writable: true,
+            watched: false,
             ended: false,
         }
+    }
+
+    /// Has it told when it is writable again, if it is not now.
+    pub(super) fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.writable || self.watched {
+            return Ok(());
+        }
+        self.watched = true;
+        self.stream.reregister(registry, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     pub(super) fn id(&self) -> ConnectionId {
@@ -96,7 +110,8 @@ impl Connection {
     /// Takes from the endpoint, and writes, once.
     pub(super) fn send(&mut self, desk: &mut Desk<'_>) -> io::Result<Step> {
         if !self.writable {
-            return Ok(if self.state == State::Closing { Step::Over } else { Step::Idle });
+            // A peer that takes nothing is not told why.
+            return Ok(if desk.endpoint.is_closing(self.id) { Step::Over } else { Step::Idle });
         }
         self.collect(desk);
         let written = self.stream.write(&mut self.outgoing, desk.spare)?;

@@ -10,12 +10,10 @@ use std::time::Duration;
 use palm_proto::Instant;
 use palm_proto::buffer::Outgoing;
 use palm_proto::endpoint::{ConnectionId, Next, Progress, Service};
-use palm_proto::native::{
-    Frame, LINE_OVERHEAD, LineDecoder, LineEncoder, LineUnit, RefusalCode, Streamed, ToMaster, ToPeer, decode_stream,
-};
-use palm_proto::native::{Header, STREAM_FRAME_MAX, line_len_max};
+use palm_proto::native::{Header, LineEncoder, RefusalCode, STREAM_FRAME_MAX, Streamed, ToPeer, decode_stream};
 
 use super::turn::{Desk, MasterEndpoint, READS_A_TURN, Step};
+use crate::framed::{LineFound, LineReader, is_hello, put_on_line, put_on_stream};
 use crate::serial::open_line;
 use crate::stream::{Received, Stream};
 
@@ -28,14 +26,8 @@ pub(super) struct Line {
     path: PathBuf,
     baud: u32,
     stream: Option<Stream>,
-    decoder: LineDecoder,
+    reader: LineReader,
     encoder: LineEncoder,
-    /// The frame that is being read; as long as it has to be for what has come.
-    frame: Vec<u8>,
-    /// Most bytes that the decoder may have put there.
-    partial: usize,
-    /// Longest frame.
-    max_frame: usize,
     connection: Option<ConnectionId>,
     /// Frames, with their lengths before them, that the endpoint has not taken yet.
     pending: Vec<u8>,
@@ -58,11 +50,8 @@ impl Line {
             path,
             baud,
             stream: None,
-            decoder: LineDecoder::new(),
+            reader: LineReader::new(max_frame),
             encoder: LineEncoder::new(),
-            frame: Vec::new(),
-            partial: 0,
-            max_frame: max_frame.min(STREAM_FRAME_MAX as usize),
             connection: None,
             pending: Vec::new(),
             input: Vec::new(),
@@ -98,7 +87,7 @@ impl Line {
     /// The device is gone.
     pub(super) fn close(&mut self, desk: &mut Desk<'_>) {
         self.disconnect(desk);
-        (self.decoder, self.partial) = (LineDecoder::new(), 0);
+        self.reader.clear();
         self.stream = None;
         self.input.clear();
         self.outgoing.clear();
@@ -161,28 +150,17 @@ impl Line {
     fn look_through(&mut self, desk: &mut Desk<'_>) {
         let input = std::mem::take(&mut self.input);
         let mut rest = &input[..];
-        while !rest.is_empty() && !self.waiting {
-            // No byte on the line is more than one of a frame.
-            let longest = self.max_frame + LINE_OVERHEAD;
-            let wanted = (self.partial + rest.len()).min(longest);
-            if self.frame.len() < wanted {
-                self.frame.resize(wanted.max(READ).min(longest), 0);
-            }
-            match self.decoder.handle_input(rest, &mut self.frame) {
-                LineUnit::Incomplete => {
-                    self.partial = wanted;
-                    rest = &[];
-                }
-                LineUnit::Frame { used, range } => {
-                    self.partial = 0;
-                    rest = rest.get(used..).unwrap_or(&[]);
-                    let frame = std::mem::take(&mut self.frame);
+        while !rest.is_empty()
+            && !self.waiting
+            && let Some(found) = self.reader.next(&mut rest)
+        {
+            match found {
+                LineFound::Frame(range) => {
+                    let frame = self.reader.take_frame();
                     self.on_frame(desk, frame.get(range).unwrap_or(&[]));
-                    self.frame = frame;
+                    self.reader.give_back(frame);
                 }
-                LineUnit::Fault { used, fault } => {
-                    self.partial = 0;
-                    rest = rest.get(used..).unwrap_or(&[]);
+                LineFound::Fault(fault) => {
                     tracing::debug!("serial line {}: {fault}", self.path.display());
                     self.disconnect(desk);
                     self.tell_not_connected(desk);
@@ -194,7 +172,7 @@ impl Line {
     }
 
     fn on_frame(&mut self, desk: &mut Desk<'_>, frame: &[u8]) {
-        if matches!(ToMaster::decode(frame), Ok(Some(Frame { header: ToMaster::Hello { .. }, .. }))) {
+        if is_hello(frame) {
             self.offer(desk);
             self.disconnect(desk);
             self.connection = desk.endpoint.handle_accept(desk.now, Service::Native);
@@ -203,17 +181,10 @@ impl Line {
             }
         }
         if self.connection.is_none() {
-            self.decoder.reset();
+            self.reader.reset();
             return self.tell_not_connected(desk);
         }
-        // A length is a varint of 7 bits a byte, the lowest first.
-        let mut len = frame.len();
-        while len >= 0x80 {
-            self.pending.push(len as u8 | 0x80);
-            len >>= 7;
-        }
-        self.pending.push(len as u8);
-        self.pending.extend_from_slice(frame);
+        put_on_stream(frame, &mut self.pending);
     }
 
     fn offer(&mut self, desk: &mut Desk<'_>) {
@@ -223,10 +194,7 @@ impl Line {
         match next {
             Next::Read { .. } => {}
             Next::Wait => self.waiting = true,
-            Next::Close => {
-                self.collect(desk);
-                self.disconnect(desk);
-            }
+            Next::Close => self.collect(desk),
         }
     }
 
@@ -244,13 +212,15 @@ impl Line {
             let before = self.outgoing.len();
             let mut rest = &bytes[..];
             while let Ok(Streamed::Frame { used, range }) = decode_stream(rest, STREAM_FRAME_MAX) {
-                put(&mut self.encoder, &mut self.outgoing, rest.get(range).unwrap_or(&[]), desk);
+                let frame = rest.get(range).unwrap_or(&[]);
+                put_on_line(&mut self.encoder, &mut self.outgoing, frame, desk.spare);
                 rest = rest.get(used..).unwrap_or(&[]);
             }
             debug_assert!(rest.is_empty(), "an endpoint gives whole frames");
             self.owed.push_back((self.outgoing.len() - before, bytes.len()));
         }
         if desk.endpoint.is_closing(id) {
+            self.reader.reset();
             self.disconnect(desk);
         }
     }
@@ -270,11 +240,10 @@ impl Line {
         }
     }
 
-    /// The connection is over. What was to be sent over it, is: a peer that did not expect it ignores it.
+    /// The connection is over. What was to be sent over it, is: a peer that does not expect it ignores it.
     fn disconnect(&mut self, desk: &mut Desk<'_>) {
         self.pending.clear();
         self.waiting = false;
-        self.decoder.reset();
         for (_, counted) in &mut self.owed {
             *counted = 0;
         }
@@ -292,15 +261,7 @@ impl Line {
 
     fn refuse(&mut self, desk: &mut Desk<'_>, code: RefusalCode) {
         let before = self.outgoing.len();
-        put(&mut self.encoder, &mut self.outgoing, &ToPeer::Refused { code }.encode(), desk);
+        put_on_line(&mut self.encoder, &mut self.outgoing, &ToPeer::Refused { code }.encode(), desk.spare);
         self.owed.push_back((self.outgoing.len() - before, 0));
-    }
-}
-
-fn put(encoder: &mut LineEncoder, outgoing: &mut Outgoing, frame: &[u8], desk: &mut Desk<'_>) {
-    let mut bytes = bytes::BytesMut::with_capacity(line_len_max(frame.len()));
-    // A buffer that grows has room.
-    if encoder.encode(&[frame, &[], &[]], &mut bytes).is_ok() {
-        outgoing.copy(&[&bytes], desk.spare);
     }
 }

@@ -200,7 +200,7 @@ impl Driver {
     /// Whether the endpoint has taken the connection.
     fn add(&mut self, now: Instant, mut stream: Stream) -> bool {
         let token = self.token(self.connections.next_place());
-        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE) {
             tracing::warn!("cannot watch a connection: {error}");
             return false;
         }
@@ -264,9 +264,13 @@ impl Driver {
     fn write(&mut self, now: Instant) {
         for _ in 0..self.connections.writing.len() {
             let Some(place) = self.connections.writing.pop() else { return };
+            let token = self.token(place);
             let mut desk = desk(&mut self.endpoint, &mut self.scratch, &mut self.spare, now);
             let step = match self.connections.at(place) {
-                Some(Carrier::Socket(connection)) => connection.send(&mut desk),
+                Some(Carrier::Socket(connection)) => {
+                    let step = connection.send(&mut desk);
+                    step.and_then(|step| connection.watch(self.poll.registry(), token).map(|()| step))
+                }
                 Some(Carrier::Line(line)) => {
                     let step = line.send(&mut desk);
                     if line.wants_turn() {

@@ -4,11 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use mio::event::{Event, Source};
-use mio::{Registry, Token};
+use mio::{Interest, Registry, Token};
 use palm_proto::native::{Framing, Retry};
 use palm_proto::{Instant, Seed};
 
 use super::machine::{Machine, Verdict};
+use super::options::PeerOptions;
 use super::out::Out;
 use super::receive::{Found, Receiver};
 use crate::address::Address;
@@ -31,8 +32,12 @@ pub(crate) struct Link {
     receiver: Receiver,
     backoff: Backoff,
     max_frame: u32,
+    /// How long a try to connect may take.
+    patience: Duration,
     readable: bool,
     writable: bool,
+    /// Whether its being writable is told.
+    watched: bool,
     /// The other side sends no more, so that the end has to be read.
     ended: bool,
     /// A turn has left something to do.
@@ -43,14 +48,15 @@ pub(crate) struct Link {
 enum State {
     /// Nothing before a time. A line stays open.
     Waiting(Instant, Option<Stream>),
-    Connecting(Connecting),
+    /// Until a time.
+    Connecting(Connecting, Instant),
     Open(Stream),
     /// For good.
     Over,
 }
 
 impl Link {
-    pub(crate) fn new(address: Address, max_frame: u32, seed: Seed) -> Self {
+    pub(crate) fn new(address: Address, options: &PeerOptions, seed: Seed) -> Self {
         let framing = if let Address::Serial { .. } = address { Framing::line() } else { Framing::Stream };
         Self {
             address,
@@ -59,9 +65,11 @@ impl Link {
             out: Out::new(framing),
             receiver: Receiver::default(),
             backoff: Backoff::new(seed),
-            max_frame,
+            max_frame: options.max_message,
+            patience: options.handshake_timeout,
             readable: false,
             writable: false,
+            watched: false,
             ended: false,
             again: false,
         }
@@ -87,8 +95,8 @@ impl Link {
             return Some(Duration::ZERO);
         }
         let own = match &self.state {
-            State::Waiting(at, _) => Some(*at),
-            State::Connecting(_) | State::Open(_) | State::Over => None,
+            State::Waiting(at, _) | State::Connecting(_, at) => Some(*at),
+            State::Open(_) | State::Over => None,
         };
         [own, machine.poll_timeout()].into_iter().flatten().min().map(|at| at - now)
     }
@@ -125,16 +133,17 @@ impl Link {
 
     fn connect(&mut self, now: Instant, machine: &mut impl Machine) {
         let Some((registry, token)) = &self.watcher else { return };
-        let connecting = match std::mem::replace(&mut self.state, State::Over) {
+        let (connecting, until) = match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting(at, Some(line)) if at <= now => {
                 self.state = State::Open(line);
                 return self.begin(now, machine);
             }
             State::Waiting(at, None) if at <= now => {
                 (self.readable, self.writable, self.ended) = (false, false, false);
-                Connecting::begin(&self.address, registry, *token)
+                (Connecting::begin(&self.address, registry, *token), now + self.patience)
             }
-            State::Connecting(connecting) => Ok(connecting),
+            State::Connecting(_, until) if until <= now => (Err(io::ErrorKind::TimedOut.into()), until),
+            State::Connecting(connecting, until) => (Ok(connecting), until),
             other => {
                 self.state = other;
                 return;
@@ -144,9 +153,11 @@ impl Link {
             connecting.check(registry, *token, Liveness { idle: IDLE, unacknowledged: IDLE * 3 })
         });
         match checked {
-            Ok(Established::NotYet(connecting)) => self.state = State::Connecting(connecting),
-            Ok(Established::Yes(stream)) => {
-                (self.readable, self.writable) = (true, true);
+            Ok(Established::NotYet(connecting)) => self.state = State::Connecting(connecting, until),
+            Ok(Established::Yes(mut stream)) => {
+                (self.readable, self.writable, self.watched) = (true, true, false);
+                // Being writable is told only once it has not been: most of the time it is.
+                self.watched = stream.reregister(registry, *token, Interest::READABLE).is_err();
                 self.state = State::Open(stream);
                 self.begin(now, machine);
             }
@@ -214,7 +225,10 @@ impl Link {
         let State::Open(stream) = &self.state else { return };
         if self.writable {
             match stream.write(&mut self.out.outgoing, &mut self.out.spare) {
-                Ok(0) => self.writable = self.out.outgoing.is_empty(),
+                Ok(0) => {
+                    self.writable = self.out.outgoing.is_empty();
+                    self.watch();
+                }
                 Ok(_) => {
                     self.collect(now, machine);
                     self.again |= !self.out.outgoing.is_empty();
@@ -225,6 +239,16 @@ impl Link {
         if machine.is_closed() && self.out.outgoing.is_empty() {
             // It has said Bye.
             self.end(machine);
+        }
+    }
+
+    /// Has it told when the stream is writable again, if it is not now.
+    fn watch(&mut self) {
+        if let (false, false, Some((registry, token)), State::Open(stream)) =
+            (self.writable, self.watched, &self.watcher, &mut self.state)
+        {
+            // If that is not possible, the heartbeat finds a connection that does not move.
+            self.watched = stream.reregister(registry, *token, Interest::READABLE | Interest::WRITABLE).is_ok();
         }
     }
 

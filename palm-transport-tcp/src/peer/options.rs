@@ -21,7 +21,7 @@ pub struct PeerOptions {
     pub window: u32,
     /// Longest message that it takes, in bytes.
     pub max_message: u32,
-    /// How long a handshake may take.
+    /// How long a try to connect may take, and then the handshake.
     pub handshake_timeout: Duration,
 }
 

@@ -16,6 +16,11 @@ pub(crate) struct Out {
 }
 
 impl Out {
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
     pub(super) const fn new(framing: Framing) -> Self {
         Self { framing, outgoing: Outgoing::new(), spare: Spare::new() }
     }

@@ -143,7 +143,7 @@ impl WorkerConnection {
             HeapTable::new(aliases),
         );
         Ok(Self {
-            link: Link::new(address, options.max_message, Seed::from_words([high, low])),
+            link: Link::new(address, options, Seed::from_words([high, low])),
             side: Side {
                 worker,
                 clock: Clock::start(),

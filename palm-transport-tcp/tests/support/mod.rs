@@ -1,6 +1,10 @@
 //! A master, workers and clients in threads of this process.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+pub(crate) mod lines;
+pub(crate) mod relay;
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,28 +15,28 @@ use palm_transport_tcp::{
 };
 
 /// Longer than anything takes on a machine that is busy with other things.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A master that runs until it is dropped.
-pub struct Running {
-    pub address: String,
-    pub handle: MasterHandle,
+pub(crate) struct Running {
+    pub(crate) address: String,
+    pub(crate) handle: MasterHandle,
     thread: Option<JoinHandle<std::io::Result<Report>>>,
 }
 
 impl Running {
-    pub fn start(config: MasterConfig) -> Self {
+    pub(crate) fn start(config: MasterConfig) -> Self {
         let master = Master::bind(config).unwrap();
         let (address, handle) = (master.addresses()[0].to_string(), master.handle());
         Self { address, handle, thread: Some(std::thread::spawn(move || master.run())) }
     }
 
-    pub fn on_free_port() -> Self {
+    pub(crate) fn on_free_port() -> Self {
         Self::start(MasterConfig::on_free_port("server"))
     }
 
     /// Stops, and says how it ended.
-    pub fn stop(mut self) -> Report {
+    pub(crate) fn stop(mut self) -> Report {
         self.end().unwrap()
     }
 
@@ -52,24 +56,24 @@ impl Drop for Running {
 }
 
 /// A worker that runs until it is dropped.
-pub struct Working {
-    pub handle: WorkerHandle,
+pub(crate) struct Working {
+    pub(crate) handle: WorkerHandle,
     thread: Option<JoinHandle<std::io::Result<WorkerReport>>>,
 }
 
 impl Working {
-    pub fn start(builder: WorkerBuilder) -> Self {
+    pub(crate) fn start(builder: WorkerBuilder) -> Self {
         let worker = builder.build().unwrap();
         let handle = worker.handle();
         Self { handle, thread: Some(std::thread::spawn(move || worker.run())) }
     }
 
-    pub fn stop(mut self) -> WorkerReport {
+    pub(crate) fn stop(mut self) -> WorkerReport {
         self.end().unwrap()
     }
 
     /// Waits until it ends by itself.
-    pub fn join(mut self) -> WorkerReport {
+    pub(crate) fn join(mut self) -> WorkerReport {
         self.thread.take().unwrap().join().unwrap().unwrap()
     }
 
@@ -89,7 +93,7 @@ impl Drop for Working {
 }
 
 /// A worker with functions that tests need.
-pub fn worker(address: &str) -> WorkerBuilder {
+pub(crate) fn worker(address: &str) -> WorkerBuilder {
     Worker::builder(address)
         .inline_function("echo", |call: Call| Ok::<_, String>(call.into_payload()))
         .function("pooled", |call: Call| Ok::<_, String>(call.into_payload()))
@@ -97,12 +101,12 @@ pub fn worker(address: &str) -> WorkerBuilder {
         .function("panic", |_: Call| -> Result<Vec<u8>, String> { panic!("by accident") })
 }
 
-pub fn client(address: &str) -> ClientBuilder {
+pub(crate) fn client(address: &str) -> ClientBuilder {
     Client::builder(address).patience(LONG)
 }
 
 /// Waits until something is so.
-pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let until = Instant::now() + LONG;
     while !is() {
         assert!(Instant::now() < until, "never: {what}");

@@ -36,12 +36,26 @@ pub struct JobOptions {
     pub results: u32,
     /// Goes with every message as its cache field; empty by default.
     pub cache: String,
+    /// How urgent the messages are, from 0 to 3; 0 by default. Masters that do not know our extension fields pay no heed.
+    pub priority: u8,
+    /// How long, from each try, the server is told that a result is of use; `timeout` by default.
+    pub deadline: Option<Duration>,
 }
 
 impl Default for JobOptions {
     fn default() -> Self {
         let Config { window, results, ordered, timeout, .. } = Config::default();
-        Self { window, ordered, timeout, retries: 0, retry_dead_letters: false, results, cache: String::new() }
+        Self {
+            window,
+            ordered,
+            timeout,
+            retries: 0,
+            retry_dead_letters: false,
+            results,
+            cache: String::new(),
+            priority: 0,
+            deadline: None,
+        }
     }
 }
 
@@ -118,20 +132,25 @@ impl<I: Stream<Item = Bytes>> Job<I> {
     pub(super) fn new(handle: Arc<Handle>, function: &str, inputs: I, options: &JobOptions) -> Self {
         let mut head = BytesMut::new();
         let config = &handle.config;
-        let _ = MessageWriter::new(&mut head)
+        let mut writer = MessageWriter::new(&mut head);
+        writer
             .pipeline(&config.pipeline)
             .client(&config.id)
             .function(&config.qualified(function))
-            .cache(&options.cache)
-            .finish();
+            .cache(&options.cache);
+        if options.priority > 0 {
+            writer.priority(options.priority);
+        }
+        let _ = writer.finish();
         let id = handle.shared.begin(options.machine());
+        let deadline = options.deadline.or(options.timeout);
         Self {
             handle,
             id,
             inputs: Box::pin(inputs),
             inputs_ended: false,
             head: head.freeze(),
-            deadline: options.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            deadline: deadline.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             window: u64::from(options.window.max(1)),
             sequences: (0, 0),
             runs: Vec::new(),

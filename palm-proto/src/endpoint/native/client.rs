@@ -1,20 +1,21 @@
 //! What a client says: tasks, and which results it has.
 
-use crate::buffer::Span;
-use crate::master::{NotTaken, Refusal, SenderId};
+use core::time::Duration;
+
+use crate::buffer::{Buffer, Span};
+use crate::master::{NotTaken, Origin, Prepared, Refusal, SenderId};
 use crate::message::wire::FieldHead;
-use crate::message::{MessageWriter, field};
-use crate::native::{Frame, RefusalCode, ToMaster};
+use crate::message::{MessageWriter, Opening, field};
+use crate::native::{Frame, ToMaster};
 use crate::time::Instant;
 
 use super::super::event::Fault;
 use super::super::input::Taken;
 use super::super::machine::{BufferOf, Endpoint};
 use super::super::storage::EndpointStorage;
-use super::names::hex;
+use super::MALFORMED;
+use super::names::Name;
 
-/// The fields of a message before its function.
-const OPENING_MAX: usize = 2 * (2 + 32);
 /// The fields after its payload: a sequence, a deadline and a priority, a key of two bytes each.
 const TRAILER_MAX: usize = 3 * (2 + 10);
 
@@ -40,20 +41,24 @@ impl<S: EndpointStorage> Endpoint<S> {
             return Taken::Yes;
         }
         let Some(function) = self.native.function(native, alias) else {
-            return Taken::Fault(Fault::Refused(RefusalCode::Malformed));
+            return Taken::Fault(MALFORMED);
         };
         let len = frame.front.len() + frame.body.len();
         if !self.native.may_note(session) || self.draining || !self.master.may_submit(sender, len) {
             return Taken::Blocked(None);
         }
-        let id = self.native.sessions[session].id;
-        let Some(message) = message(&id.0, function.as_slice(), frame, sequence, priority, deadline) else {
+        let entry = &self.native.sessions[session];
+        let (id, generation) = (entry.id, self.native.sessions.generation(session).unwrap_or(0));
+        let origin = Origin { session, generation, sequence, function: function.hash };
+        let extras = Extras { priority, deadline };
+        let Some((message, prepared)) = message(function, frame, origin, extras) else {
             return Taken::Fault(Fault::NoRoom);
         };
         let taken = match self.native.take_claim(id, sequence) {
-            None => self.master.handle_submit(now, sender, message),
+            None => self.master.handle_submit_prepared(now, sender, message, &prepared),
             Some(claim) => {
-                let taken = self.master.handle_submit_held(now, sender, message, claim.worker, claim.attempt);
+                let held = (claim.worker, claim.attempt);
+                let taken = self.master.handle_prepared_held(now, sender, message, &prepared, held);
                 match &taken {
                     Ok(task) => self.native.outstanding[claim.outstanding].task = Some(*task),
                     Err(_) => _ = self.native.add_claim(id, sequence, claim.outstanding, claim.worker),
@@ -68,14 +73,14 @@ impl<S: EndpointStorage> Endpoint<S> {
                 debug_assert!(noted, "there was room for it");
                 Taken::Yes
             }
-            Err(NotTaken { reason: Refusal::Malformed, .. }) => Taken::Fault(Fault::Refused(RefusalCode::Malformed)),
+            Err(NotTaken { reason: Refusal::Malformed, .. }) => Taken::Fault(MALFORMED),
             Err(NotTaken { .. }) => Taken::Blocked(None),
         }
     }
 
     pub(super) fn on_received(&mut self, index: u32, native: u32, session: u32, results: u32) -> Taken<BufferOf<S>> {
         if results > self.native.peers[native].unconfirmed {
-            return Taken::Fault(Fault::Refused(RefusalCode::Malformed));
+            return Taken::Fault(MALFORMED);
         }
         for _ in 0..results {
             if let Some(bytes) = self.native.confirm_result(session) {
@@ -88,25 +93,25 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 }
 
-/// The PALM message that a task is inside the master; `None` if it is too long for a buffer.
-fn message<B: crate::buffer::Buffer>(
-    session: &[u8; 16],
-    function: &[u8],
-    frame: &Frame<'_, ToMaster>,
-    sequence: u64,
+/// What a task may have beside its function and payload.
+struct Extras {
     priority: u8,
     deadline: Option<u32>,
-) -> Option<Span<B>> {
-    let session = hex(session);
-    let mut opening: heapless::Vec<u8, OPENING_MAX> = heapless::Vec::new();
-    let id = core::str::from_utf8(&session).unwrap_or_default();
-    MessageWriter::new(&mut opening).pipeline(id).client(id).finish().ok()?;
-    let named = FieldHead::of_bytes(field::FUNCTION, function.len());
-    let [cache, payload] = [(field::CACHE, frame.front), (field::PAYLOAD, frame.body)]
-        .map(|(number, bytes)| (!bytes.is_empty()).then(|| FieldHead::of_bytes(number, bytes.len())));
+}
+
+/// The PALM message that a task is inside the master, and what is known of it; `None` if it is too long for a buffer.
+fn message<B: Buffer>(
+    function: &Name<B>,
+    frame: &Frame<'_, ToMaster>,
+    origin: Origin,
+    Extras { priority, deadline }: Extras,
+) -> Option<(Span<B>, Prepared)> {
+    let head = |number, bytes: &[u8]| (!bytes.is_empty()).then(|| FieldHead::of_bytes(number, bytes.len()));
+    let (cache, payload) = (head(field::CACHE, frame.front), head(field::PAYLOAD, frame.body));
+    let (cache, payload) = (cache.as_deref().unwrap_or(&[]), payload.as_deref().unwrap_or(&[]));
     let mut trailer: heapless::Vec<u8, TRAILER_MAX> = heapless::Vec::new();
     let mut writer = MessageWriter::new(&mut trailer);
-    writer.sequence(sequence);
+    writer.sequence(origin.sequence);
     if let Some(deadline) = deadline {
         writer.deadline(deadline.into());
     }
@@ -114,6 +119,20 @@ fn message<B: crate::buffer::Buffer>(
         writer.priority(priority);
     }
     writer.finish().ok()?;
-    let (cache, payload) = (cache.as_deref().unwrap_or(&[]), payload.as_deref().unwrap_or(&[]));
-    B::joined(&[&opening, &named, function, cache, frame.front, payload, frame.body, &trailer]).map(Span::whole)
+    let opening = function.opening.as_slice();
+    let start = (opening.len() + cache.len() + frame.front.len() + payload.len()) as u32;
+    let message = B::joined(&[opening, cache, frame.front, payload, frame.body, &trailer]).map(Span::whole)?;
+    let prepared = Prepared {
+        opening: match u8::try_from(function.len) {
+            Ok(len @ ..0x80) => Opening::of(32, 32, len),
+            _ => Opening::NONE,
+        },
+        payload: if frame.body.is_empty() { 0..0 } else { start..start + frame.body.len() as u32 },
+        deadline: deadline.map(|millis| Duration::from_millis(millis.into())),
+        priority,
+        has_cache: !frame.front.is_empty(),
+        is_addressed: function.is_addressed,
+        origin,
+    };
+    Some((message, prepared))
 }

@@ -1,5 +1,6 @@
 //! Who may join, as what: Hello, Welcome and Refused.
 
+use crate::collections::NONE;
 use crate::native::{Frame, RefusalCode, Role as NativeRole, SessionId, ToMaster, Versions, token_matches};
 use crate::time::Instant;
 
@@ -7,6 +8,7 @@ use super::super::event::{EndpointEvent, Fault};
 use super::super::machine::Endpoint;
 use super::super::peer::{ConnectionId, Role, Service};
 use super::super::storage::EndpointStorage;
+use super::names::hex;
 use super::peer::Stage;
 
 /// Widest window of a worker: of any two tasks that it has, it is plain which number is meant.
@@ -30,7 +32,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             return self.refuse(index, native, RefusalCode::Stopping, "the master stops");
         }
         let joined = match role {
-            NativeRole::Worker => self.join_worker(now, index, native, window, holding),
+            NativeRole::Worker => self.join_worker(now, index, window, holding),
             NativeRole::Client => self.join_client(now, index, native, session, resume),
         };
         let Some(role) = joined else {
@@ -51,16 +53,14 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.report(EndpointEvent::Joined { connection: ConnectionId { index, generation }, service: Service::Native });
     }
 
-    fn join_worker(&mut self, now: Instant, index: u32, native: u32, window: u32, holding: u32) -> Option<Role> {
+    fn join_worker(&mut self, now: Instant, index: u32, window: u32, holding: u32) -> Option<Role> {
         let window = window.clamp(1, WINDOW_MAX);
         if holding > WINDOW_MAX {
             return None;
         }
-        // What it is about to announce is not to be given to it anew: it gets nothing before that is over.
-        let window = if holding == 0 { window } else { 0 };
-        let worker = self.master.add_worker_with_window(now, index, window)?;
-        self.native.peers[native].skipped = 0;
-        Some(Role::NativeWorker(worker))
+        // What it holds may be queued: it is not to be given that anew before it has said so.
+        let first = if holding > 0 { 0 } else { window };
+        self.master.add_worker_with_window(now, index, first).map(Role::NativeWorker)
     }
 
     fn join_client(&mut self, now: Instant, index: u32, native: u32, id: SessionId, resume: bool) -> Option<Role> {
@@ -69,27 +69,37 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.master.remove_sender(sender);
             return None;
         };
+        let subscribed = self.master.handle_subscribe(now, subscriber, &hex(&id.0)).is_ok();
         let mut dropped = 0;
-        let attached = self.native.attach(id, native, resume, |bytes| {
-            dropped += bytes;
-        });
+        // Last, for it is not undone: from here on nothing may fail.
+        let attached = if subscribed { self.native.attach(id, native, resume, |bytes| dropped += bytes) } else { None };
         self.master.release(None, dropped);
-        let subscribed = self.master.handle_subscribe(now, subscriber, &super::names::hex(&id.0)).is_ok();
-        let (Some(attached), true) = (attached, subscribed) else {
+        let Some(attached) = attached else {
             self.master.remove_subscriber(subscriber);
             self.master.remove_sender(sender);
             return None;
         };
         if let Some(before) = attached.replaced {
-            let connection = self.native.peers[before].connection;
-            self.refuse(connection, before, RefusalCode::Replaced, "another connection has the session");
+            self.replace(before);
         }
         let session = attached.session;
         let first = self.native.sessions[session].kept.front();
         let peer = &mut self.native.peers[native];
         peer.owes_accepted = true;
-        peer.resend = first.unwrap_or(crate::collections::NONE);
+        peer.resend = first.unwrap_or(NONE);
         Some(Role::NativeClient { sender, subscriber, session })
+    }
+
+    /// Another connection has a client's session: this one, which may be waiting to be read, has no part in it any more.
+    fn replace(&mut self, native: u32) {
+        let index = self.native.peers[native].connection;
+        self.unreserve(index);
+        let role = core::mem::replace(&mut self.peers[index].role, Role::Stranger);
+        if let Role::NativeClient { sender, subscriber, .. } = role {
+            self.master.remove_sender(sender);
+            self.master.remove_subscriber(subscriber);
+        }
+        self.refuse(index, native, RefusalCode::Replaced, "another connection has the session");
     }
 
     /// Says why, and closes.

@@ -6,11 +6,11 @@ use crate::message::Status;
 use crate::native::{FIRST_FRAME_MAX, Frame, Header, RefusalCode, STREAM_FRAME_MAX, Streamed, ToMaster, decode_stream};
 use crate::time::Instant;
 
-use super::super::event::Fault;
 use super::super::input::{Input, Next, Progress, Taken};
 use super::super::machine::{BufferOf, Endpoint};
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
+use super::MALFORMED;
 use super::peer::Stage;
 
 /// Frames up to this size are not worth setting room aside for while they come.
@@ -60,6 +60,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         native: u32,
         unit: BufferOf<S>,
     ) -> Result<Next, BufferOf<S>> {
+        if self.peers[index].closing {
+            return Ok(Next::Close);
+        }
         let next = match decode_stream(unit.as_ref(), self.longest_frame(native)) {
             Ok(Streamed::Frame { used, range }) => {
                 match self.on_native_frame(now, index, native, Input::Owned(unit), range) {
@@ -107,7 +110,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let taken = match ToMaster::decode(input.bytes().get(range).unwrap_or(&[])) {
             Ok(None) => Taken::Yes,
             Ok(Some(frame)) => self.on_frame_to_master(now, index, native, &frame),
-            Err(_) => Taken::Fault(Fault::Refused(RefusalCode::Malformed)),
+            Err(_) => Taken::Fault(MALFORMED),
         };
         match (taken, input) {
             (Taken::Blocked(_), Input::Owned(buffer)) => Taken::Blocked(Some(buffer)),
@@ -126,7 +129,6 @@ impl<S: EndpointStorage> Endpoint<S> {
         native: u32,
         frame: &Frame<'_, ToMaster>,
     ) -> Taken<BufferOf<S>> {
-        const FAULT: Fault = Fault::Refused(RefusalCode::Malformed);
         if self.native.peers[native].stage == Stage::New {
             self.on_hello(now, index, native, frame);
             return Taken::Yes;
@@ -134,7 +136,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         match (frame.header, self.peers[index].role) {
             (ToMaster::Bye, _) => {
                 self.native.peers[native].stage = Stage::Over;
-                self.close_for(index, Fault::Goodbye);
+                self.close(index);
                 Taken::Yes
             }
             (ToMaster::Ping, _) => {
@@ -177,8 +179,12 @@ impl<S: EndpointStorage> Endpoint<S> {
             (ToMaster::Holding { session, sequence, attempt }, Role::NativeWorker(worker)) => {
                 self.on_holding(now, native, worker, session, sequence, attempt)
             }
-            (ToMaster::Function { alias }, Role::NativeClient { .. }) => {
-                if self.native.declare(native, alias, frame.body) { Taken::Yes } else { Taken::Fault(FAULT) }
+            (ToMaster::Function { alias }, Role::NativeClient { session, .. }) => {
+                if self.native.declare(native, session, alias, frame.body) {
+                    Taken::Yes
+                } else {
+                    Taken::Fault(MALFORMED)
+                }
             }
             (ToMaster::Submit { .. } | ToMaster::SubmitWith { .. }, Role::NativeClient { sender, session, .. }) => {
                 self.on_submit(now, native, sender, session, frame)
@@ -193,7 +199,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             (ToMaster::Received { results }, Role::NativeClient { session, .. }) => {
                 self.on_received(index, native, session, results)
             }
-            _ => Taken::Fault(FAULT),
+            _ => Taken::Fault(MALFORMED),
         }
     }
 }

@@ -28,10 +28,11 @@ use crate::buffer::Span;
 use crate::collections::{Index, List, Slab};
 use crate::hash::KeyedHash;
 use crate::master::MasterStorage;
-use crate::native::{NAME_MAX, SessionId, TOKEN_MAX};
+use crate::native::{HeaderBytes, NAME_MAX, RefusalCode, SessionId, TOKEN_MAX, front_of};
 use crate::random::{Random, Seed};
 
 use super::config::EndpointConfig;
+use super::event::Fault;
 
 pub use names::Name;
 pub use peer::NativePeer;
@@ -40,6 +41,9 @@ pub use storage::{FixedNative, NativeStorage, NativeTables};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapNative, native_tables};
 pub use tasks::{Claim, Outstanding};
+
+/// What a peer is closed for that breaks the protocol.
+const MALFORMED: Fault = Fault::Refused(RefusalCode::Malformed);
 
 pub(super) type BufferOf<N> = <<N as NativeStorage>::Master as MasterStorage>::Buffer;
 
@@ -71,7 +75,7 @@ pub(super) struct Natives<N: NativeStorage> {
     /// How long what belongs to a client that is away is kept.
     keep: core::time::Duration,
     /// What comes before the next message's body.
-    head: crate::native::HeaderBytes,
+    head: HeaderBytes,
     /// The text of the progress that is sent.
     text: heapless::String<{ peer::PROGRESS_TEXT }>,
 }
@@ -101,10 +105,10 @@ impl<N: NativeStorage> Natives<N> {
             hash: KeyedHash::new(seed.derive("native hash")),
             epoch: random.next_u64(),
             bridge: SessionId(bridge),
-            name: Span::copy_from(crate::native::front_of(name, NAME_MAX).as_bytes())?,
+            name: Span::copy_from(front_of(name, NAME_MAX).as_bytes())?,
             token: heapless::Vec::new(),
             keep: config.master.keep,
-            head: crate::native::HeaderBytes::new(),
+            head: HeaderBytes::new(),
             text: heapless::String::new(),
         })
     }

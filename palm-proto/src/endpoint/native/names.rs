@@ -1,8 +1,12 @@
 //! The aliases that clients have told for functions.
 
-use crate::buffer::Span;
+use crate::buffer::{Buffer, Span};
 use crate::collections::{Link, Linked};
-use crate::native::Alias;
+use crate::message::wire::FieldHead;
+use crate::message::{field, is_addressed, word};
+use crate::native::{Alias, SessionId};
+use crate::random::split_mix;
+use crate::uuid;
 
 use super::{BufferOf, NativeStorage, Natives};
 
@@ -11,7 +15,13 @@ use super::{BufferOf, NativeStorage, Natives};
 pub struct Name<B> {
     peer: u32,
     alias: Alias,
-    name: Span<B>,
+    /// The fields that the messages of this client with this function begin with: pipeline, client and function.
+    pub(super) opening: Span<B>,
+    /// Length of the name, at the end of that.
+    pub(super) len: usize,
+    /// Hash of the name.
+    pub(super) hash: u64,
+    pub(super) is_addressed: bool,
     link: Link,
 }
 
@@ -30,22 +40,28 @@ impl<B> Linked<OfPeer> for Name<B> {
 
 /// Where an alias is looked for: two small numbers that we know or bound, so that nobody can choose them to collide.
 fn place(peer: u32, alias: Alias) -> u64 {
-    (u64::from(peer) << 16 | u64::from(alias.number())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    split_mix(u64::from(peer) << 16 | u64::from(alias.number()))
 }
 
 impl<N: NativeStorage> Natives<N> {
     /// `alias` is the function `name` from now on. `false` if there is no room for it.
-    pub(super) fn declare(&mut self, peer: u32, alias: Alias, name: &[u8]) -> bool {
-        let Some(name) = Span::copy_from(name) else { return false };
+    pub(super) fn declare(&mut self, peer: u32, session: u32, alias: Alias, name: &[u8]) -> bool {
+        // A native task has one stage.
+        let name = word(name, 0).unwrap_or_default();
+        let (hash, is_addressed) = (self.function_hash(name), is_addressed(name, 0));
+        let head = FieldHead::of_bytes(field::FUNCTION, name.len());
+        let opening = BufferOf::<N>::joined(&[&self.sessions[session].opening, &head, name]);
+        let (Some(opening), len) = (opening.map(Span::whole), name.len()) else { return false };
         if let Some(known) = self.find_name(peer, alias) {
-            self.names[known].name = name;
+            let known = &mut self.names[known];
+            (known.opening, known.len, known.hash, known.is_addressed) = (opening, len, hash, is_addressed);
             return true;
         }
         if self.peers[peer].names.len() >= self.names.capacity() - self.names.len() {
             // As many as are left free, so that no client keeps others out.
             return false;
         }
-        let entry = Name { peer, alias, name, link: Link::UNLINKED };
+        let entry = Name { peer, alias, opening, len, hash, is_addressed, link: Link::UNLINKED };
         let Ok(index) = self.names.insert(entry) else { return false };
         if !self.by_alias.insert(place(peer, alias), index) {
             self.names.remove(index);
@@ -56,8 +72,14 @@ impl<N: NativeStorage> Natives<N> {
     }
 
     /// What a client means by `alias`.
-    pub(super) fn function(&self, peer: u32, alias: Alias) -> Option<&Span<BufferOf<N>>> {
-        self.find_name(peer, alias).map(|index| &self.names[index].name)
+    #[inline]
+    pub(super) fn function(&self, peer: u32, alias: Alias) -> Option<&Name<BufferOf<N>>> {
+        self.find_name(peer, alias).map(|index| &self.names[index])
+    }
+
+    /// What stands for a function's name; never 0.
+    pub(super) fn function_hash(&self, name: &[u8]) -> u64 {
+        self.hash.hash(name).max(1)
     }
 
     /// Forgets what a client has told. O(its aliases).
@@ -77,34 +99,18 @@ impl<N: NativeStorage> Natives<N> {
     }
 }
 
-/// A session's id, or part of it, as text.
+/// A session's id as text.
 pub(super) fn hex(bytes: &[u8; 16]) -> [u8; 32] {
     let mut out = [0; 32];
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    for (digits, word) in out.as_chunks_mut().0.iter_mut().zip(bytes.as_chunks().0) {
+        *digits = uuid::hex(u32::from_be_bytes(*word));
     }
     out
 }
 
-fn digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
-}
-
 /// The session whose id `text` is, if it is one.
-pub(super) fn session_of(text: &[u8]) -> Option<crate::native::SessionId> {
-    let text: &[u8; 32] = text.try_into().ok()?;
-    let mut id = [0; 16];
-    for (byte, pair) in id.iter_mut().zip(text.chunks_exact(2)) {
-        let [high, low] = [pair.first(), pair.last()].map(|digit| value(*digit?));
-        *byte = high? << 4 | low?;
-    }
-    Some(crate::native::SessionId(id))
-}
-
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+pub(super) fn session_of(text: &[u8]) -> Option<SessionId> {
+    let id = u128::from_str_radix(core::str::from_utf8(text).ok()?, 16).ok()?.to_be_bytes();
+    // There are other ways to write the number.
+    (hex(&id) == text).then_some(SessionId(id))
 }

@@ -2,10 +2,11 @@
 
 use core::ops::Range;
 
+use crate::buffer::{Buffer, Span};
 use crate::collections::NONE;
-use crate::master::{SubscriberId, WorkerId};
-use crate::message::{RawMessage, Status, word};
-use crate::native::{Alias, FUNCTION_MAX, Frame, HEADER_MAX, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
+use crate::master::{Note, Origin, ResultKind, SubscriberId, WorkerId};
+use crate::message::{RawMessage, Status, TaskId, word};
+use crate::native::{Alias, FUNCTION_MAX, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
 use crate::time::Instant;
 
 use super::super::machine::{BufferOf, Endpoint};
@@ -14,21 +15,48 @@ use super::super::storage::EndpointStorage;
 use super::super::transmit::{Body, Topic, Transmit};
 use super::names::session_of;
 use super::peer::{ALIASES, Stage};
+use super::sessions::Kept;
+use super::{NativeStorage, Natives};
 
 /// What is to be sent next; the header is in `head`.
 enum Said<B> {
     /// Nothing but a header, and a text.
     Text(&'static str),
-    /// Welcome, and how much of the master's name.
-    Welcome(usize),
+    /// How far a task is; the text is in `text`.
     Progress,
-    Reply(Option<crate::buffer::Span<B>>),
+    /// A part of the master's name.
+    Welcome(Range<usize>),
+    /// A value of the cache.
+    Reply(Span<B>),
     /// The front and the body of a task, parts of its message.
-    OfTask(crate::message::TaskId, Range<usize>, Range<usize>),
+    OfTask { task: TaskId, front: Range<usize>, part: Range<usize> },
     /// A part of the message that a worker is sent next.
     OfNext(WorkerId, Range<usize>),
     /// A part of a result.
     OfResult(u32, Range<usize>),
+}
+
+impl<B: Buffer> Said<B> {
+    /// Number of bytes beside the header and a text.
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(_) | Self::Progress => 0,
+            Self::Welcome(part) | Self::OfNext(_, part) | Self::OfResult(_, part) => part.len(),
+            Self::OfTask { front, part, .. } => front.len() + part.len(),
+            Self::Reply(value) => value.len(),
+        }
+    }
+}
+
+impl<N: NativeStorage> Natives<N> {
+    /// The text that is said.
+    fn text_of(&self, said: &Said<super::BufferOf<N>>) -> &[u8] {
+        match said {
+            Said::Text(text) => text.as_bytes(),
+            Said::Progress => self.text.as_bytes(),
+            _ => &[],
+        }
+    }
 }
 
 impl<S: EndpointStorage> Endpoint<S> {
@@ -46,38 +74,29 @@ impl<S: EndpointStorage> Endpoint<S> {
             None if self.peers[index].closing || self.peers[index].outgoing >= cap => return None,
             None => self.next_frame(now, index, native)?,
         };
-        let (body, part, after): (Body<'_, BufferOf<S>>, _, &[u8]) = match said {
-            Said::Text(text) => (Body::None, None, text.as_bytes()),
-            Said::Welcome(len) => (Body::Kept(&self.native.name), Some(0..len), &[]),
-            Said::Progress => (Body::None, None, self.native.text.as_bytes()),
-            Said::Reply(Some(value)) => {
-                self.master.release(None, value.len());
-                (Body::Given(value), None, &[])
-            }
-            Said::Reply(None) => (Body::None, None, &[]),
-            Said::OfTask(task, front, part) => {
-                self.count_outgoing(index, self.native.head.len() + front.len() + part.len());
+        let total = self.native.head.len() + said.len() + self.native.text_of(&said).len();
+        self.peers[index].outgoing += total as u32;
+        self.master.reserve(None, total);
+        if let Said::Reply(value) = &said {
+            self.master.release(None, value.len());
+        }
+        let natives = &self.native;
+        let empty = Transmit { lead: &natives.head, after: natives.text_of(&said), ..Transmit::EMPTY };
+        Some(match said {
+            Said::Text(_) | Said::Progress => empty,
+            Said::Welcome(part) => Transmit { body: Body::Kept(&natives.name), part: Some(part), ..empty },
+            Said::Reply(value) => Transmit { body: Body::Given(value), ..empty },
+            Said::OfTask { task, front, part } => {
                 let body = Body::Kept(self.master.leased(task)?);
-                let (lead, topic) = (&self.native.head, Topic::InBody(front));
-                return Some(Transmit { lead, topic, body, part: Some(part), ..Transmit::EMPTY });
+                Transmit { topic: Topic::InBody(front), body, part: Some(part), ..empty }
             }
             Said::OfNext(worker, part) => {
-                self.count_outgoing(index, self.native.head.len() + part.len());
-                let body = Body::Kept(self.master.next_task(worker)?);
-                return Some(Transmit { lead: &self.native.head, body, part: Some(part), ..Transmit::EMPTY });
+                Transmit { body: Body::Kept(self.master.next_task(worker)?), part: Some(part), ..empty }
             }
-            Said::OfResult(kept, part) => (Body::Kept(&self.native.kept[kept].message), Some(part), &[]),
-        };
-        let transmit = Transmit { lead: &self.native.head, body, part, after, ..Transmit::EMPTY };
-        let total = transmit.len();
-        self.peers[index].outgoing += total as u32;
-        self.master.reserve(None, total);
-        Some(transmit)
-    }
-
-    fn count_outgoing(&mut self, index: u32, total: usize) {
-        self.peers[index].outgoing += total as u32;
-        self.master.reserve(None, total);
+            Said::OfResult(kept, part) => {
+                Transmit { body: Body::Kept(&natives.kept[kept].message), part: Some(part), ..empty }
+            }
+        })
     }
 
     /// What keeps a connection up, or ends it.
@@ -103,7 +122,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
                 let name = core::str::from_utf8(self.native.name.as_slice()).unwrap_or_default();
                 let len = front_of(name, room).len();
-                return self.say(welcome, Said::Welcome(len));
+                return self.say(welcome, Said::Welcome(0..len));
             }
             Stage::Established => {}
         }
@@ -123,14 +142,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.unblock(index);
             }
             let text = if let ToPeer::CacheRefused { .. } = reply.header { "refused" } else { "" };
-            return match reply.body {
-                Some(value) => {
-                    let head = Frame::with_body(reply.header, value.as_slice()).stream_head();
-                    self.native.head = head.ok()?;
-                    Some(Said::Reply(Some(value)))
-                }
-                None => self.say(reply.header, Said::Text(text)),
-            };
+            return self.say(reply.header, reply.body.map_or(Said::Text(text), Said::Reply));
         }
         if let Some(number) = self.native.pop_revoked(native) {
             return self.say(ToPeer::CancelTask { number }, Said::Text(""));
@@ -155,29 +167,21 @@ impl<S: EndpointStorage> Endpoint<S> {
                 return None;
             }
             let max_frame = peer.max_frame as usize;
-            let message = self.master.next_task(worker)?.as_slice();
-            // It was checked when it was taken.
-            let view = RawMessage::parse(message).ok()?;
-            let function = word(view.function(), view.stage).unwrap_or_default();
-            let longest = function.len().max(view.payload().len() + view.cache().len());
-            if function.len() > FUNCTION_MAX || longest + HEADER_MAX > max_frame {
+            let next = self.look_at_next(worker)?;
+            let longest = next.function.len().max(next.payload.len() + next.cache.len());
+            if next.function.len() > FUNCTION_MAX || longest + HEADER_MAX > max_frame {
                 let text = "the worker does not take a message of this length";
                 self.master.refuse_next(now, worker, Status::TooLong, text);
                 continue;
             }
-            let hash = self.native.hash.hash(function).max(1);
-            let slot = (hash % ALIASES as u64) as usize;
-            if self.native.peers[native].functions[slot] != hash {
-                let part = range_in(message, function);
-                let header = ToPeer::Function { alias: alias(slot) };
-                self.native.head = Frame::with_body(header, function).stream_head().ok()?;
-                self.native.peers[native].functions[slot] = hash;
-                return Some(Said::OfNext(worker, part));
+            let slot = (next.hash % ALIASES as u64) as usize;
+            if self.native.peers[native].functions[slot] != next.hash {
+                self.native.peers[native].functions[slot] = next.hash;
+                return self.say(ToPeer::Function { alias: alias(slot) }, Said::OfNext(worker, next.function));
             }
-            let native_id = session_of(view.client()).filter(|&id| self.native.find_session(id).is_some());
-            let (id, sequence) = match (native_id, view.sequence()) {
-                (Some(id), Some(sequence)) => (id, Some(sequence)),
-                _ => (self.native.bridge, None),
+            let (id, sequence) = match next.origin {
+                Some((id, sequence)) => (id, Some(sequence)),
+                None => (self.native.bridge, None),
             };
             let session = session_slot(id);
             if self.native.peers[native].sessions[session] != Some(id) {
@@ -194,22 +198,49 @@ impl<S: EndpointStorage> Endpoint<S> {
             let (task, attempt) = (assignment.task, assignment.attempt);
             let deadline_ms =
                 assignment.deadline.map(|deadline| u32::try_from((deadline - now).as_millis()).unwrap_or(u32::MAX));
-            let message = assignment.message.as_slice();
-            let view = RawMessage::parse(message).ok()?;
             let (function, session) = (alias(slot), alias(session));
             let sequence = sequence.unwrap_or(task.0);
-            let plain = attempt == 1 && deadline_ms.is_none() && view.cache().is_empty();
+            let plain = attempt == 1 && deadline_ms.is_none() && next.cache.is_empty();
             let header = if plain {
                 ToPeer::Task { function, session, sequence }
             } else {
-                let cache_len = u32::try_from(view.cache().len()).unwrap_or(u32::MAX);
+                let cache_len = u32::try_from(next.cache.len()).unwrap_or(u32::MAX);
                 ToPeer::TaskWith { function, session, sequence, attempt, deadline_ms, cache_len }
             };
-            self.native.head = Frame { header, front: view.cache(), body: view.payload() }.stream_head().ok()?;
-            let (front, part) = (view.cache_place(), view.payload_place());
             self.native.add_outstanding(native, Some(task), attempt);
-            return Some(Said::OfTask(task, front, part));
+            return self.say(header, Said::OfTask { task, front: next.cache, part: next.payload });
         }
+    }
+
+    /// What a worker is sent next; it is read unless all is noted.
+    #[inline]
+    fn look_at_next(&self, worker: WorkerId) -> Option<Next> {
+        let task = self.master.next_noted(worker)?;
+        let origin = task.origin;
+        if let (true, true, Some(function)) = (origin.is_some(), task.wants_cache, task.opening.function()) {
+            let known = self.native.sessions.generation(origin.session) == Some(origin.generation);
+            if let Some(session) = self.native.sessions.get(origin.session).filter(|_| known) {
+                return Some(Next {
+                    function: function.start as usize..function.end as usize,
+                    hash: origin.function,
+                    payload: task.payload.0 as usize..task.payload.1 as usize,
+                    cache: 0..0,
+                    origin: Some((session.id, origin.sequence)),
+                });
+            }
+        }
+        let message = task.message.as_slice();
+        // It was checked when it was taken.
+        let view = RawMessage::parse(message).ok()?;
+        let function = word(view.function(), view.stage).unwrap_or_default();
+        let client = if origin.is_some() { session_of(view.client()) } else { None };
+        Some(Next {
+            function: range_in(message, function),
+            hash: self.native.function_hash(function),
+            payload: view.payload_place(),
+            cache: view.cache_place(),
+            origin: client.map(|id| (id, origin.sequence)),
+        })
     }
 
     fn next_to_client(
@@ -226,73 +257,97 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let Some(progress) = self.native.peers[native].progress.take() {
             self.native.text = progress.text;
             let header = ToPeer::Progress { sequence: progress.sequence, permille: progress.permille };
-            self.native.head = Frame::with_body(header, self.native.text.as_bytes()).stream_head().ok()?;
-            return Some(Said::Progress);
+            return self.say(header, Said::Progress);
         }
-        {
-            let peer = &mut self.native.peers[native];
-            if peer.unconfirmed >= peer.window {
-                return None;
-            }
-            let kept = if peer.resend != NONE {
-                let kept = peer.resend;
-                let list = &self.native.sessions[session].kept;
-                self.native.peers[native].resend = list.next(&self.native.kept, kept).unwrap_or(NONE);
-                kept
-            } else {
-                if !self.native.may_keep(session) {
-                    return None;
-                }
-                let outcome = self.master.poll_result(now, subscriber)?;
-                self.master.reserve(None, outcome.message.footprint());
-                let view = RawMessage::parse(outcome.message.as_slice()).ok();
-                if let Some(sequence) = view.filter(|view| !view.is_partial()).and_then(|view| view.sequence()) {
-                    self.native.remove_submission(session, sequence);
-                }
-                self.native.keep_result(session, outcome.message)?
-            };
-            let message = self.native.kept[kept].message.as_slice();
-            let view = RawMessage::parse(message).ok()?;
-            let peer = &mut self.native.peers[native];
-            peer.unconfirmed += 1;
-            // A message without a number was no native client's: it cannot be told which it answers.
-            let sequence = view.sequence().unwrap_or(u64::MAX);
-            let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
-            let fits = view.payload().len() <= room;
-            let (head, part) = match view.status() {
-                Status::Done if !fits => {
-                    let code = Status::TooLong.code();
-                    (Frame::new(ToPeer::Failed { sequence, code }).stream_head(), 0..0)
-                }
-                Status::Done if view.is_partial() => {
-                    (Frame::with_body(ToPeer::Partial { sequence }, view.payload()).stream_head(), view.payload_place())
-                }
-                Status::Done => {
-                    (Frame::with_body(ToPeer::Result { sequence }, view.payload()).stream_head(), view.payload_place())
-                }
-                status => {
-                    let text = core::str::from_utf8(view.error()).unwrap_or_default();
-                    let text = front_of(text, room.min(TEXT_MAX));
-                    let header = ToPeer::Failed { sequence, code: status.code() };
-                    let start = view.error_place().start;
-                    (Frame::with_body(header, text.as_bytes()).stream_head(), start..start + text.len())
-                }
-            };
-            self.native.head = head.ok()?;
-            Some(Said::OfResult(kept, part))
-        }
+        self.next_result(now, native, session, subscriber)
     }
 
-    /// A frame that is nothing but `header` and the text that is `said`.
-    fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
-        let body = match &said {
-            Said::Text(text) => text.as_bytes(),
-            Said::Welcome(len) => self.native.name.as_slice().get(..*len).unwrap_or(&[]),
-            _ => &[],
+    fn next_result(
+        &mut self,
+        now: Instant,
+        native: u32,
+        session: u32,
+        subscriber: SubscriberId,
+    ) -> Option<Said<BufferOf<S>>> {
+        let peer = &mut self.native.peers[native];
+        if peer.unconfirmed >= peer.window {
+            return None;
+        }
+        let kept = if peer.resend != NONE {
+            let kept = peer.resend;
+            let list = &self.native.sessions[session].kept;
+            self.native.peers[native].resend = list.next(&self.native.kept, kept).unwrap_or(NONE);
+            kept
+        } else {
+            if !self.native.may_keep(session) {
+                return None;
+            }
+            let outcome = self.master.poll_result(now, subscriber)?;
+            self.master.reserve(None, outcome.message.footprint());
+            let note = read_note(outcome.message.as_slice(), outcome.note);
+            if note.kind != ResultKind::Part {
+                self.native.remove_submission(session, note.origin.sequence);
+            }
+            self.native.keep_result(session, outcome.message, note)?
         };
-        self.native.head = Frame::with_body(header, body).stream_head().ok()?;
+        let Kept { message, note, .. } = &self.native.kept[kept];
+        let peer = &mut self.native.peers[native];
+        peer.unconfirmed += 1;
+        let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
+        let sequence = note.origin.sequence;
+        let mut part = note.payload.start as usize..note.payload.end as usize;
+        let header = match note.kind {
+            ResultKind::Done | ResultKind::Part if part.len() > room => {
+                part = 0..0;
+                ToPeer::Failed { sequence, code: Status::TooLong.code() }
+            }
+            ResultKind::Done => ToPeer::Result { sequence },
+            ResultKind::Part => ToPeer::Partial { sequence },
+            ResultKind::Unread => {
+                let view = RawMessage::parse(message.as_slice()).ok()?;
+                let text = core::str::from_utf8(view.error()).unwrap_or_default();
+                let start = view.error_place().start;
+                part = start..start + front_of(text, room.min(TEXT_MAX)).len();
+                ToPeer::Failed { sequence, code: view.status().code() }
+            }
+        };
+        self.say(header, Said::OfResult(kept, part))
+    }
+
+    /// Puts the header in front of what is said.
+    fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
+        let len = said.len() + self.native.text_of(&said).len();
+        self.native.head.clear();
+        header.stream_head_for(len, &mut self.native.head).ok()?;
         Some(said)
     }
+}
+
+/// What is known of the message that a worker is sent next: where its parts are, and whose it is.
+struct Next {
+    function: Range<usize>,
+    hash: u64,
+    payload: Range<usize>,
+    cache: Range<usize>,
+    /// The native client's session, and its number for the task.
+    origin: Option<(SessionId, u64)>,
+}
+
+/// What is known of a result once it has been read, if it has to be: its kind is [`ResultKind::Unread`] only for a failure then.
+fn read_note(message: &[u8], note: Note) -> Note {
+    if note.kind != ResultKind::Unread && note.origin.is_some() {
+        return note;
+    }
+    let Ok(view) = RawMessage::parse(message) else { return note };
+    let kind = match view.status() {
+        Status::Done if view.is_partial() => ResultKind::Part,
+        Status::Done => ResultKind::Done,
+        _ => ResultKind::Unread,
+    };
+    let payload = view.payload_place();
+    // A message without a number was no native client's: it cannot be told which it answers.
+    let sequence = view.sequence().unwrap_or(u64::MAX);
+    Note { origin: Origin { sequence, ..note.origin }, kind, payload: payload.start as u32..payload.end as u32 }
 }
 
 /// The alias of a slot: one of a few.

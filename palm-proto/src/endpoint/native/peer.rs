@@ -33,8 +33,6 @@ pub struct NativePeer<B> {
     pub(super) holding: u32,
     /// A worker: the number of its next task.
     pub(super) next_number: TaskNumber,
-    /// A worker: numbers that were left out, and that it has to be told of.
-    pub(super) skipped: u32,
     /// A worker: hashes of the functions that it knows by alias; 0: none.
     pub(super) functions: [u64; ALIASES],
     /// A worker: the sessions that it knows by alias.
@@ -96,7 +94,6 @@ impl<B> NativePeer<B> {
             reply: None,
             holding: 0,
             next_number: TaskNumber::FIRST,
-            skipped: 0,
             functions: [0; ALIASES],
             sessions: [None; ALIASES],
             outstanding: List::new(),

@@ -2,16 +2,27 @@
 
 use crate::buffer::Span;
 use crate::collections::{Link, Linked, List, NONE};
+use crate::master::Note;
 use crate::message::TaskId;
 use crate::native::SessionId;
+use crate::random::split_mix;
 use crate::time::Instant;
 
+use super::names::hex;
+use super::tasks::SIDE_BY_SIDE;
 use super::{NativeStorage, Natives};
+
+/// Bytes of pipeline and client, with keys and lengths.
+pub(super) const OPENING: usize = 2 * (2 + 32);
 
 /// A client's process; named only by storage types.
 #[derive(Debug)]
 pub struct Session {
     pub(super) id: SessionId,
+    /// What its messages begin with: pipeline and client.
+    pub(super) opening: [u8; OPENING],
+    /// From which the places of its tasks are derived.
+    key: u64,
     /// Its connection, or none.
     pub(super) peer: u32,
     /// All tasks with lower numbers have been taken.
@@ -35,6 +46,7 @@ pub struct Submission {
 #[derive(Debug)]
 pub struct Kept<B> {
     pub(super) message: Span<B>,
+    pub(super) note: Note,
     link: Link,
 }
 
@@ -104,6 +116,8 @@ impl<N: NativeStorage> Natives<N> {
         }
         let session = Session {
             id,
+            opening: opening(&id.0),
+            key: self.hash.hash(&id.0),
             peer,
             accepted: 0,
             kept: List::new(),
@@ -156,7 +170,7 @@ impl<N: NativeStorage> Natives<N> {
 
     /// Notes a client's task. `false` if there is no room for it.
     pub(super) fn note_submission(&mut self, session: u32, sequence: u64, task: TaskId) -> bool {
-        let place = self.sequence_place(self.sessions[session].id, sequence);
+        let place = self.sequence_place(session, sequence);
         let entry = Submission { session, sequence, task, link: Link::UNLINKED };
         let Ok(index) = self.submissions.insert(entry) else { return false };
         if !self.by_sequence.insert(place, index) {
@@ -175,23 +189,23 @@ impl<N: NativeStorage> Natives<N> {
 
     /// The task that a client calls `sequence`, if it has not been answered.
     pub(super) fn submitted(&self, id: SessionId, sequence: u64) -> Option<TaskId> {
-        self.find_submission(id, sequence).map(|index| self.submissions[index].task)
+        let session = self.find_session(id)?;
+        self.find_submission(session, sequence).map(|index| self.submissions[index].task)
     }
 
     /// A task has been answered.
     pub(super) fn remove_submission(&mut self, session: u32, sequence: u64) {
-        let id = self.sessions[session].id;
-        if let Some(index) = self.find_submission(id, sequence) {
+        if let Some(index) = self.find_submission(session, sequence) {
             self.sessions[session].submissions.remove(&mut self.submissions, index);
-            self.by_sequence.remove(self.sequence_place(id, sequence), index);
+            self.by_sequence.remove(self.sequence_place(session, sequence), index);
             self.submissions.remove(index);
         }
     }
 
     /// Keeps a result that is being sent until it is safe with its client. Its place; `None` if there is no room, which the
     /// caller has seen to.
-    pub(super) fn keep_result(&mut self, session: u32, message: Span<super::BufferOf<N>>) -> Option<u32> {
-        let index = self.kept.insert(Kept { message, link: Link::UNLINKED }).ok()?;
+    pub(super) fn keep_result(&mut self, session: u32, message: Span<super::BufferOf<N>>, note: Note) -> Option<u32> {
+        let index = self.kept.insert(Kept { message, note, link: Link::UNLINKED }).ok()?;
         self.sessions[session].kept.push_back(&mut self.kept, index);
         Some(index)
     }
@@ -208,11 +222,23 @@ impl<N: NativeStorage> Natives<N> {
         self.kept.remove(index).map(|kept| kept.message.footprint())
     }
 
-    fn find_submission(&self, id: SessionId, sequence: u64) -> Option<u32> {
-        self.by_sequence.candidates(self.sequence_place(id, sequence)).find(|&index| {
+    #[inline]
+    fn find_submission(&self, session: u32, sequence: u64) -> Option<u32> {
+        // Most are answered in the order in which they were submitted.
+        let first = self.sessions[session].submissions.front();
+        if first.is_some_and(|first| self.submissions[first].sequence == sequence) {
+            return first;
+        }
+        self.by_sequence.candidates(self.sequence_place(session, sequence)).find(|&index| {
             let entry = &self.submissions[index];
-            entry.sequence == sequence && self.sessions[entry.session].id == id
+            entry.sequence == sequence && entry.session == session
         })
+    }
+
+    /// Where a client's number for a task is looked for. The client chooses it, and does not know the key.
+    fn sequence_place(&self, session: u32, sequence: u64) -> u64 {
+        let (group, rest) = (sequence / u64::from(SIDE_BY_SIDE), sequence as u32 % SIDE_BY_SIDE);
+        self.by_sequence.beside(split_mix(self.sessions[session].key.wrapping_add(split_mix(group))), rest)
     }
 
     /// O(tasks and results that it has here).
@@ -231,4 +257,17 @@ impl<N: NativeStorage> Natives<N> {
             self.by_session.remove(self.hash.hash(&entry.id.0), session);
         }
     }
+}
+
+/// What the messages of a session begin with: its id as pipeline and as client.
+fn opening(id: &[u8; 16]) -> [u8; OPENING] {
+    const PIPELINE: u8 = (crate::message::field::PIPELINE << 3 | 2) as u8;
+    const CLIENT: u8 = (crate::message::field::CLIENT << 3 | 2) as u8;
+    let mut out = [0; OPENING];
+    for (part, key) in out.chunks_exact_mut(OPENING / 2).zip([PIPELINE, CLIENT]) {
+        let (head, text) = part.split_at_mut(2);
+        head.copy_from_slice(&[key, 32]);
+        text.copy_from_slice(&hex(id));
+    }
+    out
 }

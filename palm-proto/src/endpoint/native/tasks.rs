@@ -1,11 +1,15 @@
 //! By which number a worker knows which task, and what workers still hold from before.
 
-use crate::collections::{Link, Linked};
+use crate::collections::{Link, Linked, NONE};
 use crate::master::WorkerId;
 use crate::message::TaskId;
 use crate::native::{SessionId, TaskNumber};
+use crate::random::split_mix;
 
 use super::{NativeStorage, Natives};
+
+/// So many numbers in a row are looked for side by side.
+pub(super) const SIDE_BY_SIDE: u32 = 8;
 
 /// A task that a worker was sent, or said that it holds, and has not answered; named only by storage types.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub struct Outstanding {
     /// `None`: it is not known here, or nobody wants it any more.
     pub(super) task: Option<TaskId>,
     pub(super) attempt: u32,
+    /// What claims the task for it as long as that is not known here, or none.
+    claim: u32,
     link: Link,
     revoked_link: Link,
 }
@@ -56,18 +62,26 @@ pub struct Claim {
     pub(super) attempt: u32,
 }
 
-/// Where a number is looked for; see `names.rs`.
-fn place(peer: u32, number: TaskNumber) -> u64 {
-    (u64::from(peer) << 16 | u64::from(number.number())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 impl<N: NativeStorage> Natives<N> {
     /// The task that a worker calls `number`.
+    #[inline]
     pub(super) fn find_outstanding(&self, peer: u32, number: TaskNumber) -> Option<u32> {
-        self.by_number.candidates(place(peer, number)).find(|&index| {
+        // Most are answered in the order in which they are sent.
+        let first = self.peers[peer].outstanding.front();
+        if first.is_some_and(|first| self.outstanding[first].number == number) {
+            return first;
+        }
+        self.by_number.candidates(self.number_place(peer, number)).find(|&index| {
             let entry = &self.outstanding[index];
             entry.peer == peer && entry.number == number
         })
+    }
+
+    /// Where a number is looked for. Both are small and not of the peer's choice, so that nobody can make many meet.
+    fn number_place(&self, peer: u32, number: TaskNumber) -> u64 {
+        let number = u32::from(number.number());
+        self.by_number
+            .beside(split_mix(u64::from(peer) << 16 | u64::from(number / SIDE_BY_SIDE)), number % SIDE_BY_SIDE)
     }
 
     /// Numbers from the next one on that are still taken: the worker has to be told that they are left out.
@@ -84,9 +98,10 @@ impl<N: NativeStorage> Natives<N> {
     /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.
     pub(super) fn add_outstanding(&mut self, peer: u32, task: Option<TaskId>, attempt: u32) -> Option<u32> {
         let number = self.peers[peer].next_number;
-        let entry = Outstanding { peer, number, task, attempt, link: Link::UNLINKED, revoked_link: Link::UNLINKED };
+        let (link, revoked_link) = (Link::UNLINKED, Link::UNLINKED);
+        let entry = Outstanding { peer, number, task, attempt, claim: NONE, link, revoked_link };
         let index = self.outstanding.insert(entry).ok()?;
-        if !self.by_number.insert(place(peer, number), index) {
+        if !self.by_number.insert(self.number_place(peer, number), index) {
             self.outstanding.remove(index);
             return None;
         }
@@ -95,15 +110,18 @@ impl<N: NativeStorage> Natives<N> {
         Some(index)
     }
 
-    /// A worker has answered a task, and its number is free again.
+    /// A worker has answered a task, and its number is free again. A claim on it ends: what is submitted later is done again.
     pub(super) fn remove_outstanding(&mut self, index: u32) {
+        if self.outstanding[index].claim != NONE {
+            self.remove_claim(self.outstanding[index].claim);
+        }
         let peer = self.outstanding[index].peer;
         if self.outstanding[index].revoked_link.is_linked() {
             self.peers[peer].revoked.remove(&mut self.outstanding, index);
         }
         self.peers[peer].outstanding.remove(&mut self.outstanding, index);
         let number = self.outstanding[index].number;
-        self.by_number.remove(place(peer, number), index);
+        self.by_number.remove(self.number_place(peer, number), index);
         self.outstanding.remove(index);
     }
 
@@ -135,10 +153,6 @@ impl<N: NativeStorage> Natives<N> {
     /// The worker is gone. O(tasks that it had).
     pub(super) fn forget_outstanding(&mut self, peer: u32) {
         while let Some(index) = self.peers[peer].outstanding.front() {
-            let waiting = self.claims.indices().find(|&claim| self.claims[claim].outstanding == index);
-            if let (None, Some(claim)) = (self.outstanding[index].task, waiting) {
-                self.remove_claim(claim);
-            }
             self.remove_outstanding(index);
         }
     }
@@ -148,7 +162,8 @@ impl<N: NativeStorage> Natives<N> {
         let attempt = self.outstanding[outstanding].attempt;
         let claim = Claim { session: id, sequence, outstanding, worker, attempt };
         let Ok(index) = self.claims.insert(claim) else { return false };
-        if self.by_claim.insert(self.sequence_place(id, sequence), index) {
+        if self.by_claim.insert(self.claim_place(id, sequence), index) {
+            self.outstanding[outstanding].claim = index;
             return true;
         }
         self.claims.remove(index);
@@ -160,7 +175,7 @@ impl<N: NativeStorage> Natives<N> {
         if self.claims.is_empty() {
             return None;
         }
-        let place = self.sequence_place(id, sequence);
+        let place = self.claim_place(id, sequence);
         let index = self.by_claim.candidates(place).find(|&index| {
             let claim = &self.claims[index];
             claim.session == id && claim.sequence == sequence
@@ -170,19 +185,15 @@ impl<N: NativeStorage> Natives<N> {
         Some(claim)
     }
 
-    /// What claims the task of an entry whose task is not known; O(claims).
-    pub(super) fn claim_of(&self, outstanding: u32) -> Option<u32> {
-        self.claims.indices().find(|&claim| self.claims[claim].outstanding == outstanding)
-    }
-
-    pub(super) fn remove_claim(&mut self, index: u32) {
+    fn remove_claim(&mut self, index: u32) {
         if let Some(claim) = self.claims.remove(index) {
-            self.by_claim.remove(self.sequence_place(claim.session, claim.sequence), index);
+            self.outstanding[claim.outstanding].claim = NONE;
+            self.by_claim.remove(self.claim_place(claim.session, claim.sequence), index);
         }
     }
 
-    /// Where a client's number for a task is looked for.
-    pub(super) fn sequence_place(&self, SessionId(id): SessionId, sequence: u64) -> u64 {
+    /// Where a claim is looked for.
+    fn claim_place(&self, SessionId(id): SessionId, sequence: u64) -> u64 {
         let mut key = [0; 24];
         let (session, number) = key.split_at_mut(16);
         session.copy_from_slice(&id);

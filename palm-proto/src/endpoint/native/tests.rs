@@ -378,3 +378,41 @@ fn progress_and_partial_results_come_home_as_such() {
     assert_eq!(said[1], (ToPeer::Partial { sequence: 0 }, Vec::new(), b"half".to_vec()));
     assert_eq!(said[2], (ToPeer::Result { sequence: 0 }, Vec::new(), b"whole".to_vec()));
 }
+
+#[test]
+fn a_client_that_there_is_no_room_for_leaves_nothing_behind() {
+    let sizes = TableSizes { tasks: 100, peers: 20, subscriptions: 1 };
+    let tables = heap_tables(&sizes, 10).with_native(&sizes);
+    let endpoint = Endpoint::new("m", &EndpointConfig::default(), tables, Seed::from_u64(1)).unwrap();
+    let mut cluster = Cluster { endpoint, now: Instant::ZERO };
+    let (first, _) = cluster.client(hello(Role::Client, A, 1));
+    for _ in 0..2 {
+        let id = cluster.connect(hello(Role::Client, W, 1));
+        assert_eq!(cluster.headers(id), [ToPeer::Refused { code: RefusalCode::Full }]);
+        cluster.endpoint.handle_close(cluster.now, id);
+    }
+    // Another has the place of the one that was refused, and keeps it when that one comes again.
+    let worker = cluster.worker(1);
+    cluster.endpoint.handle_close(cluster.now, first);
+    cluster.client(hello(Role::Client, W, 1));
+    assert!(!cluster.endpoint.is_closing(worker));
+}
+
+#[test]
+fn a_client_may_be_replaced_while_it_waits_to_be_read() {
+    let mut cluster = Cluster::with(1, MasterConfig { memory: 20_000, ..MasterConfig::default() });
+    let (first, _) = cluster.client(hello(Role::Client, A, 1));
+    let submit = |sequence| ToMaster::Submit { sequence, function: alias(3) };
+    let waits = (0..).find(|&sequence| {
+        let next = cluster.say(first, &Frame::with_body(submit(sequence), &[0; 1_000]));
+        next == Next::Wait
+    });
+    assert!(waits > Some(0));
+    // A process that knows nothing of what was before, and goes at once.
+    let (second, _) = cluster.client(hello(Role::Client, A, 1));
+    assert_eq!(cluster.headers(first), [ToPeer::Refused { code: RefusalCode::Replaced }]);
+    cluster.endpoint.handle_close(cluster.now, second);
+    cluster.pass(Duration::from_millis(20));
+    cluster.endpoint.handle_close(cluster.now, first);
+    assert_eq!(cluster.endpoint.connections(), 0);
+}

@@ -2,18 +2,17 @@
 
 use crate::master::WorkerId;
 use crate::message::{RawMessage, Status, TaskId};
-use crate::native::{RefusalCode, SessionId, TaskNumber};
+use crate::native::{SessionId, TaskNumber, front_of};
 use crate::time::Instant;
 
 use super::super::event::Fault;
 use super::super::input::Taken;
 use super::super::machine::{BufferOf, Endpoint};
 use super::super::storage::EndpointStorage;
+use super::MALFORMED;
 use super::handshake::WINDOW_MAX;
 use super::names::session_of;
 use super::peer::{PROGRESS_TEXT, Progress};
-
-const FAULT: Fault = Fault::Refused(RefusalCode::Malformed);
 
 impl<S: EndpointStorage> Endpoint<S> {
     pub(super) fn on_credit(&mut self, now: Instant, native: u32, worker: WorkerId, more: u32) {
@@ -35,7 +34,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         (status, payload, text): (Status, &[u8], &str),
         last: bool,
     ) -> Taken<BufferOf<S>> {
-        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(FAULT) };
+        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(MALFORMED) };
         let (task, attempt) = (self.native.outstanding[index].task, self.native.outstanding[index].attempt);
         if let Some(task) = task {
             if status != Status::HandedBack && !self.master.may_answer(payload.len()) {
@@ -46,10 +45,6 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
         } else if last {
             self.counters.unwanted += 1;
-            if let Some(claim) = self.native.claim_of(index) {
-                // Its client has not submitted it again yet, and when it does, it is done again.
-                self.native.remove_claim(claim);
-            }
         }
         if last {
             self.native.remove_outstanding(index);
@@ -70,7 +65,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         permille: u16,
         text: &str,
     ) -> Taken<BufferOf<S>> {
-        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(FAULT) };
+        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(MALFORMED) };
         let Some(message) = self.native.outstanding[index].task.and_then(|task| self.master.leased(task)) else {
             return Taken::Yes;
         };
@@ -79,7 +74,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let Some(session) = self.native.find_session(id) else { return Taken::Yes };
         let client = self.native.sessions[session].peer;
         if let Some(peer) = self.native.peers.get_mut(client) {
-            let text = crate::native::front_of(text, PROGRESS_TEXT);
+            let text = front_of(text, PROGRESS_TEXT);
             let text = heapless::String::try_from(text).unwrap_or_default();
             peer.progress = Some(Progress { sequence, permille: permille.min(1000), text });
             let connection = peer.connection;
@@ -100,10 +95,10 @@ impl<S: EndpointStorage> Endpoint<S> {
     ) -> Taken<BufferOf<S>> {
         let peer = &mut self.native.peers[native];
         if peer.holding == 0 {
-            return Taken::Fault(FAULT);
+            return Taken::Fault(MALFORMED);
         }
         peer.holding -= 1;
-        let (is_last, window) = (peer.holding == 0, peer.window);
+        let (last, window) = (peer.holding == 0, peer.window);
         let Some(index) = self.native.add_outstanding(native, None, attempt) else {
             return Taken::Fault(Fault::NoRoom);
         };
@@ -122,7 +117,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             None if is_past() || !self.native.add_claim(id, sequence, index, worker) => self.native.revoke(index),
             None => {}
         }
-        if is_last {
+        if last {
             self.master.widen(now, worker, window);
         }
         self.mark_ready(self.native.peers[native].connection);

@@ -270,6 +270,11 @@ impl<S: ClientStorage> Client<S> {
         self.acknowledge = true;
     }
 
+    /// Whether there are results that the master has not been told are safe.
+    pub fn owes_acknowledgement(&self) -> bool {
+        self.unacknowledged > 0
+    }
+
     /// The client goes. The connection is over when [`poll_transmit`](Self::poll_transmit) has said so.
     pub fn bye(&mut self) {
         self.link.bye();

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::message::Sink;
+use crate::message::{NoRoom, Sink};
 use crate::native::{
     Frame, FrameTooLong, Header, LineDecoder, LineEncoder, LineFault, LineUnit, Streamed, decode_stream,
 };
@@ -15,14 +15,16 @@ pub enum Framing {
     /// A byte stream.
     Stream,
     /// A line.
-    Line {
-        /// Reads.
-        decoder: LineDecoder,
-        /// Writes.
-        encoder: LineEncoder,
-        /// Whether Welcome or Refused has come since the connection began on this side.
-        begun: bool,
-    },
+    Line(LineFraming),
+}
+
+/// That of a line alone, for who has nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct LineFraming {
+    decoder: LineDecoder,
+    encoder: LineEncoder,
+    /// Whether Welcome or Refused has come since the connection began on this side.
+    begun: bool,
 }
 
 /// What was found in the input.
@@ -95,14 +97,13 @@ impl core::error::Error for NotFramed {}
 impl Framing {
     /// That of a line on which nothing has been sent.
     pub const fn line() -> Self {
-        Self::Line { decoder: LineDecoder::new(), encoder: LineEncoder::new(), begun: false }
+        Self::Line(LineFraming::new())
     }
 
     /// A connection begins, or another one: to be called together with `handle_connected`.
     pub fn begin(&mut self) {
-        if let Self::Line { decoder, begun, .. } = self {
-            decoder.reset();
-            *begun = false;
+        if let Self::Line(line) = self {
+            line.begin();
         }
     }
 
@@ -112,7 +113,7 @@ impl Framing {
     pub fn handle_input<'a>(&mut self, input: &'a [u8], buffer: &'a mut [u8], max: u32) -> Deframed<'a> {
         match self {
             Self::Stream => from_stream(input, max),
-            Self::Line { decoder, begun, .. } => from_line(decoder, begun, input, buffer),
+            Self::Line(line) => line.handle_input(input, buffer),
         }
     }
 
@@ -127,11 +128,50 @@ impl Framing {
                 let mut parts = [head.as_slice(), frame.front, frame.body].into_iter();
                 parts.try_for_each(|part| sink.put(part)).map_err(|_| NotFramed::NoRoom)
             }
-            Self::Line { encoder, .. } => {
-                let header = frame.header.encode();
-                encoder.encode(&[&header, frame.front, frame.body], sink).map_err(|_| NotFramed::NoRoom)
+            Self::Line(line) => line.encode(frame, sink).map_err(|_| NotFramed::NoRoom),
+        }
+    }
+}
+
+impl LineFraming {
+    /// One of a line on which nothing has been sent.
+    pub const fn new() -> Self {
+        Self { decoder: LineDecoder::new(), encoder: LineEncoder::new(), begun: false }
+    }
+
+    /// As [`Framing::begin`].
+    pub fn begin(&mut self) {
+        self.decoder.reset();
+        self.begun = false;
+    }
+
+    /// As [`Framing::handle_input`]; the buffer's length is the limit.
+    pub fn handle_input<'a>(&mut self, input: &'a [u8], buffer: &'a mut [u8]) -> Deframed<'a> {
+        let mut taken = 0;
+        while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
+            match self.decoder.handle_input(rest, buffer) {
+                LineUnit::Incomplete => break,
+                LineUnit::Frame { used, range } => {
+                    self.begun = true;
+                    return Deframed::Frame { used: taken + used, frame: buffer.get(range).unwrap_or(&[]) };
+                }
+                LineUnit::Fault { used, fault } => {
+                    taken += used;
+                    if core::mem::take(&mut self.begun) {
+                        return Deframed::Fault { used: taken, fault: FramingFault::Line(fault) };
+                    }
+                }
             }
         }
+        Deframed::Incomplete { used: input.len(), needed: 1 }
+    }
+
+    /// Appends a frame to `sink`.
+    ///
+    /// # Errors
+    /// If the sink has no room. What it took is not to be sent.
+    pub fn encode<H: Header>(&mut self, frame: &Frame<'_, H>, sink: &mut impl Sink) -> Result<(), NoRoom> {
+        self.encoder.encode(&[&frame.header.encode(), frame.front, frame.body], sink)
     }
 }
 
@@ -142,24 +182,4 @@ fn from_stream(input: &[u8], max: u32) -> Deframed<'_> {
         Ok(Streamed::Frame { used, range }) => Deframed::Frame { used, frame: input.get(range).unwrap_or(&[]) },
         Err(FrameTooLong) => Deframed::Fault { used: input.len(), fault: FramingFault::TooLong },
     }
-}
-
-fn from_line<'a>(decoder: &mut LineDecoder, begun: &mut bool, input: &'a [u8], buffer: &'a mut [u8]) -> Deframed<'a> {
-    let mut taken = 0;
-    while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
-        match decoder.handle_input(rest, buffer) {
-            LineUnit::Incomplete => break,
-            LineUnit::Frame { used, range } => {
-                *begun = true;
-                return Deframed::Frame { used: taken + used, frame: buffer.get(range).unwrap_or(&[]) };
-            }
-            LineUnit::Fault { used, fault } => {
-                taken += used;
-                if core::mem::take(begun) {
-                    return Deframed::Fault { used: taken, fault: FramingFault::Line(fault) };
-                }
-            }
-        }
-    }
-    Deframed::Incomplete { used: input.len(), needed: 1 }
 }

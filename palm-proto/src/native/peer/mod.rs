@@ -63,7 +63,7 @@ pub use client::HeapClient;
 pub use client::{Client, ClientEvent, FixedClient};
 pub use config::{PeerConfig, Retry};
 pub use error::{Fault, Lost, NotSent};
-pub use framing::{Deframed, Framing, FramingFault, NotFramed};
+pub use framing::{Deframed, Framing, FramingFault, LineFraming, NotFramed};
 pub use held::{HeldId, HeldTask};
 pub use storage::{ClientStorage, FixedClientStorage, FixedWorkerStorage, FunctionName, WorkerStorage};
 #[cfg(feature = "alloc")]

@@ -1,0 +1,207 @@
+//! Which protocol is spoken with a master: the flags that say so, and what the master's cache says.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use palm_transport_tcp::Address;
+use palm_transport_zmq::{CacheClient, CacheError};
+
+use crate::{values, wrong_use};
+
+/// How long a native address may take to be reached before it counts as out of reach.
+const REACH: Duration = Duration::from_secs(2);
+
+/// How long a cache may take to answer one who asks again and again.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Pause before a cache that did not answer is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The flags.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Native protocol")]
+pub(crate) struct Flags {
+    /// Where the master takes native peers: HOST:PORT, unix://PATH or serial://DEVICE?baud=RATE; its cache is not asked then
+    #[arg(long, value_name = "ADDRESS", value_parser = values::native_peer, global = true)]
+    pub(crate) connect: Option<String>,
+    /// File with the token that the master wants to be shown
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Which protocol is spoken
+    #[arg(long, value_name = "TRANSPORT", value_enum, default_value_t = Transport::Auto, global = true)]
+    pub(crate) transport: Transport,
+}
+
+/// What may be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Transport {
+    /// The native protocol if --connect is given, or the master's cache says where it is and that can be reached; else ZeroMQ
+    Auto,
+    /// ZeroMQ, in any case
+    Zmq,
+    /// The native protocol, in any case: over TCP, or whatever the master offers
+    Tcp,
+}
+
+/// A master that is spoken to natively.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Where it is.
+    pub(crate) address: String,
+    /// What it wants to be shown; empty: nothing.
+    pub(crate) token: String,
+    /// If it refuses, ZeroMQ will do: nobody has asked for the native protocol, and no token was given.
+    pub(crate) optional: bool,
+}
+
+/// What the flags ask for.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// ZeroMQ.
+    Zmq,
+    /// The native protocol.
+    Native(Peer),
+    /// What the cache says.
+    Ask {
+        /// What the master wants to be shown, if it was given.
+        token: Option<String>,
+        /// Only the native protocol will do.
+        insists: bool,
+    },
+}
+
+impl Flags {
+    /// What is asked for. `zmq_only` are flags that were given and mean nothing to the native protocol.
+    ///
+    /// # Errors
+    /// If flags contradict each other, or there is no token in its file.
+    pub(crate) fn wish(&self, zmq_only: &[&str]) -> anyhow::Result<Wish> {
+        let token = self.token_file.as_deref().map(values::token).transpose()?;
+        let alone = |flag: &str| match zmq_only.first() {
+            Some(other) => Err(wrong_use(format!("{flag} cannot be used with {other}, which is for ZeroMQ"))),
+            None => Ok(()),
+        };
+        Ok(match (&self.connect, self.transport) {
+            (Some(_), Transport::Zmq) => {
+                return Err(wrong_use(
+                    "--connect leads to a native master, and --transport zmq rules that out: leave one of them away",
+                ));
+            }
+            (None, Transport::Zmq) if token.is_some() => {
+                return Err(wrong_use("--token-file is for the native protocol, and --transport zmq rules that out"));
+            }
+            (Some(address), Transport::Auto | Transport::Tcp) => {
+                alone("--connect")?;
+                let token = token.unwrap_or_default();
+                Wish::Native(Peer { address: address.clone(), token, optional: false })
+            }
+            (None, Transport::Zmq) => Wish::Zmq,
+            (None, Transport::Tcp) => {
+                alone("--transport tcp")?;
+                Wish::Ask { token, insists: true }
+            }
+            (None, Transport::Auto) if zmq_only.is_empty() => Wish::Ask { token, insists: false },
+            (None, Transport::Auto) => Wish::Zmq,
+        })
+    }
+}
+
+impl Wish {
+    /// The native master that is to be spoken to; `None`: over ZeroMQ. The cache is asked for as long as `patience` lasts, or
+    /// for ever.
+    ///
+    /// # Errors
+    /// If the cache does not answer, or there is no native master and nothing else will do.
+    pub(crate) async fn peer(self, db: &str, patience: Option<Duration>) -> anyhow::Result<Option<Peer>> {
+        let (token, insists) = match self {
+            Self::Zmq => return Ok(None),
+            Self::Native(peer) => return Ok(Some(peer)),
+            Self::Ask { token, insists } => (token, insists),
+        };
+        let Some(address) = ask(db, patience).await.map_err(crate::commands::no_answer)? else {
+            if insists {
+                return Err(wrong_use(format!(
+                    "the master whose cache is at {db} offers no native protocol: start it with --tcp or --unix, or leave \
+                     --transport tcp away"
+                )));
+            }
+            return Ok(None);
+        };
+        match reach(&address).await {
+            Ok(()) => {
+                let optional = !insists && token.is_none();
+                Ok(Some(Peer { address, token: token.unwrap_or_default(), optional }))
+            }
+            Err(error) if insists => Err(error.context(format!(
+                "the master whose cache is at {db} takes native peers at {address}, which cannot be reached from here"
+            ))),
+            Err(error) => {
+                tracing::info!("{address} cannot be reached ({error:#}): speaking ZeroMQ");
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// What the cache says.
+async fn ask(db: &str, patience: Option<Duration>) -> Result<Option<String>, CacheError> {
+    let until = patience.and_then(|patience| Instant::now().checked_add(patience));
+    loop {
+        let left = until.map_or(ANSWER, |until| until.saturating_duration_since(Instant::now()).max(PAUSE));
+        match CacheClient::new(db, left).native_address().await {
+            Ok(address) => return Ok(address),
+            Err(error) if until.is_some_and(|until| Instant::now() + PAUSE >= until) => return Err(error),
+            Err(error) => tracing::debug!("{error}; asking again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether somebody listens there.
+async fn reach(address: &str) -> anyhow::Result<()> {
+    let connect = async {
+        match address.parse()? {
+            Address::Tcp { host, port } => drop(tokio::net::TcpStream::connect((host, port)).await?),
+            Address::Unix { path } => drop(tokio::net::UnixStream::connect(path).await?),
+            other => anyhow::bail!("{other} is not listened at"),
+        }
+        Ok(())
+    };
+    tokio::time::timeout(REACH, connect).await.context("no answer")?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(connect: Option<&str>, transport: Transport) -> Flags {
+        Flags { connect: connect.map(str::to_owned), token_file: None, transport }
+    }
+
+    #[test]
+    fn the_native_protocol_is_spoken_where_nothing_speaks_against_it() {
+        let ask = |insists| Wish::Ask { token: None, insists };
+        let native = Wish::Native(Peer { address: "tcp://a:1".into(), token: String::new(), optional: false });
+        for (connect, transport, zmq_only, wish) in [
+            (None, Transport::Auto, &[][..], ask(false)),
+            (None, Transport::Auto, &["--push"], Wish::Zmq),
+            (None, Transport::Zmq, &["--push"], Wish::Zmq),
+            (None, Transport::Tcp, &[], ask(true)),
+            (Some("tcp://a:1"), Transport::Auto, &[], native.clone()),
+            (Some("tcp://a:1"), Transport::Tcp, &[], native),
+        ] {
+            assert!(
+                flags(connect, transport).wish(zmq_only).unwrap() == wish,
+                "{connect:?} {transport:?} {zmq_only:?}"
+            );
+        }
+        for (connect, transport, zmq_only) in [
+            (Some("tcp://a:1"), Transport::Zmq, &[][..]),
+            (Some("tcp://a:1"), Transport::Auto, &["--push"]),
+            (None, Transport::Tcp, &["--push"]),
+        ] {
+            assert!(flags(connect, transport).wish(zmq_only).is_err(), "{connect:?} {transport:?} {zmq_only:?}");
+        }
+    }
+}
