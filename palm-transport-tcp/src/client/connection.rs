@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use palm_proto::native::{
 use palm_proto::{Seed, Status};
 
 use super::failure::Failure;
-use super::tasks::{Submission, TaskKey, Tasks};
+use super::tasks::{Like, Submission, TaskKey, Tasks};
 use crate::clock::Clock;
 use crate::peer::{BuildError, CacheBook, CacheRequest, Keeper, Link, Machine, Out, PeerOptions, Verdict};
 
@@ -158,10 +159,21 @@ impl<T: Clone> ClientConnection<T> {
     pub fn submit(&mut self, submission: Submission, tag: T) -> TaskKey {
         let clock = self.side.clock;
         let key = self.side.tasks.insert(|| clock.now(), submission, tag);
+        self.submitted(key);
+        key
+    }
+
+    /// Submits one of several tasks that have all but their payloads in common.
+    pub(super) fn submit_like(&mut self, like: Arc<Like>, payload: Bytes, tag: T) {
+        let clock = self.side.clock;
+        let key = self.side.tasks.insert_like(|| clock.now(), like, payload, tag);
+        self.submitted(key);
+    }
+
+    fn submitted(&mut self, key: TaskKey) {
         if self.link.is_over() {
             self.side.fail(key, Failure::of(Status::Unavailable));
         }
-        key
     }
 
     /// Forgets a task: no event tells of it any more, and the master is told that nobody wants its result. `false` if it was over.
@@ -268,7 +280,7 @@ impl<T: Clone> Side<T> {
                 continue;
             };
             match self.client.resubmit(&entry.submit(now)) {
-                Ok(submitted) => send(&submitted, &entry.submission.payload, out),
+                Ok(submitted) => send(&submitted, &entry.payload, out),
                 Err(NotSent::NotConnected | NotSent::NoRoom) => return,
                 Err(refused) => {
                     self.client.cancel(sequence);
@@ -285,7 +297,7 @@ impl<T: Clone> Side<T> {
             let Some(entry) = self.tasks.get_mut(key) else { return };
             match self.client.submit(key.number(), &entry.submit(now)) {
                 Ok(submitted) => {
-                    send(&submitted, &entry.submission.payload, out);
+                    send(&submitted, &entry.payload, out);
                     let sequence = submitted.sequence;
                     entry.sequence = Some(sequence);
                     self.tasks.submitted();
