@@ -27,7 +27,7 @@ use tasks::Like;
 pub use tasks::{Submission, TaskKey};
 
 /// Tasks under way of [`Client::submit_all`]: as many as keep master and workers busy while a batch of results comes back.
-const BATCH: u32 = 8_192;
+const BATCH: u32 = 4_096;
 
 /// A client of one master, for threads that wait. Clones share the connection, which has a thread of its own.
 ///
