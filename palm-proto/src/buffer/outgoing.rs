@@ -59,7 +59,7 @@ impl Outgoing {
     }
 
     /// Appends a copy of each part.
-    #[inline]
+    #[inline(always)]
     pub fn copy(&mut self, parts: &[&[u8]], spare: &mut Spare) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if len == 0 {
@@ -83,6 +83,7 @@ impl Outgoing {
     }
 
     /// Appends what an endpoint has for the connection.
+    #[inline]
     pub fn push_transmit<B>(&mut self, transmit: Transmit<'_, B>, spare: &mut Spare)
     where
         B: Buffer + Clone + Into<Bytes>,

@@ -6,7 +6,7 @@ use core::fmt::{self, Debug};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::numbers::Numbers;
+use super::numbers::{NUMBERS_MAX, Numbers};
 use super::stream::{self, FrameTooLong, PREFIX_MAX};
 
 /// Room for the longest header, in bytes.
@@ -72,15 +72,9 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     #[inline]
     fn stream_head_for(&self, len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
         if let Some(numbers) = self.numbers() {
-            stream::put_prefix(out, numbers.len().saturating_add(len))?;
-            numbers.put(out).expect("HeaderBytes have room for a prefix and a header");
-            return Ok(());
+            return put_head(numbers.write(&mut [0; NUMBERS_MAX]), len, out);
         }
-        let mut bytes = [0; HEADER_MAX];
-        let header = self.encode_to(&mut bytes);
-        stream::put_prefix(out, header.len().saturating_add(len))?;
-        out.extend_from_slice(header).expect("HeaderBytes have room for a prefix and a header");
-        Ok(())
+        put_head(self.encode_to(&mut [0; HEADER_MAX]), len, out)
     }
 
     /// The encoded header.
@@ -97,6 +91,14 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     fn encode_to<'a>(&self, room: &'a mut [u8; HEADER_MAX]) -> &'a [u8] {
         postcard::to_slice(self, room).expect("HEADER_MAX has room for the longest header")
     }
+}
+
+/// Appends the length of a frame with this header and `len` bytes behind it, and the header.
+#[inline]
+fn put_head(header: &[u8], len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
+    stream::put_prefix(out, header.len().saturating_add(len))?;
+    out.extend_from_slice(header).expect("HeaderBytes have room for a prefix and a header");
+    Ok(())
 }
 
 /// What follows a header.

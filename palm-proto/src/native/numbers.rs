@@ -3,8 +3,10 @@
 //! postcard writes a number as a varint, and so does this, in a third of the time, as it need not do for all else that serde can
 //! say. What it cannot read it leaves to postcard.
 
-use super::frame::HeaderBytes;
-use crate::message::wire::varint_len;
+use crate::message::wire::VARINT_MAX;
+
+/// Room for a kind and three numbers, in bytes.
+pub(super) const NUMBERS_MAX: usize = 1 + 3 * VARINT_MAX;
 
 /// A kind, and the numbers that follow it.
 #[derive(Clone, Copy, Debug)]
@@ -30,26 +32,26 @@ impl Numbers {
         Self { kind, count: 3, values }
     }
 
-    /// Number of bytes.
+    /// Writes the bytes to `room`.
     #[inline]
-    pub(super) fn len(&self) -> usize {
-        1 + self.values.iter().take(self.count.into()).map(|&value| varint_len(value)).sum::<usize>()
-    }
-
-    /// Appends the bytes.
-    #[inline]
-    pub(super) fn put(&self, out: &mut HeaderBytes) -> Result<(), u8> {
-        let mut put = |byte| out.push(byte);
-        put(self.kind)?;
-        for &value in self.values.iter().take(self.count.into()) {
+    pub(super) fn write(self, room: &mut [u8; NUMBERS_MAX]) -> &[u8] {
+        let mut len = 0;
+        let mut put = |byte| {
+            // There is room for all that there may be.
+            if let Some(place) = room.get_mut(len) {
+                (*place, len) = (byte, len + 1);
+            }
+        };
+        put(self.kind);
+        for value in self.values.into_iter().take(self.count.into()) {
             let mut rest = value;
             while rest >= 0x80 {
-                put(rest as u8 | 0x80)?;
+                put(rest as u8 | 0x80);
                 rest >>= 7;
             }
-            put(rest as u8)?;
+            put(rest as u8);
         }
-        Ok(())
+        room.get(..len).unwrap_or(&[])
     }
 }
 

@@ -63,6 +63,7 @@ impl<N: NativeStorage> Natives<N> {
 impl<S: EndpointStorage> Endpoint<S> {
     /// The next frame for a native peer. Of what is beside the handshake and the heartbeat, no more than `cap` bytes are on their
     /// way.
+    #[inline(always)]
     pub(in super::super) fn poll_native(
         &mut self,
         now: Instant,
@@ -320,6 +321,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// Puts the header in front of what is said.
+    #[inline(always)]
     fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
         let len = said.len() + self.native.text_of(&said).len();
         self.native.head.clear();
