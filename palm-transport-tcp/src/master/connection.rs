@@ -25,10 +25,10 @@ pub(super) struct Connection {
     id: ConnectionId,
     stream: Stream,
     outgoing: Outgoing,
-    /// What has been received and could not be used yet.
+    /// A large message that is coming, or could not be used yet.
+    own: Option<Own>,
+    /// What has been received, behind that, and could not be used yet.
     pending: Vec<u8>,
-    /// Length of the message that `pending` is the front of, if that is known.
-    message: usize,
     /// The last message was read into a buffer of its own.
     large: bool,
     state: State,
@@ -38,6 +38,15 @@ pub(super) struct Connection {
     pub(super) watched: bool,
     /// The other side sends no more, so that the end has to be read.
     pub(super) ended: bool,
+}
+
+/// A message with a buffer of its own.
+#[derive(Debug)]
+struct Own {
+    /// As long as the message.
+    bytes: Vec<u8>,
+    /// How much of it has come.
+    filled: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +63,8 @@ impl Connection {
             id,
             stream,
             outgoing: Outgoing::new(),
+            own: None,
             pending: Vec::new(),
-            message: 0,
             large: false,
             state: State::Reading,
             readable: false,
@@ -96,7 +105,7 @@ impl Connection {
             if self.state != State::Reading || !self.readable {
                 return Ok(Step::Idle);
             }
-            let received = if self.message >= OWN_BUFFER_FROM { self.read_own(desk)? } else { self.read(desk)? };
+            let received = if self.own.is_some() { self.read_own(desk)? } else { self.read(desk)? };
             match received {
                 Received::End => return Ok(Step::Over),
                 Received::Blocked => self.readable = false,
@@ -140,15 +149,31 @@ impl Connection {
         }
     }
 
-    /// Reads the rest of a large message.
+    /// Reads the rest of a large message, and a little of what comes behind it.
     fn read_own(&mut self, desk: &mut Desk<'_>) -> io::Result<Received> {
-        let missing = self.message - self.pending.len();
-        let received = self.stream.read_more(&mut self.pending, missing)?;
-        if self.pending.len() == self.message {
+        let Some(Own { bytes, filled }) = &mut self.own else { return Ok(Received::Blocked) };
+        let (missing, behind) = (&mut bytes[*filled..], &mut desk.scratch[..READ_BETWEEN_LARGE]);
+        let len = missing.len();
+        let received = self.stream.read_both(missing, behind)?;
+        if let Received::Bytes(count, _) = received {
+            *filled += count.min(len);
+            if count < len {
+                desk.endpoint.handle_part(desk.now, self.id);
+                return Ok(received);
+            }
             self.large = true;
-            self.offer_message(desk);
-        } else if let Received::Bytes(..) = received {
-            desk.endpoint.handle_part(desk.now, self.id);
+            self.offer_own(desk);
+            let behind = &desk.scratch[..count - len];
+            match self.state {
+                State::Reading if behind.is_empty() => {}
+                State::Reading => {
+                    let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, behind);
+                    self.keep(&behind[used..], next);
+                    self.large = true;
+                }
+                State::Waiting => self.pending = behind.to_vec(),
+                State::Closing => {}
+            }
         }
         Ok(received)
     }
@@ -175,23 +200,24 @@ impl Connection {
     /// Offers what is left again.
     fn offer(&mut self, desk: &mut Desk<'_>) {
         self.state = State::Reading;
-        if self.message >= OWN_BUFFER_FROM && self.pending.len() == self.message {
-            return self.offer_message(desk);
+        if self.own.as_ref().is_some_and(|own| own.filled == own.bytes.len()) {
+            self.offer_own(desk);
+        }
+        if self.state != State::Reading || self.own.is_some() || self.pending.is_empty() {
+            return;
         }
         let pending = std::mem::take(&mut self.pending);
         let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, &pending);
         self.keep(&pending[used..], next);
     }
 
-    fn offer_message(&mut self, desk: &mut Desk<'_>) {
-        let message = Bytes::from(std::mem::take(&mut self.pending));
-        match desk.endpoint.handle_message(desk.now, self.id, message.into()) {
-            Ok(next) => {
-                self.message = 0;
-                self.state = if next == Next::Close { State::Closing } else { State::Reading };
-            }
+    /// Offers the large message, which is whole.
+    fn offer_own(&mut self, desk: &mut Desk<'_>) {
+        let Some(Own { bytes, filled }) = self.own.take() else { return };
+        match desk.endpoint.handle_message(desk.now, self.id, Bytes::from(bytes).into()) {
+            Ok(next) => self.state = if next == Next::Close { State::Closing } else { State::Reading },
             Err(message) => {
-                self.pending = Bytes::from(message).into();
+                self.own = Some(Own { bytes: Bytes::from(message).into(), filled });
                 self.state = State::Waiting;
             }
         }
@@ -199,19 +225,26 @@ impl Connection {
 
     /// Keeps what could not be used.
     fn keep(&mut self, rest: &[u8], next: Next) {
-        self.message = 0;
         self.large = false;
-        match next {
+        let message = match next {
             Next::Close => {
                 self.state = State::Closing;
                 return;
             }
-            Next::Wait => self.state = State::Waiting,
-            Next::Read { message } => self.message = message,
+            Next::Wait => {
+                self.state = State::Waiting;
+                0
+            }
+            Next::Read { message } => message,
+        };
+        if message < OWN_BUFFER_FROM {
+            self.pending = rest.to_vec();
+            return;
         }
-        let room = if self.message >= OWN_BUFFER_FROM { self.message } else { rest.len() };
         self.pending = Vec::new();
-        self.pending.reserve_exact(room);
-        self.pending.extend_from_slice(rest);
+        let mut bytes = vec![0; message];
+        // It is the front of the message, and not all of it.
+        bytes[..rest.len()].copy_from_slice(rest);
+        self.own = Some(Own { bytes, filled: rest.len() });
     }
 }
