@@ -2,13 +2,12 @@
 
 use std::io;
 
-use bytes::Bytes;
 use mio::event::Source as _;
 use mio::{Interest, Registry, Token};
 use palm_proto::buffer::Outgoing;
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 
-use super::turn::{Desk, READS_A_TURN, Step};
+use super::turn::{Desk, LargeBuffers, READS_A_TURN, Step};
 use crate::stream::{More, Received, Stream};
 
 /// Messages from this size on are read into a buffer of their own; smaller ones through the scratch buffer, which all
@@ -43,8 +42,10 @@ pub(super) struct Connection {
 /// A message with a buffer of its own.
 #[derive(Debug)]
 struct Own {
-    /// As long as the message.
+    /// The message at the front.
     bytes: Vec<u8>,
+    /// Its length.
+    len: usize,
     /// How much of it has come.
     filled: usize,
 }
@@ -151,8 +152,8 @@ impl Connection {
 
     /// Reads the rest of a large message, and a little of what comes behind it.
     fn read_own(&mut self, desk: &mut Desk<'_>) -> io::Result<Received> {
-        let Some(Own { bytes, filled }) = &mut self.own else { return Ok(Received::Blocked) };
-        let (missing, behind) = (&mut bytes[*filled..], &mut desk.scratch[..READ_BETWEEN_LARGE]);
+        let Some(Own { bytes, len, filled }) = &mut self.own else { return Ok(Received::Blocked) };
+        let (missing, behind) = (&mut bytes[*filled..*len], &mut desk.scratch.bytes[..READ_BETWEEN_LARGE]);
         let len = missing.len();
         let received = self.stream.read_both(missing, behind)?;
         if let Received::Bytes(count, _) = received {
@@ -163,12 +164,12 @@ impl Connection {
             }
             self.large = true;
             self.offer_own(desk);
-            let behind = &desk.scratch[..count - len];
+            let behind = &desk.scratch.bytes[..count - len];
             match self.state {
                 State::Reading if behind.is_empty() => {}
                 State::Reading => {
                     let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, behind);
-                    self.keep(&behind[used..], next);
+                    self.keep(&behind[used..], next, &mut desk.scratch.large);
                     self.large = true;
                 }
                 State::Waiting => self.pending = behind.to_vec(),
@@ -181,18 +182,18 @@ impl Connection {
     /// Reads what there is through the scratch buffer: what is left from before goes to its front, and what comes, behind it.
     fn read(&mut self, desk: &mut Desk<'_>) -> io::Result<Received> {
         let kept = self.pending.len();
-        if desk.scratch.len() < kept + READ_MIN {
-            desk.scratch.resize(kept + READ_MIN, 0);
+        if desk.scratch.bytes.len() < kept + READ_MIN {
+            desk.scratch.bytes.resize(kept + READ_MIN, 0);
         }
         let share = if self.large { READ_BETWEEN_LARGE } else { desk.endpoint.read_share() };
-        let end = (kept + share.max(READ_MIN)).min(desk.scratch.len());
-        let received = self.stream.read(&mut desk.scratch[kept..end])?;
+        let end = (kept + share.max(READ_MIN)).min(desk.scratch.bytes.len());
+        let received = self.stream.read(&mut desk.scratch.bytes[kept..end])?;
         if let Received::Bytes(count, _) = received {
-            let (front, input) = (&mut desk.scratch[..kept], kept + count);
+            let (front, input) = (&mut desk.scratch.bytes[..kept], kept + count);
             front.copy_from_slice(&self.pending);
             self.pending.clear();
-            let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, &desk.scratch[..input]);
-            self.keep(&desk.scratch[used..input], next);
+            let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, &desk.scratch.bytes[..input]);
+            self.keep(&desk.scratch.bytes[used..input], next, &mut desk.scratch.large);
         }
         Ok(received)
     }
@@ -200,7 +201,7 @@ impl Connection {
     /// Offers what is left again.
     fn offer(&mut self, desk: &mut Desk<'_>) {
         self.state = State::Reading;
-        if self.own.as_ref().is_some_and(|own| own.filled == own.bytes.len()) {
+        if self.own.as_ref().is_some_and(|own| own.filled == own.len) {
             self.offer_own(desk);
         }
         if self.state != State::Reading || self.own.is_some() || self.pending.is_empty() {
@@ -208,23 +209,26 @@ impl Connection {
         }
         let pending = std::mem::take(&mut self.pending);
         let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, &pending);
-        self.keep(&pending[used..], next);
+        self.keep(&pending[used..], next, &mut desk.scratch.large);
     }
 
     /// Offers the large message, which is whole.
     fn offer_own(&mut self, desk: &mut Desk<'_>) {
-        let Some(Own { bytes, filled }) = self.own.take() else { return };
-        match desk.endpoint.handle_message(desk.now, self.id, Bytes::from(bytes).into()) {
-            Ok(next) => self.state = if next == Next::Close { State::Closing } else { State::Reading },
-            Err(message) => {
-                self.own = Some(Own { bytes: Bytes::from(message).into(), filled });
+        let Some(own) = self.own.take() else { return };
+        match desk.endpoint.handle_input(desk.now, self.id, &own.bytes[..own.len]).next {
+            Next::Read { .. } => self.state = State::Reading,
+            Next::Close => self.state = State::Closing,
+            Next::Wait => {
                 self.state = State::Waiting;
+                self.own = Some(own);
+                return;
             }
         }
+        desk.scratch.large.put(own.bytes);
     }
 
     /// Keeps what could not be used.
-    fn keep(&mut self, rest: &[u8], next: Next) {
+    fn keep(&mut self, rest: &[u8], next: Next, buffers: &mut LargeBuffers) {
         self.large = false;
         let message = match next {
             Next::Close => {
@@ -242,9 +246,9 @@ impl Connection {
             return;
         }
         self.pending = Vec::new();
-        let mut bytes = vec![0; message];
+        let mut bytes = buffers.take(message);
         // It is the front of the message, and not all of it.
         bytes[..rest.len()].copy_from_slice(rest);
-        self.own = Some(Own { bytes, filled: rest.len() });
+        self.own = Some(Own { bytes, len: message, filled: rest.len() });
     }
 }
