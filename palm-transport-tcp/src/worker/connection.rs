@@ -190,6 +190,11 @@ impl WorkerConnection {
         self.side.events.pop_front()
     }
 
+    /// Whether something has come that has not been taken.
+    pub(super) fn has_event(&self) -> bool {
+        !self.side.events.is_empty()
+    }
+
     /// The task is done.
     pub fn done(&mut self, id: HeldId, result: Bytes) {
         self.say(Word::Done(id, result));

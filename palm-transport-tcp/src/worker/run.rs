@@ -151,6 +151,10 @@ impl Runner {
                 self.connection.turn();
             }
             self.leave();
+            if self.connection.has_event() {
+                // It came with a turn that was for what was said, and no other event tells of it.
+                timeout = Some(Duration::ZERO);
+            }
             wait(&mut self.poll, &mut events, timeout)?;
             for event in events.iter().filter(|event| event.token() == CONNECTION) {
                 self.connection.on_ready(event);
