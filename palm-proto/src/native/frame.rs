@@ -30,10 +30,16 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     fn shape(&self) -> Shape;
 
     /// The header as numbers, if it is one of the commonest, which are nothing else: it is the same bytes then, in less time.
-    fn numbers(&self) -> Option<Numbers>;
+    #[inline]
+    fn numbers(&self) -> Option<Numbers> {
+        None
+    }
 
     /// Reads a header of the commonest kinds, in their commonest form, and gives what comes after it; the same as postcard does.
-    fn of_numbers(frame: &[u8]) -> Option<(Self, &[u8])>;
+    #[inline]
+    fn of_numbers(_frame: &[u8]) -> Option<(Self, &[u8])> {
+        None
+    }
 
     /// Reads a frame; `None` if it says nothing to us: it is empty, or of a kind that may be passed over.
     ///

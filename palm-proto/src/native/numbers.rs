@@ -1,7 +1,7 @@
 //! Headers that are nothing but small numbers: those of every task and result.
 //!
 //! postcard writes a number as a varint, and so does this, in a third of the time, as it need not do for all else that serde can
-//! say. What it cannot read it leaves to postcard.
+//! say. What it cannot read it leaves to postcard; as does a board, where each byte of code counts.
 
 use crate::message::wire::VARINT_MAX;
 
@@ -17,16 +17,19 @@ pub struct Numbers {
 }
 
 impl Numbers {
+    #[cfg(feature = "alloc")]
     #[inline]
     pub(super) const fn one(kind: u8, value: u64) -> Self {
         Self { kind, count: 1, values: [value, 0, 0] }
     }
 
+    #[cfg(feature = "alloc")]
     #[inline]
     pub(super) const fn two(kind: u8, [first, second]: [u64; 2]) -> Self {
         Self { kind, count: 2, values: [first, second, 0] }
     }
 
+    #[cfg(feature = "alloc")]
     #[inline]
     pub(super) const fn three(kind: u8, values: [u64; 3]) -> Self {
         Self { kind, count: 3, values }
@@ -56,6 +59,7 @@ impl Numbers {
 }
 
 /// Takes a number off the front of `bytes`; `None` if it takes more than four bytes, or is not whole.
+#[cfg(feature = "alloc")]
 #[inline]
 pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let (value, rest) = match **bytes {
@@ -75,6 +79,7 @@ pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// The same, of a number that takes two bytes at most.
+#[cfg(feature = "alloc")]
 #[inline]
 pub(super) fn take_short(bytes: &mut &[u8]) -> Option<u16> {
     let (value, rest) = match **bytes {

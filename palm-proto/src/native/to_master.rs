@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Content, Header, Shape};
+#[cfg(feature = "alloc")]
 use super::numbers::{Numbers, take, take_short};
 use super::{Alias, FUNCTION_MAX, Magic, NAME_MAX, Role, SessionId, TEXT_MAX, TOKEN_MAX, TaskNumber, Versions, When};
 
@@ -147,12 +148,15 @@ pub enum ToMaster {
 }
 
 /// Kinds that are numbers only.
+#[cfg(feature = "alloc")]
 const DONE: u8 = 5;
+#[cfg(feature = "alloc")]
 const SUBMIT: u8 = 13;
 
 impl Header for ToMaster {
     const KINDS: u8 = 20;
 
+    #[cfg(feature = "alloc")]
     #[inline]
     fn numbers(&self) -> Option<Numbers> {
         match *self {
@@ -162,6 +166,7 @@ impl Header for ToMaster {
         }
     }
 
+    #[cfg(feature = "alloc")]
     #[inline]
     fn of_numbers(frame: &[u8]) -> Option<(Self, &[u8])> {
         let (&kind, mut rest) = frame.split_first()?;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Content, Header, Shape};
+#[cfg(feature = "alloc")]
 use super::numbers::{Numbers, take, take_short};
 use super::{Alias, CacheRefusalCode, FUNCTION_MAX, Magic, NAME_MAX, RefusalCode, SessionId, TEXT_MAX, TaskNumber};
 
@@ -160,12 +161,15 @@ pub enum ToPeer {
 }
 
 /// Kinds that are numbers only.
+#[cfg(feature = "alloc")]
 const TASK: u8 = 7;
+#[cfg(feature = "alloc")]
 const RESULT: u8 = 11;
 
 impl Header for ToPeer {
     const KINDS: u8 = 23;
 
+    #[cfg(feature = "alloc")]
     #[inline]
     fn numbers(&self) -> Option<Numbers> {
         match *self {
@@ -177,6 +181,7 @@ impl Header for ToPeer {
         }
     }
 
+    #[cfg(feature = "alloc")]
     #[inline]
     fn of_numbers(frame: &[u8]) -> Option<(Self, &[u8])> {
         let (&kind, mut rest) = frame.split_first()?;
