@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use palm_proto::native::{Fault, HeapWorker, HeldId, NotSent, PeerConfig, RefusalCode, Retry, SessionId, WorkerEvent};
+use palm_proto::native::{Fault, HeapWorker, HeldId, NotSent, PeerConfig, Retry, SessionId, WorkerEvent};
 use palm_proto::{Instant, Status};
 
 use super::context::Context;
@@ -380,8 +380,6 @@ fn told(event: Result<Option<WorkerEvent<'_, Box<str>>>, Fault>) -> Result<Told,
             }
         }
         Some(WorkerEvent::Cancelled { id }) => Told::Cancelled(id),
-        // By a connection of its own that it has given up, and whose Hello came later.
-        Some(WorkerEvent::Refused { code: RefusalCode::Replaced, .. }) => Told::Over(None),
         Some(WorkerEvent::Refused { retry, .. }) => Told::Over(Some(retry)),
         Some(WorkerEvent::Goodbye) => Told::Over(None),
     })
