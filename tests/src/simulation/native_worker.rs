@@ -280,7 +280,8 @@ impl NativeWorkerNode {
             }
             match self.answer(context, at) {
                 Ok(true) => _ = self.calls.remove(at),
-                Ok(false) => at += 1,
+                // The next part may be due already.
+                Ok(false) => {}
                 // It is said in the next connection.
                 Err(NotSent::NotConnected) => return,
                 Err(error) => return context.ledger.fail(format!("native worker {}: {error}", self.me)),

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::buffer::{Buffer, Span};
 use crate::collections::NONE;
-use crate::master::{Note, Origin, ResultKind, SenderId, SubscriberId, WorkerId};
+use crate::master::{Note, Origin, ResultKind, SenderId, SubscriberId, WorkerId, millis_left};
 use crate::message::{RawMessage, Status, TaskId, word};
 use crate::native::{Alias, FUNCTION_MAX, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
 use crate::time::Instant;
@@ -218,7 +218,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             let assignment = self.master.poll_task(worker)?;
             let (task, attempt) = (assignment.task, assignment.attempt);
             let deadline_ms =
-                assignment.deadline.map(|deadline| u32::try_from((deadline - now).as_millis()).unwrap_or(u32::MAX));
+                assignment.deadline.map(|deadline| u32::try_from(millis_left(now, deadline)).unwrap_or(u32::MAX));
             let (function, session) = (alias(slot), alias(session));
             let sequence = sequence.unwrap_or(task.0);
             let plain = attempt == 1 && deadline_ms.is_none() && next.cache.is_empty();
