@@ -7,7 +7,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use palm_fuzz::{Input, check_frame};
 use palm_proto::native::{
-    ClientEvent, FixedClient, Frame, Header, Magic, NotSent, PeerConfig, SessionId, Submit, ToMaster, ToPeer, When,
+    ClientEvent, FixedClient, Header, Magic, NotSent, PeerConfig, SessionId, Submit, ToMaster, ToPeer, When,
 };
 use palm_proto::{Instant, Seed};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use palm_fuzz::{Input, check_frame};
 use palm_proto::native::{
-    Alias, FixedWorker, Frame, Header, Magic, NotSent, PeerConfig, SessionId, TaskNumber, ToMaster, ToPeer, WorkerEvent,
+    Alias, FixedWorker, Header, Magic, NotSent, PeerConfig, SessionId, TaskNumber, ToMaster, ToPeer, WorkerEvent,
 };
 use palm_proto::{Instant, Status};
 

@@ -34,3 +34,4 @@ pub use message::{MessageRef, MessageWriter, RawMessage, Status, TaskId};
 pub use random::{Random, Seed};
 pub use time::Instant;
 pub use uuid::Uuid;
+pub use worker::Request;

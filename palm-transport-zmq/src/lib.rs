@@ -76,6 +76,5 @@ pub use client::{
 };
 pub use discovery::DiscoveryError;
 pub use master::{Addresses, BindError, Counters, Master, MasterConfig, MasterHandle, Report};
-pub use palm_proto::CacheLimits;
-pub use palm_proto::Status;
+pub use palm_proto::{CacheLimits, Request, Status};
 pub use worker::{BuildError, Call, Report as WorkerReport, Results, Worker, WorkerBuilder, WorkerHandle};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use palm_tests::cluster::START;
 use palm_tests::{Master, Side, StockClient, within};
-use palm_transport_tcp::{Call, Client, Failure, Status, Worker, WorkerHandle, WorkerReport};
+use palm_transport_tcp::{Call, Client, Failure, Request, Status, Worker, WorkerHandle, WorkerReport};
 
 /// A master of the program, with a Unix socket for native peers.
 struct Both {
@@ -47,6 +47,15 @@ fn native_worker(address: &str) -> Working {
         .build()
         .unwrap();
     (worker.handle(), std::thread::spawn(move || worker.run()))
+}
+
+/// A function for the workers of both transports.
+fn account(call: impl Request) -> Result<String, String> {
+    assert!(
+        call.remaining().is_none_or(|left| left < START) && !call.is_cancelled() && !call.client().as_ref().is_empty()
+    );
+    let text = std::str::from_utf8(call.payload().as_ref()).map_err(|error| error.to_string())?;
+    Ok(format!("{} of {} bytes: {text}", call.method(), text.len()))
 }
 
 fn stop((handle, thread): Working) -> WorkerReport {
@@ -92,6 +101,29 @@ fn workers_of_either_kind_share_the_work_of_clients_of_either_kind() {
             assert_eq!(wrong.count(), 0);
         });
         assert!(stop(native).counters.results > 0);
+    });
+}
+
+#[test]
+fn a_function_is_written_once_for_the_workers_of_both_transports() {
+    within(120, || {
+        let both = Both::start();
+        let client = both.client();
+        let check = || assert_eq!(client.eval("account", "abc").unwrap(), "account of 3 bytes: abc");
+
+        let native = Worker::builder(&both.address).function("account", account).build().unwrap();
+        let native = (native.handle(), std::thread::spawn(move || native.run()));
+        check();
+        assert_eq!(stop(native).counters.results, 1);
+
+        let worker = palm_transport_zmq::Worker::builder().cache_address(&both.master.addresses.cache);
+        let worker = worker.blocking_function("account", account).build().unwrap();
+        let handle = worker.handle();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let working = std::thread::spawn(move || runtime.block_on(worker.run()));
+        check();
+        handle.shutdown();
+        assert_eq!(working.join().unwrap().counters.results, 1);
     });
 }
 

@@ -71,9 +71,11 @@ impl Exec {
             });
         }
 
+        // A task of its own: also a process whose result nobody wants any more is waited for, so that nothing is left of it.
+        let mut ended = tokio::spawn(async move { child.wait().await });
         let status = match self.limits.time {
-            None => child.wait().await,
-            Some(time) => match tokio::time::timeout(time, child.wait()).await {
+            None => (&mut ended).await,
+            Some(time) => match tokio::time::timeout(time, &mut ended).await {
                 Ok(status) => status,
                 Err(_) => {
                     group.kill();
@@ -81,6 +83,8 @@ impl Exec {
                 }
             },
         }
+        .map_err(std::io::Error::from)
+        .flatten()
         .map_err(ProgramError::Io)?;
         // What it left running in its group would hold the streams open.
         group.kill();

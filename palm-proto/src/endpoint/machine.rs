@@ -98,6 +98,11 @@ impl<S: EndpointStorage> Endpoint<S> {
         &self.master
     }
 
+    /// Who is told of all that happens to messages and results.
+    pub fn journal(&mut self) -> &mut <S::Master as MasterStorage>::Journal {
+        self.master.journal()
+    }
+
     /// What it has done.
     pub fn counters(&self) -> &EndpointCounters {
         &self.counters

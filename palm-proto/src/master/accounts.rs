@@ -39,9 +39,9 @@ pub struct Sender {
     result_bytes: u64,
     /// Moving average of the size of a result; 0: none has been seen.
     result_size: u64,
-    /// Messages that wait, by priority.
+    /// Messages that wait, by priority, but for those that are kept apart.
     queues: [List<InQueue>; PRIORITIES],
-    /// How many they are.
+    /// Messages that wait.
     queued: u32,
     turn_link: Link,
     /// The highest priority that waits, if any does: with whom it takes turns.
@@ -94,6 +94,8 @@ pub(super) struct Accounts<T> {
     turns: [List<InTurn>; PRIORITIES],
     /// Senders with something queued, whose results would take too much.
     held_back: List<InTurn>,
+    /// Messages of all senders that are kept apart, which come before all others.
+    apart: List<InQueue>,
     queued: usize,
 }
 
@@ -106,6 +108,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
             stray: 0,
             turns: [const { List::new() }; PRIORITIES],
             held_back: List::new(),
+            apart: List::new(),
             queued: 0,
         }
     }
@@ -235,13 +238,18 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         }
     }
 
-    /// Puts a message back to the head of its sender's queue of its priority, whose turn among those of that priority is next.
+    /// Puts a message back to the head of its sender's queue of its priority, whose turn among those of that priority is next; or
+    /// to the head of those that are kept apart.
     pub(super) fn put_back<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
         let (id, priority) = (tasks[task].sender, tasks[task].priority);
         let sender = &mut self.senders[id];
-        sender.queues[usize::from(priority)].push_front(tasks, task);
         sender.queued += 1;
         self.queued += 1;
+        if tasks[task].apart {
+            self.apart.push_front(tasks, task);
+            return;
+        }
+        sender.queues[usize::from(priority)].push_front(tasks, task);
         if sender.turn_link.is_linked() && priority < sender.turn {
             return;
         }
@@ -254,19 +262,26 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
     pub(super) fn dispatch<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
         let id = tasks[task].sender;
         self.dequeue(tasks, task);
+        if tasks[task].apart {
+            return;
+        }
         let sender = &self.senders[id];
         if sender.turn_link.is_linked() && !sender.held_back {
             self.turns[usize::from(sender.turn)].move_to_back(&mut self.senders, id);
         }
     }
 
-    /// Takes a message out of its sender's queue that nobody is to do any more; that is no turn.
+    /// Takes a message out of its queue that nobody is to do any more; that is no turn.
     pub(super) fn dequeue<B, S: Table<Slot<Task<B>>>>(&mut self, tasks: &mut Slab<Task<B>, S>, task: u32) {
         let (id, priority) = (tasks[task].sender, tasks[task].priority);
         let sender = &mut self.senders[id];
-        sender.queues[usize::from(priority)].remove(tasks, task);
         sender.queued -= 1;
         self.queued -= 1;
+        if tasks[task].apart {
+            self.apart.remove(tasks, task);
+            return;
+        }
+        sender.queues[usize::from(priority)].remove(tasks, task);
         match sender.highest() {
             None => self.leave_turn(id),
             Some(highest) if highest != sender.turn => self.change_turn(id, highest),
@@ -288,8 +303,21 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         None
     }
 
+    /// The first message that is kept apart.
+    pub(super) fn next_apart(&self) -> Option<u32> {
+        self.apart.front()
+    }
+
+    /// Whether a message is kept apart.
+    pub(super) fn keeps_apart(&self) -> bool {
+        !self.apart.is_empty()
+    }
+
     /// Some message that is queued, also of a sender that is held back.
     pub(super) fn any_queued(&self) -> Option<u32> {
+        if let Some(task) = self.next_apart() {
+            return Some(task);
+        }
         let id = self.turns.iter().rev().find_map(List::front).or_else(|| self.held_back.front())?;
         self.senders[id].first()
     }
@@ -299,9 +327,9 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         self.queued == 0
     }
 
-    /// Whether a sender is held back.
+    /// Whether a sender is held back, or may be with a message that is kept apart.
     pub(super) fn holds_back(&self) -> bool {
-        !self.held_back.is_empty()
+        !self.held_back.is_empty() || self.keeps_apart()
     }
 
     /// Gives some of those that are held back their turns, if there is room for their results again.

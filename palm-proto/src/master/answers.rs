@@ -7,6 +7,7 @@ use crate::time::Instant;
 use super::accounts::NOBODY;
 use super::dispatch::Whereabouts;
 use super::event::Event;
+use super::journal::{Journal as _, Record};
 use super::machine::Master;
 use super::origin::{Note, ResultKind};
 use super::output::Tags;
@@ -93,7 +94,8 @@ impl<S: MasterStorage> Master<S> {
             while let Some(passed_over) = self.dispatcher.passed_over(index) {
                 self.counters.silent += 1;
                 let attempt = self.dispatcher.tasks[passed_over].attempt;
-                let task = self.dispatcher.finish(now, passed_over, attempt);
+                let (id, task) = (self.dispatcher.id(passed_over), self.dispatcher.finish(now, passed_over, attempt));
+                self.journal.record(Record::Ended { task: id });
                 self.dispatcher.accounts.remove_task(task.sender, task.message.footprint());
             }
             let origin = self.dispatcher.tasks[index].origin;

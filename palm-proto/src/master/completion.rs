@@ -6,6 +6,7 @@ use crate::time::Instant;
 use super::event::{Event, label};
 use super::failure::failure;
 use super::finished::Finished;
+use super::journal::{Journal as _, Record};
 use super::machine::Master;
 use super::origin::Note;
 use super::results::Publication;
@@ -23,7 +24,7 @@ impl<S: MasterStorage> Master<S> {
             task: self.dispatcher.id(task),
             client: name(view.as_ref().map(|view| view.client)),
             function: name(view.as_ref().map(|view| view.function)),
-            attempts: entry.failures,
+            attempts: entry.losses,
         });
         self.give_up(now, task, Status::DeadLetter, "every worker that was given the message was lost with it");
     }
@@ -67,6 +68,7 @@ impl<S: MasterStorage> Master<S> {
     fn finish(&mut self, now: Instant, index: u32, attempt: u32) -> Task<S::Buffer> {
         let id = self.dispatcher.id(index);
         let task = self.dispatcher.finish(now, index, attempt);
+        self.journal.record(Record::Ended { task: id });
         // To what nobody was sent there comes no answer.
         if task.attempt > 1 || attempt != 1 && task.attempt != 0 {
             self.finished.insert(Finished { task: id, attempt, taken_from: task.taken_from });
@@ -80,7 +82,7 @@ impl<S: MasterStorage> Master<S> {
         let spare = self.room().saturating_sub(1);
         let accounts = &mut self.dispatcher.accounts;
         let charge = |sender, footprint| accounts.add_result(sender, footprint);
-        match self.results.publish(now, answer, charge, spare) {
+        match self.results.publish(&mut self.journal, now, answer, charge, spare) {
             Ok(copies_dropped) => self.counters.copies_dropped += copies_dropped,
             Err(lost) => {
                 // Room was set aside; only a topic that a small buffer cannot hold comes to this.

@@ -20,7 +20,8 @@ pub struct MasterConfig {
     /// order in which they are sent messages, as Python ones do: an answer says that the messages before it have none. A window
     /// that adapts has then at least [`WindowLimits::silent`] messages.
     pub silent_workers: bool,
-    /// How many workers may be lost with a message in their hands before its client gets a failure; at least 1.
+    /// How many workers may be lost with a message before its client gets a failure; at least 1. On the last of these attempts a message
+    /// is alone with its worker (`docs/spec.md`, section 5.3).
     pub attempts: u32,
     /// How long a result waits for a client that is not subscribed, or takes nothing.
     pub keep: Duration,

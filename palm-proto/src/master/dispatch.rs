@@ -1,7 +1,7 @@
 //! The queue, the workers, and the lease book: which message is where, and who is next.
 //!
-//! A task is in exactly one list: its sender's queue, or that of the worker that holds it. Both are in the order in which the
-//! messages came, so that what a lost worker held goes back to the head of the queue in order.
+//! A task is in exactly one list: its sender's queue, that of the tasks kept apart, or that of the worker that holds it. All are
+//! in the order in which the messages came, so that what a lost worker held goes back to the head of the queue in order.
 
 use core::time::Duration;
 
@@ -49,6 +49,10 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     pub(super) wakes: List<InWake>,
     /// Workers that were taken to hang and have not answered since.
     pub(super) suspects: List<InSuspects>,
+    /// A worker that is to become idle, for a message that is kept apart; or `NONE`.
+    cleared: u32,
+    /// Workers that may be lost with a message.
+    pub(super) attempts: u32,
     fixed_window: Option<u32>,
     limits: super::WindowLimits,
     pub(super) lease: Option<Duration>,
@@ -75,6 +79,8 @@ impl<S: MasterStorage> Dispatcher<S> {
             leases: List::new(),
             wakes: List::new(),
             suspects: List::new(),
+            cleared: NONE,
+            attempts: config.attempts.max(1),
             fixed_window: config.window,
             limits: config.window_limits,
             lease: config.lease,
@@ -106,6 +112,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             head_since: Instant::ZERO,
             standing: Standing::Good,
             awaited: None,
+            apart: false,
             draining: false,
             level: NO_LEVEL,
             level_link: Link::UNLINKED,
@@ -158,6 +165,33 @@ impl<S: MasterStorage> Dispatcher<S> {
     pub(super) fn next_worker(&self) -> Option<u32> {
         let level = self.levels_in_use.trailing_zeros() as usize;
         self.levels.get(level)?.front()
+    }
+
+    /// The next worker with credit that holds nothing. If there is none, one that has credit is given nothing more until it is.
+    #[cold]
+    pub(super) fn next_idle_worker(&mut self) -> Option<u32> {
+        let next = self.next_worker()?;
+        if self.workers[next].tasks.is_empty() {
+            return Some(next);
+        }
+        if self.cleared == NONE {
+            self.cleared = next;
+            self.keep_apart(next);
+        }
+        None
+    }
+
+    /// Nothing is given to a worker beside what it holds.
+    fn keep_apart(&mut self, worker: u32) {
+        self.workers[worker].apart = true;
+        self.settle_level(worker);
+    }
+
+    /// Gives a message that is kept apart to a worker that holds nothing.
+    #[cold]
+    pub(super) fn assign_apart(&mut self, now: Instant, task: u32, worker: u32) {
+        self.assign(now, task, worker);
+        self.keep_apart(worker);
     }
 
     /// Gives a message that is queued to a worker.
@@ -291,11 +325,6 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.deadlines.first().filter(|&task| self.tasks[task].deadline.is_some_and(|deadline| deadline <= now))
     }
 
-    /// A message that is to be given up, because it has been lost with too many workers.
-    pub(super) fn spent(&self, task: u32, attempts: u32) -> bool {
-        self.tasks[task].failures >= attempts.max(1)
-    }
-
     /// Takes a task out of its worker's list; the caller puts it elsewhere.
     pub(super) fn unassign(&mut self, now: Instant, task: u32) {
         let worker = core::mem::replace(&mut self.tasks[task].worker, NONE);
@@ -312,8 +341,9 @@ impl<S: MasterStorage> Dispatcher<S> {
             let idle = holder.tasks.is_empty();
             if idle {
                 holder.window.on_idle();
-            }
-            if idle {
+                if core::mem::take(&mut holder.apart) && self.cleared == worker {
+                    self.cleared = NONE;
+                }
                 self.leases.remove(&mut self.workers, worker);
             } else {
                 self.leases.move_to_back(&mut self.workers, worker);
@@ -331,8 +361,9 @@ impl<S: MasterStorage> Dispatcher<S> {
             Standing::Tried => 1,
             Standing::Suspended => 0,
         };
-        let has_credit =
-            !worker.draining && outstanding < window && (outstanding == 0 || worker.bytes < self.limits.bytes);
+        let has_credit = !worker.draining
+            && outstanding < window
+            && (outstanding == 0 || worker.bytes < self.limits.bytes && !worker.apart);
         let level = if has_credit { level_of(outstanding + worker.in_vain as usize) } else { NO_LEVEL };
         let before = worker.level;
         if before == level {

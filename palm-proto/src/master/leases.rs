@@ -11,8 +11,8 @@ use super::task::Taken;
 use super::worker::{Standing, WorkerId};
 
 impl<S: MasterStorage> Dispatcher<S> {
-    /// Takes a worker out, and what it held back to the head of the queue. Gives the number of messages; those that it was,
-    /// as far as one can tell, working on have one failure more. O(messages held), which its window bounds.
+    /// Takes a worker out, and what it held back to the head of the queue. Gives the number of messages. O(messages held), which
+    /// its window bounds.
     pub(super) fn remove_worker(&mut self, now: Instant, index: u32) -> usize {
         let held = self.take_back(now, index, None);
         self.workers[index].draining = true;
@@ -30,13 +30,14 @@ impl<S: MasterStorage> Dispatcher<S> {
         held
     }
 
-    /// Takes back what a worker holds. A worker does what it is sent in order, so only the first few can be what it was lost
-    /// with.
+    /// Takes back what a worker holds, in order; what it was sent has one loss more. A worker does what it is sent in order, but
+    /// the last of its answers may be lost with it: so the first ones need not be what it was at. What has one attempt left is
+    /// therefore kept apart for that one, where nothing else can be to blame.
     fn take_back(&mut self, now: Instant, index: u32, taken_from: Option<WorkerId>) -> usize {
         if taken_from.is_some() {
             self.revoke_all(index);
         }
-        let jobs = self.workers[index].jobs as usize;
+        let (jobs, attempts) = (self.workers[index].jobs as usize, self.attempts);
         let held = self.workers[index].tasks.len();
         let mut position = held;
         while let Some(task) = self.workers[index].tasks.back() {
@@ -44,8 +45,10 @@ impl<S: MasterStorage> Dispatcher<S> {
             let was_sent = self.tasks[task].sent;
             self.unassign(now, task);
             let entry = &mut self.tasks[task];
-            if was_sent && position < jobs {
-                entry.failures += 1;
+            if was_sent {
+                entry.losses += 1;
+                entry.spent = entry.losses >= attempts && position < jobs;
+                entry.apart = entry.losses >= attempts.saturating_sub(1).max(1);
             }
             if let (true, Some(worker)) = (was_sent, taken_from) {
                 entry.taken_from = Some(Taken { worker, attempt: entry.attempt });
@@ -90,15 +93,23 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.settle_level(worker);
     }
 
-    /// Takes a message out of its queue that a worker says it has, as this attempt. Whether it was there, and has not been sent out
-    /// since. That a worker was lost with it is not held against it any more.
-    pub(super) fn unqueue_for(&mut self, task: u32, attempt: u32) -> bool {
-        let entry = &mut self.tasks[task];
-        if entry.worker != NONE || entry.attempt > attempt.max(1) {
+    /// Takes a message out of its queue, or from a worker that has not been sent it yet, which another says it has as this
+    /// attempt. Whether it was there, and has not been sent out since. That a worker was lost with it is not held against it any
+    /// more.
+    pub(super) fn unqueue_for(&mut self, now: Instant, task: u32, attempt: u32) -> bool {
+        let entry = &self.tasks[task];
+        let with_worker = entry.worker != NONE;
+        if with_worker && entry.sent || entry.attempt > attempt.max(1) {
             return false;
         }
-        entry.failures = entry.failures.saturating_sub(1);
-        self.accounts.dequeue(&mut self.tasks, task);
+        if with_worker {
+            self.unassign(now, task);
+        } else {
+            self.accounts.dequeue(&mut self.tasks, task);
+        }
+        let entry = &mut self.tasks[task];
+        entry.losses = entry.losses.saturating_sub(1);
+        (entry.spent, entry.apart) = (false, false);
         true
     }
 

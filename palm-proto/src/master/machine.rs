@@ -14,7 +14,7 @@ use super::dispatch::{Dispatcher, Whereabouts};
 use super::event::{Event, Events, label};
 use super::finished::FinishedBook;
 use super::output::{Assignment, Outcome};
-use super::results::{Expiry, Results, SubscriberId};
+use super::results::{Expiry, Removed, Results, SubscriberId};
 use super::revoked::{REVOCATIONS, Revoked};
 use super::storage::{MasterStorage, Tables};
 use super::subscriptions::SubscribeError;
@@ -36,6 +36,7 @@ pub struct Master<S: MasterStorage> {
     pub(super) dispatcher: Dispatcher<S>,
     pub(super) finished: FinishedBook<S::Finished, S::FinishedPlaces>,
     pub(super) results: Results<S>,
+    pub(super) journal: S::Journal,
     pub(super) random: Random,
     pub(super) events: Events<S::Events>,
     pub(super) counters: Counters,
@@ -91,6 +92,7 @@ impl<S: MasterStorage> Master<S> {
             ),
             finished: FinishedBook::new(tables.finished, tables.finished_places),
             results,
+            journal: tables.journal,
             random,
             events: Events::default(),
             counters: Counters::default(),
@@ -217,7 +219,8 @@ impl<S: MasterStorage> Master<S> {
     /// The subscriber is gone: what it has not taken waits for another. O(results that waited for it).
     pub fn remove_subscriber(&mut self, subscriber: SubscriberId) {
         let accounts = &mut self.dispatcher.accounts;
-        self.results.remove_subscriber(subscriber, |removed| accounts.remove_result(removed.sender, removed.footprint));
+        let removed = |removed: Removed| accounts.remove_result(removed.sender, removed.footprint);
+        self.results.remove_subscriber(&mut self.journal, subscriber, removed);
     }
 
     /// Subscribes to every topic that begins with `prefix`. O(topics for which results wait, and those results).
@@ -240,7 +243,7 @@ impl<S: MasterStorage> Master<S> {
 
     /// The next result for a subscriber, which has it from then on. O(1).
     pub fn poll_result(&mut self, now: Instant, subscriber: SubscriberId) -> Option<Outcome<S::Buffer>> {
-        let delivery = self.results.take_next(now, subscriber)?;
+        let delivery = self.results.take_next(&mut self.journal, now, subscriber)?;
         self.dispatcher.accounts.remove_result(delivery.sender, delivery.message.footprint());
         self.counters.delivered += 1;
         if self.dispatcher.accounts.holds_back() {
@@ -321,7 +324,7 @@ impl<S: MasterStorage> Master<S> {
             self.events.push(Event::LeaseExpired { worker, held });
         }
         for _ in 0..EXPIRIES_A_CALL {
-            match self.results.expire(now) {
+            match self.results.expire(&mut self.journal, now) {
                 Expiry::None => break,
                 Expiry::Kept => {}
                 Expiry::Dropped(delivery) => {
@@ -335,6 +338,11 @@ impl<S: MasterStorage> Master<S> {
             }
         }
         self.dispatch(now);
+    }
+
+    /// Who is told of all that happens.
+    pub fn journal(&mut self) -> &mut S::Journal {
+        &mut self.journal
     }
 
     /// What it has done.
@@ -414,16 +422,36 @@ impl<S: MasterStorage> Master<S> {
             return;
         }
         self.dispatcher.accounts.revive();
+        if self.dispatcher.accounts.keeps_apart() {
+            self.dispatch_apart(now);
+        }
         while let Some(task) = self.dispatcher.accounts.next_queued() {
-            if self.dispatcher.spent(task, self.config.attempts) {
-                self.bury(now, task);
-                continue;
-            }
             let Some(worker) = self.dispatcher.next_worker() else { return };
             if self.dispatcher.tasks[task].deadline.is_some_and(|deadline| deadline <= now) {
                 self.exceed(now, task);
             } else {
                 self.dispatcher.assign(now, task, worker);
+            }
+        }
+    }
+
+    /// Gives messages that are kept apart to workers that hold nothing, as long as there are both, and gives those up that have been
+    /// lost with too many.
+    #[cold]
+    fn dispatch_apart(&mut self, now: Instant) {
+        while let Some(task) = self.dispatcher.accounts.next_apart() {
+            if self.dispatcher.tasks[task].spent {
+                self.bury(now, task);
+                continue;
+            }
+            let Some(worker) = self.dispatcher.next_idle_worker() else { return };
+            if !self.dispatcher.accounts.may_dispatch(self.dispatcher.tasks[task].sender) {
+                return;
+            }
+            if self.dispatcher.tasks[task].deadline.is_some_and(|deadline| deadline <= now) {
+                self.exceed(now, task);
+            } else {
+                self.dispatcher.assign_apart(now, task, worker);
             }
         }
     }

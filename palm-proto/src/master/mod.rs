@@ -49,6 +49,7 @@ mod dispatch;
 mod event;
 mod failure;
 mod finished;
+mod journal;
 mod leases;
 mod machine;
 mod origin;
@@ -70,6 +71,7 @@ pub use config::{Counters, Gauges, MESSAGE_OVERHEAD, MasterConfig, WindowLimits}
 pub use delivery::{Delivery, Subscriber, Topic};
 pub use event::{Event, Label};
 pub use finished::Finished;
+pub use journal::{Journal, Record, ResultId};
 pub use machine::{Master, NameTooLong};
 pub(crate) use origin::Prepared;
 pub use origin::{Note, Origin, ResultKind};

@@ -14,6 +14,7 @@ use crate::time::Instant;
 
 use super::MasterStorage;
 use super::delivery::{Delivery, Holder, InAge, InWake, Subscriber, Topic};
+use super::journal::{Journal as _, Record, ResultId};
 use super::origin::Note;
 use super::subscriptions::{SubscribeError, Subscriptions};
 
@@ -112,7 +113,12 @@ impl<S: MasterStorage> Results<S> {
 
     /// Takes a subscriber out. What it had not taken waits for another one, unless others were given it, too.
     /// O(results and subscriptions that it had).
-    pub(super) fn remove_subscriber(&mut self, SubscriberId(id): SubscriberId, mut drop: impl FnMut(Removed)) {
+    pub(super) fn remove_subscriber(
+        &mut self,
+        journal: &mut S::Journal,
+        SubscriberId(id): SubscriberId,
+        mut drop: impl FnMut(Removed),
+    ) {
         if self.subscribers.get(id).is_none() {
             return;
         }
@@ -125,7 +131,7 @@ impl<S: MasterStorage> Results<S> {
             }
             let entry = &self.deliveries[index];
             if entry.taken || entry.sibling != NONE || !self.rehome(index) {
-                drop(self.discard(index));
+                drop(self.discard(journal, index));
             }
         }
         if self.subscribers[id].wake_link.is_linked() {
@@ -161,6 +167,7 @@ impl<S: MasterStorage> Results<S> {
     /// The caller has seen to it that the table has room for one.
     pub(super) fn publish(
         &mut self,
+        journal: &mut S::Journal,
         now: Instant,
         publication: Publication<S::Buffer>,
         mut charge: impl FnMut(u32, usize),
@@ -170,7 +177,7 @@ impl<S: MasterStorage> Results<S> {
         let key = topic_of(&message, &topic, self.own_topic.as_ref());
         if let Some(target) = self.subscriptions.only_target(key) {
             charge(sender, message.footprint());
-            self.hand(now, Publication { message, topic, sender, note }, target, NONE);
+            self.hand(journal, now, Publication { message, topic, sender, note }, target, NONE);
             return Ok(0);
         }
         let mut first = None;
@@ -194,7 +201,7 @@ impl<S: MasterStorage> Results<S> {
                     charge(sender, message.footprint());
                     let note = note.clone();
                     let copy = Publication { message: message.clone(), topic: topic.clone(), sender, note };
-                    copies = self.hand(now, copy, target, copies);
+                    copies = self.hand(journal, now, copy, target, copies);
                 }
             }
             if !found.is_full() {
@@ -207,7 +214,7 @@ impl<S: MasterStorage> Results<S> {
         }
         let publication = Publication { message, topic, sender, note };
         match first {
-            Some(target) => _ = self.hand(now, publication, target, copies),
+            Some(target) => _ = self.hand(journal, now, publication, target, copies),
             None => {
                 let entry = Self::delivery(now, publication, Holder::Topic(0));
                 let index = match self.deliveries.insert(entry) {
@@ -222,8 +229,9 @@ impl<S: MasterStorage> Results<S> {
                     }
                 };
                 self.ages.push_back(&mut self.deliveries, index);
+                self.note_kept(journal, index);
                 if !self.rehome(index) {
-                    let entry = self.forget(index);
+                    let entry = self.forget(journal, index);
                     return Err(Publication { message: entry.message, topic: entry.topic, sender, note: entry.note });
                 }
             }
@@ -242,7 +250,12 @@ impl<S: MasterStorage> Results<S> {
     }
 
     /// The next result for a subscriber.
-    pub(super) fn take_next(&mut self, now: Instant, SubscriberId(id): SubscriberId) -> Option<Delivery<S::Buffer>> {
+    pub(super) fn take_next(
+        &mut self,
+        journal: &mut S::Journal,
+        now: Instant,
+        SubscriberId(id): SubscriberId,
+    ) -> Option<Delivery<S::Buffer>> {
         let subscriber = self.subscribers.get_mut(id)?;
         subscriber.last_taken = now;
         let index = subscriber.queue.pop_front(&mut self.deliveries)?;
@@ -251,7 +264,7 @@ impl<S: MasterStorage> Results<S> {
             self.deliveries[sibling].taken = true;
             sibling = self.deliveries[sibling].sibling;
         }
-        Some(self.forget(index))
+        Some(self.forget(journal, index))
     }
 
     /// When the oldest result's time to keep has passed, if nobody takes anything until then.
@@ -260,7 +273,7 @@ impl<S: MasterStorage> Results<S> {
     }
 
     /// Drops the oldest result if its time has passed. `Kept` if its holder has taken something since, and it stays.
-    pub(super) fn expire(&mut self, now: Instant) -> Expiry<S::Buffer> {
+    pub(super) fn expire(&mut self, journal: &mut S::Journal, now: Instant) -> Expiry<S::Buffer> {
         let Some(oldest) = self.ages.front() else { return Expiry::None };
         let entry = &self.deliveries[oldest];
         if entry.since + self.keep > now {
@@ -280,7 +293,7 @@ impl<S: MasterStorage> Results<S> {
                 self.reap_topic(topic);
             }
         }
-        Expiry::Dropped(self.forget(oldest))
+        Expiry::Dropped(self.forget(journal, oldest))
     }
 
     /// The time to keep begins again at `since`.
@@ -290,13 +303,23 @@ impl<S: MasterStorage> Results<S> {
         self.ages.push_back(&mut self.deliveries, index);
     }
 
-    fn discard(&mut self, index: u32) -> Removed {
-        let entry = self.forget(index);
+    fn discard(&mut self, journal: &mut S::Journal, index: u32) -> Removed {
+        let entry = self.forget(journal, index);
         Removed { sender: entry.sender, footprint: entry.message.footprint() }
     }
 
+    fn id(&self, index: u32) -> ResultId {
+        ResultId { index, generation: self.deliveries.generation(index).unwrap_or(0) }
+    }
+
+    #[inline(always)]
+    fn note_kept(&self, journal: &mut S::Journal, index: u32) {
+        journal.record(Record::Kept { result: self.id(index), message: &self.deliveries[index].message });
+    }
+
     /// Takes a delivery out that is in no queue. O(copies of it).
-    fn forget(&mut self, index: u32) -> Delivery<S::Buffer> {
+    fn forget(&mut self, journal: &mut S::Journal, index: u32) -> Delivery<S::Buffer> {
+        journal.record(Record::Left { result: self.id(index) });
         let next = self.deliveries[index].sibling;
         if next != NONE {
             let mut previous = next;
@@ -325,10 +348,18 @@ impl<S: MasterStorage> Results<S> {
     }
 
     /// Puts a result into a subscriber's queue, and into the ring of `copies`, a member of which it gives.
-    fn hand(&mut self, now: Instant, publication: Publication<S::Buffer>, subscriber: u32, copies: u32) -> u32 {
+    fn hand(
+        &mut self,
+        journal: &mut S::Journal,
+        now: Instant,
+        publication: Publication<S::Buffer>,
+        subscriber: u32,
+        copies: u32,
+    ) -> u32 {
         let entry = Self::delivery(now, publication, Holder::Subscriber(subscriber));
         let Ok(index) = self.deliveries.insert(entry) else { return copies };
         self.ages.push_back(&mut self.deliveries, index);
+        self.note_kept(journal, index);
         self.enqueue(now, index, subscriber);
         if copies != NONE {
             let next = self.deliveries[copies].sibling;

@@ -9,6 +9,7 @@ use super::accounts::Sender;
 use super::delivery::{Delivery, Subscriber, Topic};
 use super::event::Event;
 use super::finished::Finished;
+use super::journal::Journal;
 use super::revoked::Revoked;
 use super::subscriptions::{Known, Length, Subscription};
 use super::task::Task;
@@ -41,6 +42,8 @@ pub trait MasterStorage: Debug {
     type FinishedPlaces: Table<Place> + Debug;
     type Revocations: Queue<Revoked>;
     type Events: Queue<Event>;
+    /// Who is told of all that happens; `()`: nobody.
+    type Journal: Journal<Self::Buffer>;
 }
 
 /// A master's tables, all empty.
@@ -59,6 +62,7 @@ pub struct Tables<S: MasterStorage> {
     pub(super) topic_places: S::TopicPlaces,
     pub(super) finished: S::Finished,
     pub(super) finished_places: S::FinishedPlaces,
+    pub(super) journal: S::Journal,
 }
 
 /// Tables inline: `TASKS` messages and as many results, `PEERS` connections of each role and as many subscriptions.
@@ -94,6 +98,7 @@ where
     type FinishedPlaces = heapless::Vec<Place, TASKS>;
     type Revocations = heapless::Deque<Revoked, TASKS>;
     type Events = heapless::Deque<Event, EVENTS_INLINE>;
+    type Journal = ();
 }
 
 impl<B, const TASKS: usize, const PEERS: usize, K, const RESULTS: usize>
@@ -118,6 +123,7 @@ where
             topic_places: heapless::Vec::new(),
             finished: heapless::Vec::new(),
             finished_places: heapless::Vec::new(),
+            journal: (),
         }
     }
 }
@@ -139,11 +145,11 @@ mod heap {
 
     /// Tables on the heap, sized when the master is made; messages in [`Bytes`] unless told otherwise.
     #[derive(Debug)]
-    pub struct HeapStorage<B = Bytes> {
-        buffer: core::marker::PhantomData<B>,
+    pub struct HeapStorage<B = Bytes, J = ()> {
+        types: core::marker::PhantomData<(B, J)>,
     }
 
-    impl<B: Buffer + Clone + Debug> MasterStorage for HeapStorage<B> {
+    impl<B: Buffer + Clone + Debug, J: Journal<B>> MasterStorage for HeapStorage<B, J> {
         type Buffer = B;
         type Key = B;
         type Tasks = HeapTable<Slot<Task<B>>>;
@@ -162,6 +168,7 @@ mod heap {
         type FinishedPlaces = HeapTable<Place>;
         type Revocations = heapless::Deque<Revoked, REVOCATIONS>;
         type Events = heapless::Deque<Event, EVENTS>;
+        type Journal = J;
     }
 
     /// How many entries the tables have.
@@ -178,6 +185,13 @@ mod heap {
     impl<B: Buffer + Clone + Debug> Tables<HeapStorage<B>> {
         /// Empty tables.
         pub fn sized(sizes: &TableSizes) -> Self {
+            Self::with_journal(sizes, ())
+        }
+    }
+
+    impl<B: Buffer + Clone + Debug, J: Journal<B>> Tables<HeapStorage<B, J>> {
+        /// Empty tables of a master that tells `journal` of all that happens.
+        pub fn with_journal(sizes: &TableSizes, journal: J) -> Self {
             let TableSizes { tasks, peers, subscriptions } = *sizes;
             Self {
                 tasks: HeapTable::new(tasks),
@@ -195,6 +209,7 @@ mod heap {
                 topic_places: HeapTable::new(tasks.saturating_mul(4)),
                 finished: HeapTable::new(tasks),
                 finished_places: HeapTable::new(tasks.saturating_mul(2)),
+                journal,
             }
         }
     }

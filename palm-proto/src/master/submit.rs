@@ -9,6 +9,7 @@ use crate::time::Instant;
 use super::accounts::SenderId;
 use super::dispatch::Whereabouts;
 use super::event::Event;
+use super::journal::{Journal as _, Record};
 use super::machine::Master;
 use super::origin::Prepared;
 use super::storage::MasterStorage;
@@ -158,14 +159,14 @@ impl<S: MasterStorage> Master<S> {
     }
 
     /// A worker says that it is doing a task still, which it was sent as this `attempt`: it has it from then on, beyond its window
-    /// if need be. Whether that is so: not if the task is not queued (it is done, or another has it), or has been sent to others
-    /// since. O(1).
+    /// if need be. Whether that is so: not if the task is done, another has been sent it and may have it, or it has been sent to
+    /// others since. O(1).
     pub fn claim(&mut self, now: Instant, task: TaskId, worker: WorkerId, attempt: u32) -> bool {
         let (Whereabouts::Live(index), Some(worker)) = (self.dispatcher.locate(task), self.dispatcher.find(worker))
         else {
             return false;
         };
-        if !self.dispatcher.unqueue_for(index, attempt) {
+        if !self.dispatcher.unqueue_for(now, index, attempt) {
             return false;
         }
         self.hold(now, index, worker, attempt);
@@ -247,6 +248,9 @@ impl<S: MasterStorage> Master<S> {
         match self.dispatcher.admit(task) {
             Ok(task) => {
                 self.counters.submitted += 1;
+                let (id, entry) = (self.dispatcher.id(task), &self.dispatcher.tasks[task]);
+                let record = Record::Submitted { task: id, message: &entry.message, deadline: entry.deadline };
+                self.journal.record(record);
                 Ok((task, fate))
             }
             Err(message) => Err(NotTaken { reason: Refusal::Full, message }),

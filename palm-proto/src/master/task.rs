@@ -29,8 +29,12 @@ pub struct Task<B> {
     pub(super) sent: bool,
     /// Times it was sent to a worker.
     pub(super) attempt: u32,
-    /// Workers that were lost while it was, as far as one can tell, being done.
-    pub(super) failures: u32,
+    /// Workers that were lost with it.
+    pub(super) losses: u32,
+    /// It has been lost as often as it may be, the last time with a worker that was, as far as one can tell, at it.
+    pub(super) spent: bool,
+    /// It is given only to a worker that holds nothing else: so that one tells whether that was lost because of it.
+    pub(super) apart: bool,
     /// Who has it, or `NONE`.
     pub(super) worker: u32,
     /// Who had it before and was taken to hang.
@@ -60,14 +64,16 @@ impl<B> Task<B> {
             wants_cache: false,
             sent: false,
             attempt: 0,
-            failures: 0,
+            losses: 0,
+            spent: false,
+            apart: false,
             worker: NONE,
             taken_from: None,
         }
     }
 }
 
-/// A task is in its sender's queue of its priority, or in its worker's list.
+/// A task is in its sender's queue of its priority, or among those that are kept apart, or in its worker's list.
 #[derive(Debug)]
 pub(super) struct InQueue;
 

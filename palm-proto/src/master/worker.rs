@@ -35,6 +35,8 @@ pub struct Worker {
     pub(super) standing: Standing,
     /// What it was at when it was taken to hang, or has been tried with since, and which attempt of that.
     pub(super) awaited: Option<(TaskId, u32)>,
+    /// Gets nothing as long as it holds something.
+    pub(super) apart: bool,
     /// Gets nothing more at all.
     pub(super) draining: bool,
     pub(super) level: u8,

@@ -7,6 +7,7 @@
 mod answer;
 mod call;
 mod machine;
+mod request;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -16,4 +17,5 @@ pub use call::{Call, CallId, Config, Counters, Event, Full, Stop, UnknownCall};
 #[cfg(feature = "alloc")]
 pub use machine::HeapWorker;
 pub use machine::{FixedWorker, Worker};
+pub use request::Request;
 pub use task::Task;

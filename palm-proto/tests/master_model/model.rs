@@ -42,7 +42,9 @@ struct Task {
     /// Its place in the master's table.
     place: u32,
     attempt: u32,
-    failures: u32,
+    losses: u32,
+    spent: bool,
+    apart: bool,
     taken: Option<Taken>,
 }
 
@@ -56,6 +58,7 @@ struct Worker {
     sent: usize,
     standing: Standing,
     awaited: Option<(usize, u32)>,
+    apart: bool,
     draining: bool,
     head_since: Instant,
 }
@@ -68,7 +71,7 @@ struct Sender {
     bytes: u64,
     result_bytes: u64,
     result_size: u64,
-    /// The highest priority first.
+    /// The highest priority first; without those that are kept apart.
     queue: VecDeque<usize>,
 }
 
@@ -126,6 +129,8 @@ pub(crate) struct Model {
     /// Senders with something queued, whose turn it is, and those whose results would take too much.
     turns: VecDeque<usize>,
     held_back: VecDeque<usize>,
+    /// Messages that are kept apart.
+    apart: VecDeque<usize>,
     /// Bytes of results that are on nobody's account.
     stray: u64,
     dispatched_at: Instant,
@@ -135,6 +140,8 @@ pub(crate) struct Model {
     levels: Vec<Vec<usize>>,
     /// Workers with messages, or suspended, by since when.
     leases: Vec<usize>,
+    /// A worker that is to become idle.
+    cleared: Option<usize>,
     suspects: Vec<usize>,
     finished: VecDeque<(usize, u32, Option<Taken>)>,
     /// By age.
@@ -164,12 +171,14 @@ impl Model {
             task_count: 0,
             turns: VecDeque::new(),
             held_back: VecDeque::new(),
+            apart: VecDeque::new(),
             stray: 0,
             dispatched_at: Instant::ZERO,
             workers: BTreeMap::new(),
             worker_count: 0,
             levels: vec![Vec::new(); 20],
             leases: Vec::new(),
+            cleared: None,
             suspects: Vec::new(),
             finished: VecDeque::new(),
             deliveries: Vec::new(),
@@ -237,7 +246,7 @@ impl Model {
     fn may_dispatch(&self, id: usize) -> bool {
         let sender = &self.senders[id];
         let size = if sender.result_size == 0 { 64 << 10 } else { sender.result_size };
-        let out = sender.tasks - sender.queue.len() as u64;
+        let out = sender.tasks - self.queued(id) as u64;
         out == 0 && sender.result_bytes == 0 || sender.result_bytes + (out + 1) * size <= self.free()
     }
 
@@ -253,7 +262,8 @@ impl Model {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         let result = self.deliveries.first().map(|oldest| oldest.since + self.config.keep);
-        let held_back = (!self.held_back.is_empty()).then(|| self.dispatched_at + Duration::from_millis(20));
+        let held_back = (!self.held_back.is_empty() || !self.apart.is_empty())
+            .then(|| self.dispatched_at + Duration::from_millis(20));
         let deadline = self.tasks.values().filter_map(|task| task.deadline).min();
         [self.lease_timeout(), result, held_back, deadline].into_iter().flatten().min()
     }
@@ -309,8 +319,10 @@ impl Model {
 
     pub(crate) fn abandon(&mut self) {
         self.stopped = true;
-        while let Some(sender) = self.next_sender().or(self.held_back.front().copied()) {
-            let number = self.senders[sender].queue[0];
+        loop {
+            let sender = self.next_sender().or(self.held_back.front().copied());
+            let first = sender.map(|sender| self.senders[sender].queue[0]);
+            let Some(number) = self.apart.front().copied().or(first) else { return };
             self.counters.unavailable += 1;
             self.give_up(number, Status::Unavailable, "the master stopped before the message was done");
         }
@@ -318,7 +330,7 @@ impl Model {
 
     /// Messages queued, messages with workers, results.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
-        let queued = self.senders.iter().map(|sender| sender.queue.len()).sum();
+        let queued = (0..self.senders.len()).map(|sender| self.queued(sender)).sum();
         (queued, self.tasks.len() - queued, self.deliveries.len())
     }
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use palm_proto::Request;
 
 use super::connection::Task;
 use super::pool::{Answer, Shared};
@@ -75,6 +76,38 @@ impl Call {
     /// The master's cache. Not for functions that run inline, which would wait for themselves.
     pub fn cache(&self) -> Cache {
         Cache::new(Arc::<Shared>::clone(&self.shared), self.shared.timeout)
+    }
+}
+
+impl Request for Call {
+    type Payload = Bytes;
+
+    fn payload(&self) -> &Bytes {
+        self.payload()
+    }
+
+    fn into_payload(self) -> Bytes {
+        self.into_payload()
+    }
+
+    fn method(&self) -> &str {
+        self.method()
+    }
+
+    fn user_data(&self) -> &str {
+        self.user_data()
+    }
+
+    fn client(&self) -> impl AsRef<str> {
+        self.client()
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled()
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a function is called with.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use palm_proto::MessageRef;
 use palm_proto::worker::CallId;
+use palm_proto::{MessageRef, Request};
 use tokio::sync::mpsc;
 
 use crate::cache_client::CacheClient;
@@ -62,6 +62,34 @@ impl Call {
     /// The message was checked when it was received; the fields that few functions ask for are looked up again.
     fn view(&self) -> Option<MessageRef<'_>> {
         MessageRef::parse(&self.message).ok()
+    }
+}
+
+impl Request for Call {
+    type Payload = Bytes;
+
+    fn payload(&self) -> &Bytes {
+        self.payload()
+    }
+
+    fn into_payload(self) -> Bytes {
+        self.into_payload()
+    }
+
+    fn method(&self) -> &str {
+        self.method()
+    }
+
+    fn user_data(&self) -> &str {
+        self.user_data()
+    }
+
+    fn client(&self) -> impl AsRef<str> {
+        self.client()
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -41,7 +41,8 @@ fn main() -> io::Result<()> {
         }
         while submitted < count && client.is_connected() && client.has_room() {
             let payload = format!("message {submitted}");
-            let task = client.submit(submitted, &Submit::new(function, payload.as_bytes())).map_err(io::Error::other)?;
+            let task =
+                client.submit(submitted, &Submit::new(function, payload.as_bytes())).map_err(io::Error::other)?;
             for frame in task.frames() {
                 Framing::Stream.encode(&frame, &mut out).map_err(io::Error::other)?;
             }

@@ -165,7 +165,7 @@ impl Model {
             other.taken |= other.publication == entry.publication;
         }
         self.counters.delivered += 1;
-        if !self.held_back.is_empty() {
+        if !self.held_back.is_empty() || !self.apart.is_empty() {
             self.dispatch();
         }
         entry.content == *content

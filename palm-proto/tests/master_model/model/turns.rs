@@ -27,6 +27,9 @@ impl Model {
     }
 
     pub(super) fn put_back(&mut self, number: usize) {
+        if self.tasks[&number].apart {
+            return self.apart.push_front(number);
+        }
         let (sender, priority) = (self.tasks[&number].sender, self.tasks[&number].priority);
         let before = self.turn(sender);
         self.insert(number, |other| other <= priority);
@@ -39,6 +42,9 @@ impl Model {
 
     /// `turn`: the others have theirs then.
     pub(super) fn dequeue(&mut self, number: usize, turn: bool) {
+        if self.tasks[&number].apart {
+            return self.apart.retain(|&other| other != number);
+        }
         let sender = self.tasks[&number].sender;
         let before = self.turn(sender);
         self.senders[sender].queue.retain(|&other| other != number);
@@ -59,7 +65,13 @@ impl Model {
     }
 
     pub(super) fn is_queued(&self, number: usize) -> bool {
-        self.senders[self.tasks[&number].sender].queue.contains(&number)
+        self.apart.contains(&number) || self.senders[self.tasks[&number].sender].queue.contains(&number)
+    }
+
+    /// How many messages of a sender wait.
+    pub(super) fn queued(&self, sender: usize) -> usize {
+        let apart = self.apart.iter().filter(|number| self.tasks[number].sender == sender).count();
+        self.senders[sender].queue.len() + apart
     }
 
     /// The message whose turn it is.

@@ -16,8 +16,8 @@ impl Model {
     pub(crate) fn submit(&mut self, message: Submitted, place: u32, held: Option<(usize, u32)>) -> usize {
         let Submitted { sender, content, len, bare, deadline, priority } = message;
         let deadline = deadline.map(|millis| self.now + Duration::from_millis(millis));
-        let (attempt, failures, taken) = (0, 0, None);
-        let task = Task { content, len, bare, sender, deadline, priority, place, attempt, failures, taken };
+        let (attempt, taken, losses, spent, apart) = (0, None, 0, false, false);
+        let task = Task { content, len, bare, sender, deadline, priority, place, attempt, taken, losses, spent, apart };
         let number = self.task_count;
         self.tasks.insert(number, task);
         self.task_count += 1;
@@ -36,15 +36,21 @@ impl Model {
         number
     }
 
-    /// A worker has a message that is queued.
+    /// A worker has a message that is queued, or that no other has been sent.
     pub(crate) fn claim(&mut self, number: usize, worker: usize, attempt: u32) -> bool {
-        let queued = self.tasks.contains_key(&number) && self.is_queued(number);
-        if !queued || self.tasks[&number].attempt > attempt {
+        if self.tasks.get(&number).is_none_or(|task| task.attempt > attempt) {
             return false;
         }
+        if self.is_queued(number) {
+            self.dequeue(number, false);
+        } else if self.is_sent(number) {
+            return false;
+        } else {
+            self.unassign(number);
+        }
         let task = self.tasks.get_mut(&number).unwrap();
-        task.failures = task.failures.saturating_sub(1);
-        self.dequeue(number, false);
+        task.losses = task.losses.saturating_sub(1);
+        (task.spent, task.apart) = (false, false);
         self.hold(number, worker, attempt);
         self.dispatch();
         true
@@ -101,6 +107,7 @@ impl Model {
             sent: 0,
             standing: Standing::Good,
             awaited: None,
+            apart: false,
             draining: false,
             head_since: Instant::ZERO,
         };
@@ -160,28 +167,59 @@ impl Model {
             return;
         }
         self.revive();
+        self.dispatch_apart();
         while let Some(number) = self.next_queued() {
-            let task = &self.tasks[&number];
-            if task.failures >= self.config.attempts.max(1) {
+            let Some(id) = self.next_worker() else { return };
+            self.assign(number, id);
+        }
+    }
+
+    fn dispatch_apart(&mut self) {
+        while let Some(&number) = self.apart.front() {
+            if self.tasks[&number].spent {
                 self.counters.dead_letters += 1;
                 let text = "every worker that was given the message was lost with it";
                 self.give_up(number, Status::DeadLetter, text);
                 continue;
             }
-            let Some(&id) = self.levels.iter().find_map(|level| level.first()) else { return };
-            if task.deadline.is_some_and(|deadline| deadline <= self.now) {
-                self.exceed(number);
-                continue;
+            let Some(id) = self.next_worker() else { return };
+            if !self.workers[&id].tasks.is_empty() {
+                if self.cleared.is_none() {
+                    self.cleared = Some(id);
+                    self.workers.get_mut(&id).unwrap().apart = true;
+                    self.settle(id);
+                }
+                return;
             }
-            self.dequeue(number, true);
-            let worker = self.workers.get_mut(&id).unwrap();
-            if worker.tasks.is_empty() {
-                worker.head_since = self.now;
-                self.leases.push(id);
+            if !self.may_dispatch(self.tasks[&number].sender) {
+                return;
             }
-            worker.tasks.push(number);
-            self.settle(id);
+            if self.assign(number, id) {
+                self.workers.get_mut(&id).unwrap().apart = true;
+                self.settle(id);
+            }
         }
+    }
+
+    fn next_worker(&self) -> Option<usize> {
+        self.levels.iter().find_map(|level| level.first()).copied()
+    }
+
+    /// Whether it was not too late for it.
+    fn assign(&mut self, number: usize, id: usize) -> bool {
+        if self.tasks[&number].deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.exceed(number);
+            return false;
+        }
+        self.dequeue(number, true);
+        let worker = self.workers.get_mut(&id).unwrap();
+        if worker.tasks.is_empty() {
+            worker.head_since = self.now;
+            self.leases.push(id);
+        }
+        worker.tasks.push(number);
+        self.settle(id);
+        true
     }
 
     /// Puts a worker with credit at the end of those with as many messages, unless it is one of them already.
@@ -195,7 +233,8 @@ impl Model {
         };
         let load = outstanding + worker.in_vain;
         let level = if load < 8 { load } else { 5 + load.ilog2() as usize };
-        let level = (!worker.draining && outstanding < window).then_some(level);
+        let has_credit = !worker.draining && outstanding < window && (outstanding == 0 || !worker.apart);
+        let level = has_credit.then_some(level);
         if level.is_some_and(|level| level < 8 && self.levels[level].contains(&id)) {
             return;
         }
@@ -209,6 +248,10 @@ impl Model {
         self.workers.iter().find(|(_, worker)| worker.tasks.contains(&number)).map(|(&id, _)| id)
     }
 
+    fn is_sent(&self, number: usize) -> bool {
+        self.workers.values().any(|worker| worker.tasks[..worker.sent].contains(&number))
+    }
+
     pub(super) fn unassign(&mut self, number: usize) {
         let Some(id) = self.holder_of(number) else { return };
         let worker = self.workers.get_mut(&id).unwrap();
@@ -220,6 +263,8 @@ impl Model {
             self.leases.retain(|&other| other != id);
             if !worker.tasks.is_empty() {
                 self.leases.push(id);
+            } else if std::mem::take(&mut worker.apart) && self.cleared == Some(id) {
+                self.cleared = None;
             }
         }
         self.settle(id);
@@ -228,6 +273,7 @@ impl Model {
     pub(super) fn take_back(&mut self, id: usize, hangs: bool) -> usize {
         let worker = &self.workers[&id];
         let (tasks, sent, jobs) = (worker.tasks.clone(), worker.sent, worker.jobs);
+        let attempts = self.config.attempts.max(1);
         if hangs {
             let sent = tasks[..sent].iter().map(|&number| (number, self.tasks[&number].attempt));
             self.revoked.extend(sent);
@@ -235,7 +281,11 @@ impl Model {
         for (position, &number) in tasks.iter().enumerate().rev() {
             self.unassign(number);
             let task = self.tasks.get_mut(&number).unwrap();
-            task.failures += u32::from(position < sent && position < jobs);
+            if position < sent {
+                task.losses += 1;
+                task.spent = task.losses >= attempts && position < jobs;
+                task.apart = task.losses >= attempts.saturating_sub(1).max(1);
+            }
             if position < sent && hangs {
                 task.taken = Some((id, task.attempt));
             }
