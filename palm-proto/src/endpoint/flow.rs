@@ -58,7 +58,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             Role::Sender(sender) => !self.draining && self.master.may_submit(sender, len),
             Role::Answerer => self.master.may_answer(len) && (!peer.stray || self.master.may_take_stray(len)),
             // One request at a time, and its reply leaves before the next.
-            Role::CacheClient => peer.request.reply.is_none() && peer.outgoing == 0 && self.master.may_answer(len),
+            Role::CacheClient => peer.reply().is_none() && peer.outgoing == 0 && self.master.may_answer(len),
             Role::NativeWorker(_) => self.replied(index) && self.master.may_answer(len),
             // It is only a request to the cache that waits.
             Role::NativeClient { .. } => self.replied(index) && self.master.may_answer(len),

@@ -37,9 +37,9 @@ impl Timers {
         Self { lists: [const { List::new() }; CLASSES], delays }
     }
 
-    pub(super) fn start<B, T: Table<Slot<Peer<B>>>>(
+    pub(super) fn start<Z, T: Table<Slot<Peer<Z>>>>(
         &mut self,
-        peers: &mut Slab<Peer<B>, T>,
+        peers: &mut Slab<Peer<Z>, T>,
         now: Instant,
         index: u32,
         class: Class,
@@ -51,21 +51,21 @@ impl Timers {
         self.lists[class as usize].push_back(peers, index);
     }
 
-    pub(super) fn stop<B, T: Table<Slot<Peer<B>>>>(&mut self, peers: &mut Slab<Peer<B>, T>, index: u32) {
+    pub(super) fn stop<Z, T: Table<Slot<Peer<Z>>>>(&mut self, peers: &mut Slab<Peer<Z>, T>, index: u32) {
         if let Some(class) = peers[index].timer.take() {
             self.lists[class as usize].remove(peers, index);
         }
     }
 
-    pub(super) fn next<B, T: Table<Slot<Peer<B>>>>(&self, peers: &Slab<Peer<B>, T>) -> Option<Instant> {
+    pub(super) fn next<Z, T: Table<Slot<Peer<Z>>>>(&self, peers: &Slab<Peer<Z>, T>) -> Option<Instant> {
         let first = |(list, &delay): (&List<InTimer>, &Duration)| Some(peers[list.front()?].timer_since + delay);
         self.lists.iter().zip(&self.delays).filter_map(first).min()
     }
 
     /// Somebody whose time is over, taken off the list.
-    pub(super) fn expire<B, T: Table<Slot<Peer<B>>>>(
+    pub(super) fn expire<Z, T: Table<Slot<Peer<Z>>>>(
         &mut self,
-        peers: &mut Slab<Peer<B>, T>,
+        peers: &mut Slab<Peer<Z>, T>,
         now: Instant,
     ) -> Option<(u32, Class)> {
         for (list, &delay) in self.lists.iter_mut().zip(&self.delays) {

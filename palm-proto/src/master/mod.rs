@@ -83,6 +83,6 @@ pub use storage::{FixedStorage, MasterStorage, Tables};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapStorage, TableSizes};
 pub use submit::{NotTaken, Refusal};
-pub use subscriptions::{SubscribeError, Subscription};
+pub use subscriptions::{Known, Length, SubscribeError, Subscription};
 pub use task::Task;
 pub use worker::{Worker, WorkerId};

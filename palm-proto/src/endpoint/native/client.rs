@@ -117,8 +117,8 @@ struct Extras {
 }
 
 /// The PALM message that a task is inside the master, and what is known of it; `None` if it is too long for a buffer.
-fn message<B: Buffer>(
-    function: &Name<B>,
+fn message<B: Buffer, O: Buffer>(
+    function: &Name<O>,
     frame: &Frame<'_, ToMaster>,
     origin: Origin,
     Extras { priority, deadline }: Extras,

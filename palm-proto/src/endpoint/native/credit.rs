@@ -29,12 +29,14 @@ pub(super) struct Credit {
     /// Tasks that it may submit still.
     left: u32,
     /// The longest task that it has submitted lately, in bytes.
-    longest: usize,
+    longest: u32,
     /// Whether it may be time to give it more.
     due: bool,
     dropping: Dropping,
     /// Bytes of a frame that is dropped while it comes.
-    skipping: usize,
+    skipping: u32,
+    /// From which sequence on tasks are dropped, if they are.
+    from: u64,
 }
 
 impl Credit {
@@ -54,8 +56,8 @@ impl Credit {
 enum Dropping {
     #[default]
     No,
-    /// From this sequence on, and it has to be told.
-    Unsaid(u64),
+    /// It has to be told from where on.
+    Unsaid,
     /// It has been told, and has not said that it has heard it.
     Said,
 }
@@ -64,7 +66,7 @@ enum Dropping {
 #[derive(Debug)]
 pub(super) struct IsStalled;
 
-impl<B> Linked<IsStalled> for NativePeer<B> {
+impl<V, A> Linked<IsStalled> for NativePeer<V, A> {
     fn link(&mut self) -> &mut Link {
         &mut self.stalled_link
     }
@@ -96,16 +98,19 @@ impl<N: NativeStorage> Natives<N> {
     /// How many of the bytes that have come belong to a frame that is dropped.
     pub(super) fn skip(&mut self, native: u32, available: usize) -> usize {
         let skipping = &mut self.peers[native].credit.skipping;
-        let skipped = available.min(*skipping);
+        let skipped = u32::try_from(available).unwrap_or(u32::MAX).min(*skipping);
         *skipping -= skipped;
-        skipped
+        skipped as usize
     }
 
     /// From which task on a client has to be told that there was no room, if so.
     pub(super) fn take_no_room(&mut self, native: u32) -> Option<u64> {
-        let Dropping::Unsaid(from) = self.peers[native].credit.dropping else { return None };
-        self.peers[native].credit.dropping = Dropping::Said;
-        Some(from)
+        let credit = &mut self.peers[native].credit;
+        if credit.dropping != Dropping::Unsaid {
+            return None;
+        }
+        credit.dropping = Dropping::Said;
+        Some(credit.from)
     }
 
     /// A client has heard that there was no room; `false` if it has not been told so. What it may submit is told anew.
@@ -127,7 +132,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         if credit.dropping != Dropping::No {
             return Some(false);
         }
-        credit.longest = credit.longest.max(len);
+        credit.longest = credit.longest.max(u32::try_from(len).unwrap_or(u32::MAX));
         if credit.left as usize <= CREDIT / 2 {
             credit.due = true;
             self.mark_ready(index);
@@ -138,7 +143,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// There is no room for this task of a client.
     pub(super) fn turn_away(&mut self, index: u32, native: u32, sequence: u64) {
         self.counters.turned_away += 1;
-        self.native.peers[native].credit.dropping = Dropping::Unsaid(sequence);
+        let credit = &mut self.native.peers[native].credit;
+        (credit.dropping, credit.from) = (Dropping::Unsaid, sequence);
         self.mark_ready(index);
     }
 
@@ -164,7 +170,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         if credit.left as usize > CREDIT / 2 || credit.dropping != Dropping::No || self.draining {
             return 0;
         }
-        let room = self.native.room_to_note(session).min(self.master.room_for(sender, credit.longest));
+        let room = self.native.room_to_note(session).min(self.master.room_for(sender, credit.longest as usize));
         let (reach, left) = (room.min(CREDIT), credit.left as usize);
         let more = reach.saturating_sub(left);
         let worth = (self.native.submissions_of(session) / WORTH_SAYING).min(CREDIT / 4);
@@ -255,7 +261,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     fn drop_frame(&mut self, native: u32, total: usize) -> Next {
-        self.native.peers[native].credit.skipping = total;
+        self.native.peers[native].credit.skipping = u32::try_from(total).unwrap_or(u32::MAX);
         Next::Read { message: 0 }
     }
 

@@ -10,11 +10,12 @@ use crate::native::{Alias, FUNCTION_MAX, HEADER_MAX, Header, Magic, SessionId, T
 use crate::time::Instant;
 
 use super::super::machine::{BufferOf, Endpoint};
+use super::super::part::Part;
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
 use super::super::transmit::{Body, Topic, Transmit};
 use super::names::session_of;
-use super::peer::{ALIASES, Stage};
+use super::peer::{Aliases, Stage};
 use super::sessions::Kept;
 use super::{NativeStorage, Natives};
 
@@ -84,7 +85,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         let empty = Transmit { lead: &natives.head, after: natives.text_of(&said), ..Transmit::EMPTY };
         Some(match said {
             Said::Text(_) | Said::Progress => empty,
-            Said::Welcome(part) => Transmit { body: Body::Kept(&natives.name), part: Some(part), ..empty },
+            Said::Welcome(part) => {
+                Transmit { topic: Topic::Own(natives.name.as_slice().get(part).unwrap_or(&[])), ..empty }
+            }
             Said::Reply(value) => Transmit { body: Body::Given(value), ..empty },
             Said::OfTask { task, front, part } => {
                 let body = Body::Kept(self.master.leased(task)?);
@@ -155,7 +158,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.unblock(index);
             }
             let text = if let ToPeer::CacheRefused { .. } = reply.header { "refused" } else { "" };
-            return self.say(reply.header, reply.body.map_or(Said::Text(text), Said::Reply));
+            return self.say(reply.header, reply.body.map_or(Said::Text(text), |value| Said::Reply(value.into_part())));
         }
         if let Some(number) = self.native.pop_revoked(native) {
             return self.say(ToPeer::CancelTask { number }, Said::Text(""));
@@ -195,18 +198,20 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.master.refuse_next(now, worker, Status::TooLong, text);
                 continue;
             }
-            let slot = (next.hash % ALIASES as u64) as usize;
-            if self.native.peers[native].functions[slot] != next.hash {
-                self.native.peers[native].functions[slot] = next.hash;
+            let told = self.native.peers[native].aliases.functions();
+            let slot = (next.hash % told.len().max(1) as u64) as usize;
+            let known = told.get_mut(slot)?;
+            if core::mem::replace(known, next.hash) != next.hash {
                 return self.say(ToPeer::Function { alias: alias(slot) }, Said::OfNext(worker, next.function));
             }
             let (id, sequence) = match next.origin {
                 Some((id, sequence)) => (id, Some(sequence)),
                 None => (self.native.bridge, None),
             };
-            let session = session_slot(id);
-            if self.native.peers[native].sessions[session] != Some(id) {
-                self.native.peers[native].sessions[session] = Some(id);
+            let told = self.native.peers[native].aliases.sessions();
+            let session = session_slot(id, told.len());
+            let known = told.get_mut(session)?;
+            if known.replace(id) != Some(id) {
                 return self.say(ToPeer::Session { alias: alias(session), id }, Said::Text(""));
             }
             let numbers = self.native.taken_numbers(native);
@@ -282,7 +287,8 @@ impl<S: EndpointStorage> Endpoint<S> {
         if more > 0 {
             return self.say(ToPeer::Window { more }, Said::Text(""));
         }
-        if let Some(progress) = self.native.peers[native].progress.take() {
+        let progress = core::mem::replace(&mut self.native.peers[native].progress, NONE);
+        if let Some(progress) = self.native.progress.remove(progress) {
             self.native.text = progress.text;
             let header = ToPeer::Progress { sequence: progress.sequence, permille: progress.permille };
             return self.say(header, Said::Progress);
@@ -386,8 +392,8 @@ fn alias(slot: usize) -> Alias {
 }
 
 /// Ids are random, so that any of their bits spread them.
-fn session_slot(SessionId([first, ..]): SessionId) -> usize {
-    usize::from(first) % ALIASES
+fn session_slot(SessionId([first, ..]): SessionId, slots: usize) -> usize {
+    usize::from(first) % slots.max(1)
 }
 
 /// Where in `whole` its part `part` is.

@@ -1,5 +1,6 @@
 //! What a worker says: answers, how far it is, what it still holds, and how much it takes.
 
+use crate::collections::NONE;
 use crate::master::WorkerId;
 use crate::message::{RawMessage, Status, TaskId};
 use crate::native::{SessionId, TaskNumber, front_of};
@@ -79,7 +80,12 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let Some(peer) = self.native.peers.get_mut(client) {
             let text = front_of(text, PROGRESS_TEXT);
             let text = heapless::String::try_from(text).unwrap_or_default();
-            peer.progress = Some(Progress { sequence, permille: permille.min(1000), text });
+            let progress = Progress { sequence, permille: permille.min(1000), text };
+            match self.native.progress.get_mut(peer.progress) {
+                Some(before) => *before = progress,
+                // With no room for it, the client learns of the next one.
+                None => peer.progress = self.native.progress.insert(progress).unwrap_or(NONE),
+            }
             let connection = peer.connection;
             self.mark_ready(connection);
         }
