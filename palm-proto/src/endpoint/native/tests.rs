@@ -59,8 +59,17 @@ impl Cluster {
         Self::with(seed, MasterConfig::default())
     }
 
+    /// With so many places for tasks.
+    fn sized(tasks: usize) -> Self {
+        Self::made(1, MasterConfig::default(), tasks)
+    }
+
     fn with(seed: u64, master: MasterConfig) -> Self {
-        let sizes = TableSizes { tasks: 100, peers: 20, subscriptions: 20 };
+        Self::made(seed, master, 100)
+    }
+
+    fn made(seed: u64, master: MasterConfig, tasks: usize) -> Self {
+        let sizes = TableSizes { tasks, peers: 20, subscriptions: 20 };
         let config = EndpointConfig { master, ..EndpointConfig::default() };
         let tables = heap_tables(&sizes, 10).with_native(&sizes);
         let endpoint = Endpoint::new("m", &config, tables, Seed::from_u64(seed)).unwrap();
@@ -545,4 +554,64 @@ fn a_worker_that_is_not_read_is_shown_that_the_master_lives() {
         cluster.endpoint.handle_sent(worker, 1);
         assert!(!cluster.endpoint.is_closing(worker));
     }
+}
+
+#[test]
+fn a_client_whose_result_had_no_place_is_named_when_another_makes_one() {
+    let mut cluster = Cluster::sized(2);
+    let worker = cluster.worker(1);
+    let (first, _) = cluster.client(hello(Role::Client, A, 100));
+    let (second, _) = cluster.client(hello(Role::Client, SessionId(*b"session of b ..."), 100));
+    let mut task = 0;
+    let mut done = |cluster: &mut Cluster, client, sequence| {
+        cluster.submit(client, sequence, b"");
+        assert_eq!(cluster.tasks(worker).len(), 1);
+        cluster.tell(worker, ToMaster::Done { number: number(task) }, b"");
+        task += 1;
+        cluster.headers(client).contains(&ToPeer::Result { sequence })
+    };
+    // Each may have as many as are left free, of four.
+    assert!(done(&mut cluster, first, 0) && done(&mut cluster, first, 1) && done(&mut cluster, second, 0));
+    assert!(!done(&mut cluster, second, 1));
+    cluster.tell(first, ToMaster::Received { results: 2 }, b"");
+    let named: Vec<_> = core::iter::from_fn(|| cluster.endpoint.poll_ready()).collect();
+    assert!(named.contains(&second));
+    assert!(cluster.headers(second).contains(&ToPeer::Result { sequence: 1 }));
+}
+
+#[test]
+fn a_worker_whose_task_had_no_place_is_named_when_another_makes_one() {
+    let mut cluster = Cluster::sized(2);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    let first = cluster.worker(4);
+    // It is called off, and stays with the worker until that has answered.
+    for sequence in 0..4 {
+        cluster.submit(client, sequence, b"");
+        assert_eq!(cluster.tasks(first).len(), 1);
+        cluster.tell(client, ToMaster::Cancel { sequence }, b"");
+        assert!(cluster.headers(client).iter().any(|header| matches!(header, ToPeer::Failed { .. })));
+        cluster.tell(client, ToMaster::Received { results: 1 }, b"");
+        cluster.headers(client);
+    }
+    let second = cluster.connect(hello(Role::Worker, SessionId(*b"session of v ..."), 4));
+    assert!(matches!(cluster.headers(second)[..], [ToPeer::Welcome { .. }]));
+    cluster.submit(client, 4, b"");
+    assert_eq!(cluster.tasks(second), [], "all places are taken");
+    cluster.tell(first, ToMaster::Done { number: number(0) }, b"");
+    let named: Vec<_> = core::iter::from_fn(|| cluster.endpoint.poll_ready()).collect();
+    assert!(named.contains(&second));
+    assert_eq!(cluster.tasks(second).len(), 1);
+}
+
+#[test]
+fn a_worker_is_not_told_that_less_time_is_left_than_there_is() {
+    let mut cluster = Cluster::new(1);
+    let (client, _) = cluster.client(hello(Role::Client, A, 1));
+    let header =
+        ToMaster::SubmitWith { sequence: 0, function: alias(3), priority: 0, deadline_ms: Some(1), cache_len: 0 };
+    cluster.tell(client, header, b"");
+    cluster.now = cluster.now + Duration::from_micros(500);
+    let worker = cluster.connect(hello(Role::Worker, W, 1));
+    let told = cluster.headers(worker);
+    assert!(told.iter().any(|header| matches!(header, ToPeer::TaskWith { deadline_ms: Some(1), .. })), "{told:?}");
 }
