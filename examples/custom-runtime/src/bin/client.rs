@@ -1,6 +1,6 @@
 //! A client on a blocking socket: `client HOST:PORT FUNCTION COUNT` calls a function with `message 0`, `message 1`, and so on.
 //!
-//! It goes on as long as one connection lasts. One that is to outlast it connects again as `worker` does, and then submits again
+//! It goes on as long as one connection lasts. One that is to outlast it connects again as `worker` does, and then, too, submits again
 //! what [`HeapClient::poll_resubmit`] names, of which it keeps the payloads.
 #![expect(clippy::print_stdout, reason = "a program says what it does")]
 
@@ -12,9 +12,8 @@ use bytes::{Buf, BytesMut};
 use custom_runtime::{Clock, seed, session};
 use palm_proto::native::{ClientEvent, Deframed, Framing, HeapClient, PeerConfig, Submit};
 
-/// Tasks at a time: no more than the smallest master has room for, `small`. For what it says goes in one order: a master that has
-/// no room for a task does not come to read which results are safe here, and keeps those.
-const TASKS: usize = 3;
+/// Tasks at a time, at most: the master says how many it has room for.
+const TASKS: usize = 100;
 /// Longest frame that is taken.
 const MAX_FRAME: u32 = 64 << 20;
 
@@ -39,14 +38,21 @@ fn main() -> io::Result<()> {
         while let Some(frame) = client.poll_transmit() {
             Framing::Stream.encode(&frame, &mut out).map_err(io::Error::other)?;
         }
-        while submitted < count && client.is_connected() && client.has_room() {
-            let payload = format!("message {submitted}");
-            let task =
-                client.submit(submitted, &Submit::new(function, payload.as_bytes())).map_err(io::Error::other)?;
-            for frame in task.frames() {
+        loop {
+            // What the master had no room for goes again before anything else.
+            let (again, new) =
+                (client.poll_resubmit(), submitted < count && client.is_connected() && client.has_room());
+            let payload = format!("message {}", again.as_ref().map_or(submitted, |again| again.key));
+            let submit = Submit::new(function, payload.as_bytes());
+            let task = match again {
+                Some(_) => client.resubmit(&submit),
+                None if new => client.submit(submitted, &submit),
+                None => break,
+            };
+            submitted += u64::from(again.is_none());
+            for frame in task.map_err(io::Error::other)?.frames() {
                 Framing::Stream.encode(&frame, &mut out).map_err(io::Error::other)?;
             }
-            submitted += 1;
         }
         stream.write_all(&out)?;
         out.clear();

@@ -14,8 +14,8 @@ use super::submission::{Book, Resubmit, Submit, Submitted};
 
 /// A client's end of the native protocol.
 ///
-/// It knows the tasks that have no last result. The caller keeps what they are made of: when a connection broke, it is asked to
-/// submit again what the master may not know ([`poll_resubmit`](Self::poll_resubmit)). Every task has exactly one last result,
+/// It knows the tasks that have no last result. The caller keeps what they are made of: when a connection broke, or the master had no
+/// room, it is asked to submit again what the master may not know ([`poll_resubmit`](Self::poll_resubmit)). Every task has exactly one last result,
 /// [`Result`](ClientEvent::Result) with `last` or [`Failed`](ClientEvent::Failed), whatever breaks; the others of several may come twice.
 #[derive(Debug)]
 pub struct Client<S: ClientStorage> {
