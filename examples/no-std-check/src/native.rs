@@ -15,7 +15,7 @@ type Name = heapless::String<16>;
 type Worker = FixedWorker<Name, 1, 4>;
 type Client = FixedClient<heapless::Vec<u8, 16>, 3, 1>;
 /// The same as in `examples/custom-runtime`, where pointers are twice as long.
-type Master = Endpoint<NativeEndpoint<heapless::Vec<u8, 176>, 4, 8, 6>>;
+type Master = Endpoint<NativeEndpoint<heapless::Vec<u8, 168>, 4, 8, 6>>;
 
 static MASTER: Mutex<RefCell<Option<Master>>> = Mutex::new(RefCell::new(None));
 const _: () = assert!(size_of_val(&MASTER) <= 16 << 10, "the master is too large");
@@ -23,7 +23,7 @@ const _: () = assert!(size_of_val(&MASTER) <= 16 << 10, "the master is too large
 const WORKERS: usize = 4;
 const TASKS: u64 = 100;
 /// Longest frame that the master takes.
-const MAX_FRAME: usize = 80;
+const MAX_FRAME: usize = 72;
 /// Longest one that its peers take: it asks whether there is room for the longest header.
 const PEER_FRAME: u32 = 128;
 const NOW: Instant = Instant::ZERO;

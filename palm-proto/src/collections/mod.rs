@@ -6,14 +6,16 @@ mod index;
 mod list;
 mod queue;
 mod slab;
+mod sought;
 mod table;
 
-pub(crate) use index::Index;
 pub use index::Place;
+pub(crate) use index::{Beside, Index};
 pub(crate) use list::{Link, Linked, List};
 pub use queue::Queue;
 pub(crate) use slab::Slab;
 pub use slab::Slot;
+pub(crate) use sought::{Sought, SoughtList};
 #[cfg(feature = "alloc")]
 pub use table::HeapTable;
 pub use table::Table;

@@ -15,6 +15,7 @@ const OUTGOING_SHORT: u32 = 16 << 10;
 
 impl<S: EndpointStorage> Endpoint<S> {
     /// The next message or control bytes for a connection; `None` if there is nothing, or as much is on its way as may be.
+    #[inline]
     pub fn poll_transmit(&mut self, now: Instant, id: ConnectionId) -> Option<Transmit<'_, BufferOf<S>>> {
         let index = self.find(id)?;
         let cap = if self.master.memory() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX };

@@ -33,6 +33,7 @@ mod cobs;
 mod frame;
 mod handshake;
 mod line;
+mod numbers;
 pub mod peer;
 mod stream;
 mod task_number;
@@ -50,6 +51,7 @@ pub use frame::{Content, Frame, FrameError, HEADER_MAX, Header, HeaderBytes, Sha
 pub(crate) use frame::{STREAM_HEAD_MAX, header_on_stream};
 pub use handshake::{Magic, RefusalCode, Role, SessionId, Versions, token_matches};
 pub use line::{LINE_OVERHEAD, LineDecoder, LineEncoder, LineFault, LineUnit, line_len_max};
+pub use numbers::Numbers;
 pub use peer::{
     CacheAnswer, Client, ClientEvent, ClientStorage, Deframed, Fault, FixedClient, FixedClientStorage, FixedWorker,
     FixedWorkerStorage, Framing, FramingFault, FunctionName, HeldId, HeldTask, LineFraming, Lost, NotFramed, NotSent,

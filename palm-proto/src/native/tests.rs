@@ -141,6 +141,7 @@ fn check<H: Header>(header: H, text: &str, bytes: &[u8]) -> Result<(), TestCaseE
     let body = contents(shape.body, None, text, bytes);
     let frame = Frame { header, front: &front, body: &body };
     let head = frame.stream_head().unwrap();
+    prop_assert!(head.ends_with(&header.encode()), "both ways to write a header give the same");
     let wire = [head.as_slice(), &front, &body].concat();
     prop_assert!(header.encode().len() <= HEADER_MAX);
     let Ok(Streamed::Frame { used, range }) = decode_stream(&wire, u32::MAX) else { panic!("not whole") };
@@ -161,6 +162,9 @@ fn check<H: Header>(header: H, text: &str, bytes: &[u8]) -> Result<(), TestCaseE
 
 /// What can be read can be written, and is then the same.
 fn check_noise<H: Header + Debug>(noise: &[u8]) -> Result<(), TestCaseError> {
+    if let Some(read) = H::of_numbers(noise) {
+        prop_assert_eq!(postcard::take_from_bytes::<H>(noise), Ok(read), "both ways to read one do");
+    }
     if let Ok(Some(frame)) = H::decode(noise) {
         let again = [frame.header.encode().as_slice(), frame.front, frame.body].concat();
         prop_assert!(again.len() <= noise.len());

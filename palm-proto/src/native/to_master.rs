@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Content, Header, Shape};
+#[cfg(feature = "alloc")]
+use super::numbers::{Numbers, take, take_short};
 use super::{Alias, FUNCTION_MAX, Magic, NAME_MAX, Role, SessionId, TEXT_MAX, TOKEN_MAX, TaskNumber, Versions, When};
 
 /// A header of a frame to the master. The kind is the place in this list, from 0.
@@ -148,8 +150,36 @@ pub enum ToMaster {
     Restart,
 }
 
+/// Kinds that are numbers only.
+#[cfg(feature = "alloc")]
+const DONE: u8 = 5;
+#[cfg(feature = "alloc")]
+const SUBMIT: u8 = 13;
+
 impl Header for ToMaster {
     const KINDS: u8 = 21;
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn numbers(&self) -> Option<Numbers> {
+        match *self {
+            Self::Done { number } => Some(Numbers::one(DONE, number.number().into())),
+            Self::Submit { sequence, function } => Some(Numbers::two(SUBMIT, [sequence, function.number().into()])),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn of_numbers(frame: &[u8]) -> Option<(Self, &[u8])> {
+        let (&kind, mut rest) = frame.split_first()?;
+        let header = match kind {
+            DONE => Self::Done { number: take_short(&mut rest)?.try_into().ok()? },
+            SUBMIT => Self::Submit { sequence: take(&mut rest)?, function: Alias::new(take_short(&mut rest)?)? },
+            _ => return None,
+        };
+        Some((header, rest))
+    }
 
     #[inline]
     fn shape(&self) -> Shape {

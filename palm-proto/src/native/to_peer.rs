@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Content, Header, Shape};
+#[cfg(feature = "alloc")]
+use super::numbers::{Numbers, take, take_short};
 use super::{Alias, CacheRefusalCode, FUNCTION_MAX, Magic, NAME_MAX, RefusalCode, SessionId, TEXT_MAX, TaskNumber};
 
 /// A header of a frame from the master. The kind is the place in this list, from 0.
@@ -163,8 +165,42 @@ pub enum ToPeer {
     },
 }
 
+/// Kinds that are numbers only.
+#[cfg(feature = "alloc")]
+const TASK: u8 = 7;
+#[cfg(feature = "alloc")]
+const RESULT: u8 = 11;
+
 impl Header for ToPeer {
     const KINDS: u8 = 24;
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn numbers(&self) -> Option<Numbers> {
+        match *self {
+            Self::Task { function, session, sequence } => {
+                Some(Numbers::three(TASK, [function.number().into(), session.number().into(), sequence]))
+            }
+            Self::Result { sequence } => Some(Numbers::one(RESULT, sequence)),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn of_numbers(frame: &[u8]) -> Option<(Self, &[u8])> {
+        let (&kind, mut rest) = frame.split_first()?;
+        let header = match kind {
+            TASK => {
+                let function = Alias::new(take_short(&mut rest)?)?;
+                let session = Alias::new(take_short(&mut rest)?)?;
+                Self::Task { function, session, sequence: take(&mut rest)? }
+            }
+            RESULT => Self::Result { sequence: take(&mut rest)? },
+            _ => return None,
+        };
+        Some((header, rest))
+    }
 
     #[inline]
     fn shape(&self) -> Shape {

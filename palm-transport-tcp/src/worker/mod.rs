@@ -17,8 +17,8 @@ use mio::{Poll, Waker};
 use crate::peer::{BuildError, PeerOptions};
 pub use call::{Call, Results};
 pub use connection::{Task, WorkerConnection, WorkerEvent};
-use function::Function;
-use pool::{Functions, Shared};
+use function::{Function, Functions};
+use pool::Shared;
 pub use run::{Counters, Report};
 use run::{Runner, WAKE};
 
@@ -69,7 +69,7 @@ impl Worker {
     pub fn builder(address: impl Into<String>) -> WorkerBuilder {
         WorkerBuilder {
             options: PeerOptions::new(address),
-            functions: Functions::new(),
+            functions: Functions::default(),
             jobs: 1,
             timeout: Duration::from_secs(5),
             grace: Duration::from_secs(10),
@@ -221,7 +221,7 @@ impl WorkerBuilder {
 
 impl fmt::Debug for WorkerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let functions: Vec<_> = self.functions.keys().collect();
+        let functions: Vec<_> = self.functions.names().collect();
         f.debug_struct("WorkerBuilder").field("options", &self.options).field("functions", &functions).finish()
     }
 }

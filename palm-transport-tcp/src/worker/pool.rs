@@ -1,6 +1,6 @@
 //! The threads that do a worker's tasks, and what goes to them and comes from them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use palm_proto::Status;
 use palm_proto::native::HeldId;
 
 use super::call::Call;
-use super::function::Function;
+use super::function::Functions;
 use crate::peer::{CacheDoor, CacheRequest};
 
 /// Tasks that a thread takes at once, if they are quick, and what quick is.
@@ -21,9 +21,6 @@ const BATCH: usize = 64;
 const QUICK: Duration = Duration::from_micros(100);
 /// Bytes that may not have left before functions with several results wait.
 const UNSENT_MAX: usize = 64 << 20;
-
-/// Functions by their names.
-pub(super) type Functions = HashMap<String, Function>;
 
 /// What comes from a function.
 #[derive(Debug)]
@@ -179,7 +176,7 @@ impl Shared {
         if call.is_cancelled() {
             return Answer::Failed(id, Status::Failed, String::from("cancelled"));
         }
-        match self.functions.get(call.method()) {
+        match call.function.and_then(|number| self.functions.by_number(number)) {
             Some(function) => function.call(call),
             None => Answer::Failed(id, Status::NoSuchFunction, format!("no function {}", call.method())),
         }

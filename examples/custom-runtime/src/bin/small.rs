@@ -16,9 +16,9 @@ use palm_proto::Instant;
 use palm_proto::endpoint::{ConnectionId, Endpoint, EndpointConfig, EndpointTables, NativeEndpoint, Next, Service};
 
 /// What a message is kept in: its payload, its function's name, and some 90 bytes beside.
-type Message = heapless::Vec<u8, 176>;
-/// Longest frame of a peer: a task of 75 bytes for a function whose name has up to 19 then fits into a [`Message`].
-const MAX_FRAME: usize = 80;
+type Message = heapless::Vec<u8, 168>;
+/// Longest frame of a peer: a task of 67 bytes for a function whose name has up to 19 then fits into a [`Message`].
+const MAX_FRAME: usize = 72;
 /// Longest frame in which a peer introduces itself.
 const FIRST_FRAME: usize = palm_proto::native::FIRST_FRAME_MAX as usize + 4;
 const PEERS: usize = 6;

@@ -63,6 +63,7 @@ impl<N: NativeStorage> Natives<N> {
 impl<S: EndpointStorage> Endpoint<S> {
     /// The next frame for a native peer. Of what is beside the handshake and the heartbeat, no more than `cap` bytes are on their
     /// way.
+    #[inline(always)]
     pub(in super::super) fn poll_native(
         &mut self,
         now: Instant,
@@ -180,7 +181,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn next_to_worker(&mut self, now: Instant, native: u32, worker: WorkerId) -> Option<Said<BufferOf<S>>> {
         loop {
             let peer = &self.native.peers[native];
-            let has_room = peer.holding == 0 && peer.outstanding.len() < peer.window as usize;
+            let has_room = peer.holding == 0 && peer.outstanding.list().len() < peer.window as usize;
             if !has_room {
                 return None;
             }
@@ -216,8 +217,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             let numbers = self.native.taken_numbers(native);
             if numbers > 0 {
-                let peer = &mut self.native.peers[native];
-                peer.next_number = peer.next_number.plus(numbers);
+                self.native.skip_numbers(native, numbers);
                 return self.say(ToPeer::Skip { numbers }, Said::Text(""));
             }
             let assignment = self.master.poll_task(worker)?;
@@ -351,6 +351,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// Puts the header in front of what is said.
+    #[inline(always)]
     fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
         let len = said.len() + self.native.text_of(&said).len();
         self.native.head.clear();

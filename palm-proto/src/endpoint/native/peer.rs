@@ -2,8 +2,8 @@
 
 use core::fmt::Debug;
 
-use crate::collections::{Link, List, NONE};
-use crate::native::{RefusalCode, SessionId, TaskNumber, ToPeer};
+use crate::collections::{Link, List, NONE, SoughtList};
+use crate::native::{RefusalCode, SessionId, ToPeer};
 use crate::time::Instant;
 
 use super::super::machine::Endpoint;
@@ -67,11 +67,11 @@ pub struct NativePeer<V, A> {
 
     /// A worker: tasks of an earlier connection that it has still to name.
     pub(super) holding: u32,
-    /// A worker: the number of its next task.
-    pub(super) next_number: TaskNumber,
+    /// A worker: how many numbers were given out or left out before that of its next task.
+    pub(super) next_serial: u32,
     /// A worker: what it knows by alias.
     pub(super) aliases: A,
-    pub(super) outstanding: List<OfWorker>,
+    pub(super) outstanding: SoughtList<OfWorker>,
     /// A worker: tasks that it is to be told nobody wants any more.
     pub(super) revoked: List<IsRevoked>,
 
@@ -134,9 +134,9 @@ impl<V, A: Aliases> NativePeer<V, A> {
             stalled_link: Link::UNLINKED,
             reply: None,
             holding: 0,
-            next_number: TaskNumber::FIRST,
+            next_serial: 0,
             aliases: A::NONE,
-            outstanding: List::new(),
+            outstanding: SoughtList::new(),
             revoked: List::new(),
             credit: Credit::new(),
             names: List::new(),

@@ -265,7 +265,7 @@ impl<S: ClientStorage> Client<S> {
     /// is one: there is none if the task is not known any more, or without a connection, where the master is left to do it for nothing.
     pub fn cancel(&mut self, sequence: u64) -> Option<Frame<'static, ToMaster>> {
         let (index, _) = self.book.find(sequence)?;
-        self.book.remove(index, sequence);
+        self.book.remove(index);
         let frame = Frame::new(ToMaster::Cancel { sequence });
         self.link.check(&frame).is_ok().then_some(frame)
     }
@@ -415,7 +415,7 @@ impl<S: ClientStorage> Client<S> {
             return Ok(None);
         };
         if last {
-            self.book.remove(index, sequence);
+            self.book.remove(index);
         }
         Ok(Some(key))
     }
