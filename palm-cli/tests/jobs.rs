@@ -121,6 +121,56 @@ fn a_program_that_lives_on_is_fed_by_lengths() {
 }
 
 #[test]
+fn what_a_program_prints_unasked_is_no_answer() {
+    let master = Master::start("test", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let greeted = folder.path().join("greeted");
+    let greet = format!("printf 'hello\\n'; : >{}; exec cat", greeted.display());
+    let twice = "while read -r line; do printf '%s\\n%s\\n' \"$line\" \"$line\"; done";
+    // A length of one, and what has it, two times over.
+    let more = "head -c 5 >&2; printf '\\0\\0\\0\\1a\\0\\0\\0\\1a'; exec cat >&2";
+    for (framing, function, program) in [
+        ("lines", "greet", greet.as_str()),
+        ("length", "greet", &greet),
+        ("lines", "twice", twice),
+        ("length", "more", more),
+    ] {
+        let _ = std::fs::remove_file(&greeted);
+        let flags = ["--shell", "--framing", framing, "--serve", &format!("{function}={program}")];
+        let mut worker = master.worker("w", &flags);
+        if function == "greet" {
+            until("the greeting", || greeted.exists());
+        }
+        let ended = master.launch(function, &["--message", "x", "--repeat", "1"], b"");
+        assert_eq!((ended.code, ended.out.as_slice()), (1, &b""[..]), "{framing} {function}");
+        assert!(ended.err.contains("the program printed more than it was asked for"), "{}", ended.err);
+        worker.wait_for_line("printed more than it was asked for");
+        worker.signal("TERM");
+        assert_eq!(worker.end().code, 0);
+    }
+}
+
+#[test]
+fn what_a_program_prints_between_two_messages_is_no_answer() {
+    let master = Master::start("test", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let (go, gone) = (folder.path().join("go"), folder.path().join("gone"));
+    // Once told to, it says something by itself.
+    let program = format!(
+        "(while [ ! -e {go} ]; do sleep 0.02; done; rm {go}; echo stray; : >{gone}) & exec cat",
+        go = go.display(),
+        gone = gone.display()
+    );
+    let mut worker = master.worker("w", &["--shell", "--serve", &format!("echo={program}")]);
+    let echoed = |text: &str| master.launch("echo", &["--message", text, "--repeat", "1"], b"").lines();
+    assert_eq!(echoed("a"), ["a"]);
+    std::fs::write(&go, "").unwrap();
+    until("the stray line", || gone.exists());
+    assert_eq!(echoed("b"), ["b"]);
+    worker.wait_for_line("printed more than it was asked for");
+}
+
+#[test]
 fn a_program_that_takes_too_long_is_ended_with_all_it_started() {
     let master = Master::start("test", &[]);
     let folder = tempfile::tempdir().unwrap();

@@ -29,6 +29,8 @@ Examples:
           import sys
           for line in sys.stdin:
               print(len(line), flush=True)
+      nothing else may go to its standard output, no greeting either: it would
+      be taken for an answer
       --framing length puts four bytes (big-endian length) before each payload
       and each result instead; an answer whose length has the highest bit set
       is a failure, and its text says why
