@@ -109,7 +109,8 @@ pub(crate) fn definition() -> clap::Command {
 /// # Errors
 /// What clap says to print, or what is wrong with the file.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, ArgsError> {
-    let command = config::with_file(definition(), arguments).map_err(ArgsError::Config)?;
+    let command = config::without_beaten_variables(definition(), arguments);
+    let command = config::with_file(command, arguments).map_err(ArgsError::Config)?;
     let matches = command.try_get_matches_from(arguments).map_err(ArgsError::Clap)?;
     Cli::from_arg_matches(&matches).map_err(ArgsError::Clap)
 }

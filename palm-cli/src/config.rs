@@ -121,14 +121,45 @@ fn apply(
 
 /// Whether a flag was given, on the command line or in the environment, that excludes `arg`.
 fn beaten(command: &Command, arg: &Arg, given: Option<&ArgMatches>) -> bool {
-    let Some(given) = given else { return false };
-    let explicit = |other: &Arg| {
-        matches!(given.value_source(other.get_id().as_str()), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
-    };
-    command.get_arguments().filter(|other| other.get_id() != arg.get_id() && explicit(other)).any(|other| {
-        let excludes = |a: &Arg, b: &Arg| command.get_arg_conflicts_with(a).iter().any(|c| c.get_id() == b.get_id());
-        excludes(arg, other) || excludes(other, arg)
+    given.is_some_and(|given| {
+        excluded(command, arg, given, &[ValueSource::CommandLine, ValueSource::EnvVariable]).next().is_some()
     })
+}
+
+/// Flags that have their value from one of `sources`, and cannot be used with `arg`.
+fn excluded<'a>(
+    command: &'a Command,
+    arg: &'a Arg,
+    given: &'a ArgMatches,
+    sources: &'a [ValueSource],
+) -> impl Iterator<Item = &'a Arg> {
+    let excludes = |a: &Arg, b: &Arg| command.get_arg_conflicts_with(a).iter().any(|c| c.get_id() == b.get_id());
+    let others = command.get_arguments().filter(|other| other.get_id() != arg.get_id());
+    let from =
+        |other: &Arg| given.value_source(other.get_id().as_str()).is_some_and(|source| sources.contains(&source));
+    others.filter(move |other| from(other) && (excludes(arg, other) || excludes(other, arg)))
+}
+
+/// The command without the variables that this command line beats: those of flags which a flag on it excludes.
+pub(crate) fn without_beaten_variables(command: Command, arguments: &[std::ffi::OsString]) -> Command {
+    fn walk(mut command: Command, given: &ArgMatches) -> Command {
+        let source = |arg: &Arg| given.value_source(arg.get_id().as_str());
+        let variables = command.get_arguments().filter(|arg| source(arg) == Some(ValueSource::EnvVariable));
+        let beaten = |arg: &&Arg| excluded(&command, arg, given, &[ValueSource::CommandLine]).next().is_some();
+        let beaten: Vec<_> = variables.filter(beaten).map(|arg| arg.get_id().clone()).collect();
+        for id in beaten {
+            command = command.mut_arg(id, |arg| arg.env(None));
+        }
+        match given.subcommand() {
+            Some((name, given)) => command.mut_subcommand(name, |child| walk(child, given)),
+            None => command,
+        }
+    }
+    // Mistakes are reported by the real parse that follows.
+    match command.clone().ignore_errors(true).try_get_matches_from(arguments) {
+        Ok(given) => walk(command, &given),
+        Err(_) => command,
+    }
 }
 
 fn takes_key(arg: &Arg, key: &str) -> bool {

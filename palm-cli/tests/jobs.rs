@@ -380,6 +380,14 @@ fn settings_come_from_a_file() {
     worker.wait_for_line(" - filed - INFO - Got worker pull address");
     assert_eq!(run_with(palm(&["launch"]), b"").lines(), ["ABC", "ABC"]);
     assert_eq!(run_with(palm(&["launch", "--lines", "-"]), b"x\n").lines(), ["X"], "a flag beats a key it excludes");
+    for (variable, value, flags) in
+        [("PALM_LAUNCH_MESSAGE", "z", ["--lines", "-"]), ("PALM_LAUNCH_LINES", "/no/such/file", ["--message", "x"])]
+    {
+        let mut command = palm(&[&["launch", "--db", &master.db, "--server", "test"][..], &flags].concat());
+        command.env(variable, value);
+        let ended = run_with(command, b"x\nx\n");
+        assert_eq!(ended.lines(), ["X", "X"], "a flag beats a variable it excludes: {}", ended.err);
+    }
 }
 
 #[test]
