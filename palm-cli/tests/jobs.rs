@@ -352,6 +352,24 @@ fn a_master_says_what_a_python_master_says_and_stops_well() {
 }
 
 #[test]
+fn what_a_master_counts_adds_up() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--demo", "--exec", "slow=sleep 1000"]);
+    assert_eq!(master.launch("foo", &[], b"").code, 0);
+    assert_eq!(master.launch("slow", &["--repeat", "3", "--deadline", "200ms"], b"").code, 1);
+    let log = String::from_utf8(master.stop().out).unwrap();
+    let line = log.lines().rfind(|line| line.contains("Counters: 0 queued, 0 with ")).unwrap();
+    let count = |name: &str| {
+        let found = line.split(' ').filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name);
+        found.unwrap_or_else(|| panic!("no {name} in {line}")).1.parse::<u64>().unwrap()
+    };
+    let ends =
+        ["answered", "silent", "deadlines", "cancelled", "dead_letters", "unaddressed", "unsendable", "unavailable"];
+    assert_eq!((count("taken"), count("deadlines")), (13, 3), "{line}");
+    assert_eq!(ends.map(count).iter().sum::<u64>(), count("taken"), "{line}");
+}
+
+#[test]
 fn an_address_in_use_and_bounds_that_cannot_work_are_said() {
     let master = Master::start("test", &[]);
     let Ended { code, out, err } = run(&["master", "--name", "other", "--pull", &master.pull]);
