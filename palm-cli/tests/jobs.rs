@@ -321,6 +321,22 @@ fn the_cache_keeps_bytes_as_they_are() {
 }
 
 #[test]
+fn a_value_that_the_server_would_not_read_is_not_sent() {
+    let master = Master::start("test", &["--max-message", "2KiB"]);
+    let set = |length: usize| {
+        let mut command = palm();
+        command.args(["cache", "set", "k", "-", "--db", &master.db]);
+        run_with(command, &vec![b'x'; length])
+    };
+    let Ended { code, err, .. } = set(3000);
+    assert_eq!(code, 1);
+    assert!(err.contains("3001 bytes") && err.contains("2048 at most"), "{err}");
+    // The longest that is sent, and one byte more.
+    let longest = 2048 - 64 - 1;
+    assert_eq!((set(longest).code, set(longest + 1).code), (0, 1));
+}
+
+#[test]
 fn a_master_says_what_a_python_master_says_and_stops_well() {
     let mut master = Master::start("test", &["--stats", "10s"]);
     master.process.signal("USR1");

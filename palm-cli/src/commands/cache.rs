@@ -120,6 +120,9 @@ const PRESETS: [&str; 9] = [
     "palm_native_address",
 ];
 
+/// Room for what a request has besides key and value: the function, and what goes before each field.
+const ENVELOPE: usize = 64;
+
 /// Asks the store.
 ///
 /// # Errors
@@ -142,6 +145,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             }
             Action::Set { key, value, file, .. } => {
                 let value = read_value(value, file.as_deref())?;
+                check_length(&cache, key.len() + value.len()).await?;
                 let kept_under = cache.set(&key, &value).await.map_err(no_answer)?;
                 if key.is_empty() {
                     output::data(format!("{kept_under}\n").as_bytes())?;
@@ -158,6 +162,20 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         }
         Ok(Outcome::Done)
     })
+}
+
+/// Refuses what the server would not read: it closes the connection upon a message that is too long, which tells nobody why.
+async fn check_length(cache: &CacheClient, length: usize) -> anyhow::Result<()> {
+    // A Python server has no bound.
+    let most = cache.get("palm_max_message").await.map_err(no_answer)?;
+    let most = std::str::from_utf8(&most).ok().and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX);
+    if length.saturating_add(ENVELOPE) > most {
+        anyhow::bail!(
+            "the value is too long: key and value have {length} bytes, and the server takes messages of {most} at most, with \
+             {ENVELOPE} for what goes round them (its --max-message)"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses to write what servers write themselves.
