@@ -272,6 +272,17 @@ fn a_message_without_a_result_in_time_is_missing() {
 }
 
 #[test]
+fn an_address_at_which_nobody_listens_is_named() {
+    let master = Master::start("test", &[]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("tcp://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let Ended { code, err, .. } = master.launch("f", &["--sub", &nobody, "--connect-timeout", "300ms"], b"");
+    assert_eq!(code, 1);
+    assert!(err.contains(&format!("nobody listens at {nobody}, which --sub names")), "{err}");
+}
+
+#[test]
 fn a_server_of_another_name_is_wrong_use() {
     let master = Master::start("test", &[]);
     let Ended { code, err, .. } = run(&["launch", "--server", "other", "--function", "f", "--db", &master.db]);
@@ -421,6 +432,27 @@ fn settings_come_from_a_file() {
         command.env(variable, value);
         let ended = run_with(command, b"x\nx\n");
         assert_eq!(ended.lines(), ["X", "X"], "a flag beats a variable it excludes: {}", ended.err);
+    }
+}
+
+#[test]
+fn variables_have_a_value_in_each_line() {
+    let master = Master::start("test", &[]);
+    let mut command = palm();
+    command.args(["worker", "--name", "w"]).env("PALM_DB", &master.db).env("PALM_WORKER_SHELL", "yes");
+    command.env("PALM_WORKER_EXEC", "upper=tr a-z A-Z | cat\ncount=wc -c");
+    let mut worker = Running::start(command);
+    worker.wait_for_line("Got worker pull address");
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["one", "two words"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    files.iter().for_each(|file| std::fs::write(file, "abc").unwrap());
+    for (function, result) in [("upper", "ABC"), ("count", "3")] {
+        let mut command = palm();
+        command.args(["launch", "--server", "test", "--function", function]).env("PALM_DB", &master.db);
+        command.env("PALM_LAUNCH_FILES", files.join("\n")).env("PALM_LAUNCH_QUIET", "1");
+        let ended = run_with(command, b"");
+        let lines: Vec<_> = ended.lines().into_iter().filter(|line| !line.is_empty()).collect();
+        assert_eq!((ended.code, lines, ended.err.as_str()), (0, vec![result.to_owned(); 2], ""));
     }
 }
 

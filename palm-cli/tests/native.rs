@@ -282,6 +282,7 @@ fn the_cache_has_versions_conditions_and_lifetimes() {
     let plain = Master::start("plain", &[]);
     let ended = run(&["cache", "--db", &plain.db, "get", "--version", "name"]);
     assert!(ended.code == 2 && ended.err.contains("--version needs the native protocol"), "{}", ended.err);
+    assert!(ended.err.contains("or leave --version away"), "{}", ended.err);
 }
 
 #[test]

@@ -34,6 +34,25 @@ Over the native protocol, which is spoken if it is needed:
 Exit status: 0 done; 1 there is no such key, a condition is not met, or no answer;
 2 wrong use.";
 
+const GET_EXAMPLES: &str = "\
+Examples:
+  palm cache get model > model.bin
+  palm cache get name                  the server's own name
+  palm cache get --version leader      {\"key\":\"leader\",\"version\":7,\"value\":\"node-1\"}";
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  palm cache set model-version 7
+  palm cache set model --file model.bin
+  train | palm cache set model -
+  palm cache set --ttl 30s --if-absent leader node-1
+  palm cache set --if-version 7 leader node-2";
+
+const DELETE_EXAMPLES: &str = "\
+Examples:
+  palm cache delete model
+  palm cache delete --if-version 7 leader";
+
 /// Flags of `palm cache`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
@@ -54,6 +73,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Write a value to standard output, byte for byte
+    #[command(after_help = GET_EXAMPLES)]
     Get {
         /// The key
         key: String,
@@ -62,6 +82,7 @@ pub(crate) enum Action {
         version: bool,
     },
     /// Store a value
+    #[command(after_help = SET_EXAMPLES)]
     Set {
         /// The key; prints it if it is empty, since the store then makes one
         key: String,
@@ -85,6 +106,7 @@ pub(crate) enum Action {
         version: bool,
     },
     /// Remove a value; it is no error if there is none
+    #[command(after_help = DELETE_EXAMPLES)]
     Delete {
         /// The key
         key: String,
@@ -198,8 +220,8 @@ async fn peer(args: &Args) -> anyhow::Result<Option<Peer>> {
         (Wish::Zmq, Some(flag)) => {
             return Err(wrong_use(format!("{flag} needs the native protocol, and --transport zmq rules that out")));
         }
-        (Wish::Ask { insists: false, .. }, None) => return Ok(None),
-        (Wish::Ask { token, .. }, Some(_)) => Wish::Ask { token, insists: true },
+        (Wish::Ask { insists: None, .. }, None) => return Ok(None),
+        (Wish::Ask { token, .. }, Some(flag)) => Wish::Ask { token, insists: Some(flag) },
         (wish, _) => wish,
     };
     let peer = wish.peer(&args.db, Some(args.timeout)).await;

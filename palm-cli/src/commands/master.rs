@@ -60,7 +60,7 @@ undone, 2 wrong use.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the server, which clients address
-    #[arg(long, value_name = "NAME", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", required = true, value_parser = values::server_name)]
     pub(crate) name: Option<String>,
     /// Where clients push their messages to
     #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5555", value_parser = values::bind_address)]
