@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde_json::Value;
@@ -77,6 +78,7 @@ fn a_program_that_fails_is_a_failure_with_its_last_words() {
     assert!(ended.err.contains("failed: message 2: exit status: 3: oh no\n"), "{}", ended.err);
     assert!(ended.err.contains("2 messages sent, 0 results, 2 failed, 0 missing"), "{}", ended.err);
     worker.wait_for_line(" - w - INFO - bad: oh no");
+    worker.wait_for_line(" - w - WARNING - \"bad\" failed: exit status: 3: oh no");
 
     let ended = master.launch("nothing", &["--repeat", "1"], b"");
     assert_eq!(ended.code, 1);
@@ -385,7 +387,7 @@ fn what_a_master_counts_adds_up() {
     assert_eq!(master.launch("foo", &[], b"").code, 0);
     assert_eq!(master.launch("slow", &["--repeat", "3", "--deadline", "200ms"], b"").code, 1);
     let log = String::from_utf8(master.stop().out).unwrap();
-    let line = log.lines().rfind(|line| line.contains("Counters: 0 queued, 0 with ")).unwrap();
+    let line = log.lines().rfind(|line| line.contains("Counters: 0 queued, 0 with 1 worker, 0 results for ")).unwrap();
     let count = |name: &str| {
         let found = line.split(' ').filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name);
         found.unwrap_or_else(|| panic!("no {name} in {line}")).1.parse::<u64>().unwrap()
@@ -394,6 +396,19 @@ fn what_a_master_counts_adds_up() {
         ["answered", "silent", "deadlines", "cancelled", "dead_letters", "unaddressed", "unsendable", "unavailable"];
     assert_eq!((count("taken"), count("deadlines")), (13, 3), "{line}");
     assert_eq!(ends.map(count).iter().sum::<u64>(), count("taken"), "{line}");
+}
+
+#[test]
+fn a_master_says_at_its_end_how_many_lines_it_left_out() {
+    let master = Master::start("test", &[]);
+    for _ in 0..15 {
+        let mut peer = std::net::TcpStream::connect(master.pull.trim_start_matches("tcp://")).unwrap();
+        peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        // Until the master has had enough of it.
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+    let log = String::from_utf8(master.stop().out).unwrap();
+    assert!(log.contains("further lines of this kind left out: "), "{log}");
 }
 
 #[test]
