@@ -53,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) token: String,
     /// If it refuses, ZeroMQ will do: nobody has asked for the native protocol, and no token was given.
     pub(crate) optional: bool,
+    /// The cache that has said where it is.
+    pub(crate) cache: Option<String>,
 }
 
 /// What the flags ask for.
@@ -94,7 +96,7 @@ impl Flags {
             (Some(address), Transport::Auto | Transport::Tcp) => {
                 alone("--connect")?;
                 let token = token.unwrap_or_default();
-                Wish::Native(Peer { address: address.clone(), token, optional: false })
+                Wish::Native(Peer { address: address.clone(), token, optional: false, cache: None })
             }
             (None, Transport::Zmq) => Wish::Zmq,
             (None, Transport::Tcp) => {
@@ -131,7 +133,8 @@ impl Wish {
         match reach(&address).await {
             Ok(()) => {
                 let optional = insists.is_none() && token.is_none();
-                Ok(Some(Peer { address, token: token.unwrap_or_default(), optional }))
+                let cache = Some(db.to_owned());
+                Ok(Some(Peer { address, token: token.unwrap_or_default(), optional, cache }))
             }
             Err(error) if insists.is_some() => Err(error.context(format!(
                 "the master whose cache is at {db} takes native peers at {address}, which cannot be reached from here"
@@ -188,7 +191,8 @@ mod tests {
     #[test]
     fn the_native_protocol_is_spoken_where_nothing_speaks_against_it() {
         let ask = |insists: bool| Wish::Ask { token: None, insists: insists.then_some("--transport tcp") };
-        let native = Wish::Native(Peer { address: "tcp://a:1".into(), token: String::new(), optional: false });
+        let native =
+            Wish::Native(Peer { address: "tcp://a:1".into(), token: String::new(), optional: false, cache: None });
         for (connect, transport, zmq_only, wish) in [
             (None, Transport::Auto, &[][..], ask(false)),
             (None, Transport::Auto, &["--push"], Wish::Zmq),
