@@ -4,12 +4,14 @@
 
 mod index;
 mod list;
+mod queue;
 mod slab;
 mod table;
 
 pub(crate) use index::Index;
 pub use index::Place;
 pub(crate) use list::{Link, Linked, List};
+pub use queue::Queue;
 pub(crate) use slab::Slab;
 pub use slab::Slot;
 #[cfg(feature = "alloc")]
@@ -18,3 +20,6 @@ pub use table::Table;
 
 /// The index of no entry.
 pub(crate) const NONE: u32 = u32::MAX;
+
+/// Most entries of a table whose entries have indices: those are lower.
+pub(crate) const ENTRIES_MAX: u32 = NONE - 1;

@@ -143,10 +143,13 @@ pub enum ToMaster {
         /// On what condition.
         when: When,
     },
+
+    /// From a client: it has heard NoRoom. What it was allowed to submit before counts no more.
+    Restart,
 }
 
 impl Header for ToMaster {
-    const KINDS: u8 = 20;
+    const KINDS: u8 = 21;
 
     #[inline]
     fn shape(&self) -> Shape {
@@ -157,7 +160,7 @@ impl Header for ToMaster {
                 front: Content::Text { min: 0, max: NAME_MAX },
                 body: Content::Short { max: TOKEN_MAX },
             },
-            Self::Bye | Self::Ping | Self::Pong | Self::Drain => Shape::body(Content::Nothing),
+            Self::Bye | Self::Ping | Self::Pong | Self::Drain | Self::Restart => Shape::body(Content::Nothing),
             Self::Credit { .. } | Self::HandBack { .. } | Self::Holding { .. } => Shape::body(Content::Nothing),
             Self::Cancel { .. } | Self::Received { .. } => Shape::body(Content::Nothing),
             Self::Done { .. } | Self::Partial { .. } | Self::Submit { .. } => Shape::body(Content::Bytes),

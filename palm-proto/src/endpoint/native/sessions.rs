@@ -19,8 +19,6 @@ pub(super) const OPENING: usize = 2 * (2 + 32);
 #[derive(Debug)]
 pub struct Session {
     pub(super) id: SessionId,
-    /// What its messages begin with: pipeline and client.
-    pub(super) opening: [u8; OPENING],
     /// From which the places of its tasks are derived.
     key: u64,
     /// Its connection, or none.
@@ -116,7 +114,6 @@ impl<N: NativeStorage> Natives<N> {
         }
         let session = Session {
             id,
-            opening: opening(&id.0),
             key: self.hash.hash(&id.0),
             peer,
             accepted: 0,
@@ -181,10 +178,15 @@ impl<N: NativeStorage> Natives<N> {
         true
     }
 
-    /// Whether one more task of a client can be noted: a client may have as many as are left free, so that none keeps others out.
-    pub(in super::super) fn may_note(&self, session: u32) -> bool {
+    /// How many more tasks of a client can be noted: a client may have as many as are left free, so that none keeps others out.
+    pub(super) fn room_to_note(&self, session: u32) -> usize {
         let free = self.submissions.capacity() - self.submissions.len();
-        self.sessions[session].submissions.len() < free
+        free.saturating_sub(self.submissions_of(session)).div_ceil(2)
+    }
+
+    /// Tasks of a client that have not been answered.
+    pub(super) fn submissions_of(&self, session: u32) -> usize {
+        self.sessions[session].submissions.len()
     }
 
     /// The task that a client calls `sequence`, if it has not been answered.
@@ -260,7 +262,7 @@ impl<N: NativeStorage> Natives<N> {
 }
 
 /// What the messages of a session begin with: its id as pipeline and as client.
-fn opening(id: &[u8; 16]) -> [u8; OPENING] {
+pub(super) fn opening(SessionId(id): &SessionId) -> [u8; OPENING] {
     const PIPELINE: u8 = (crate::message::field::PIPELINE << 3 | 2) as u8;
     const CLIENT: u8 = (crate::message::field::CLIENT << 3 | 2) as u8;
     let mut out = [0; OPENING];
