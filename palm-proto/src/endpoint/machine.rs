@@ -210,7 +210,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// When [`handle_timeout`](Self::handle_timeout) should be called; `None`: nothing is pending.
     pub fn poll_timeout(&self) -> Option<Instant> {
         // Of many that are blocked only some are looked at in a call: time brings the others their turn.
-        let blocked = (!self.blocked.is_empty()).then(|| self.now + BLOCKED_TURN);
+        let waits = !self.blocked.is_empty() || self.native.has_stalled();
+        let blocked = waits.then(|| self.now + BLOCKED_TURN);
         let machines = [self.master.poll_timeout(), self.cache.poll_timeout(), self.native.session_timeout()];
         machines.into_iter().chain([self.timers.next(&self.peers), blocked]).flatten().min()
     }
@@ -233,6 +234,15 @@ impl<S: EndpointStorage> Endpoint<S> {
                     if asked {
                         self.timers.start(&mut self.peers, now, index, Class::Pinged);
                         self.mark_ready(index);
+                    }
+                }
+                Class::Unread => {
+                    if let (Some(native), true) = (self.peers[index].native(), self.peers[index].is_blocked()) {
+                        self.native.queue_sign(native);
+                        self.timers.start(&mut self.peers, now, index, Class::Unread);
+                        self.mark_ready(index);
+                    } else {
+                        self.timers.start(&mut self.peers, now, index, Class::Quiet);
                     }
                 }
                 Class::Pinged if self.is_slow(now, index) => {

@@ -74,11 +74,12 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
     }
 }
 
-/// Tables inline of an endpoint for native peers only, without a cache: `TASKS` messages and `PEERS` connections, of which one in
-/// eight is kept for workers. A function's name may have 56 bytes, the rest of a message what a `B` holds: beside the payload some
-/// 90 bytes and the function.
+/// Tables inline of an endpoint for native peers only, without a cache, for where each kilobyte counts: `TASKS` messages, `RESULTS`
+/// results, and `PEERS` connections, of which one in eight is kept for workers.
 ///
-/// It is for where each kilobyte counts: a connection takes 1.1 KiB here, and 3.9 in a [`FixedEndpoint`] with buffers of 256 bytes.
+/// Each message has a place for its result set aside, and one client has no more messages than places are left: four with eight.
+/// A function's name may have 32 bytes, and the messages with it have some 90 bytes beside the name and the payload. With buffers
+/// of 176 bytes, four messages and eight results, six connections take 16 KiB, of which each takes 1.2.
 #[derive(Debug)]
 pub struct NativeEndpoint<B, const TASKS: usize, const RESULTS: usize, const PEERS: usize> {
     buffer: core::marker::PhantomData<B>,
@@ -87,7 +88,7 @@ pub struct NativeEndpoint<B, const TASKS: usize, const RESULTS: usize, const PEE
 /// A topic of a native client: its session's id in hexadecimal digits.
 type SessionTopic = heapless::Vec<u8, 32>;
 /// What the messages of a native client with a function begin with: pipeline and client take 68 bytes.
-type Opening = heapless::Vec<u8, 126>;
+type Opening = heapless::Vec<u8, 102>;
 
 impl<B: Buffer + Clone + Debug, const TASKS: usize, const RESULTS: usize, const PEERS: usize> EndpointStorage
     for NativeEndpoint<B, TASKS, RESULTS, PEERS>

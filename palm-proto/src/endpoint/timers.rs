@@ -18,9 +18,11 @@ pub(super) enum Class {
     Pinged,
     /// More of a message that has come in part.
     Partial,
+    /// Room for what a native peer says, which is shown in the meantime that the master lives.
+    Unread,
 }
 
-const CLASSES: usize = 4;
+const CLASSES: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct Timers {
@@ -31,7 +33,8 @@ pub(super) struct Timers {
 impl Timers {
     /// `handshake` and `partial` are given up after; a peer is asked after `heartbeat`, and given up after twice that more.
     pub(super) fn new(handshake: Duration, heartbeat: Duration, partial: Duration) -> Self {
-        Self { lists: [const { List::new() }; CLASSES], delays: [handshake, heartbeat, heartbeat * 2, partial] }
+        let delays = [handshake, heartbeat, heartbeat * 2, partial, (heartbeat / 2).max(Duration::from_millis(1))];
+        Self { lists: [const { List::new() }; CLASSES], delays }
     }
 
     pub(super) fn start<Z, T: Table<Slot<Peer<Z>>>>(

@@ -75,6 +75,7 @@ pub use journal::{Journal, Record, ResultId};
 pub use machine::{Master, NameTooLong};
 pub(crate) use origin::Prepared;
 pub use origin::{Note, Origin, ResultKind};
+pub(crate) use output::millis_left;
 pub use output::{Assignment, Outcome, Tags};
 pub use results::SubscriberId;
 pub use revoked::Revoked;

@@ -107,6 +107,22 @@ fn put_head(header: &[u8], len: usize, out: &mut HeaderBytes) -> Result<(), Fram
     Ok(())
 }
 
+/// Longest header on a stream, with the length before it, in bytes.
+pub(crate) const STREAM_HEAD_MAX: usize = HEADER_MAX + PREFIX_MAX;
+
+/// The header of a frame on a stream of which as much has come as a header may take; `None` if it may be passed over.
+pub(crate) fn header_on_stream<H: Header>(begun: &[u8]) -> Result<Option<H>, FrameError> {
+    let prefix = begun.iter().take(PREFIX_MAX - 1).take_while(|&&byte| byte >= 0x80).count() + 1;
+    let frame = begun.get(prefix..).unwrap_or(&[]);
+    match frame.first() {
+        Some(&kind) if kind < H::KINDS => {
+            let header = postcard::take_from_bytes(frame).map_err(|_| FrameError::Header { kind })?;
+            Ok(Some(header.0))
+        }
+        _ => H::decode(frame).map(|_| None),
+    }
+}
+
 /// What follows a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {

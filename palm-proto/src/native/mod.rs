@@ -48,6 +48,7 @@ pub use alias::{HeapAliasTable, HeapInterner};
 pub use cache::{CacheRefusalCode, When};
 pub use checksum::Checksum;
 pub use frame::{Content, Frame, FrameError, HEADER_MAX, Header, HeaderBytes, Shape, front_of};
+pub(crate) use frame::{STREAM_HEAD_MAX, header_on_stream};
 pub use handshake::{Magic, RefusalCode, Role, SessionId, Versions, token_matches};
 pub use line::{LINE_OVERHEAD, LineDecoder, LineEncoder, LineFault, LineUnit, line_len_max};
 pub use numbers::Numbers;

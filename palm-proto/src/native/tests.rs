@@ -59,6 +59,7 @@ fn to_master() -> impl Strategy<Value = ToMaster> {
         ),
         any::<u64>().prop_map(|sequence| ToMaster::Cancel { sequence }),
         any::<u32>().prop_map(|results| ToMaster::Received { results }),
+        Just(ToMaster::Restart),
     ];
     let cache = prop_oneof![
         any::<u32>().prop_map(|id| ToMaster::Get { id }),
@@ -105,6 +106,7 @@ fn to_peer() -> impl Strategy<Value = ToPeer> {
         any::<(u64, u16)>().prop_map(|(sequence, permille)| ToPeer::Progress { sequence, permille }),
         any::<(u64, u32)>().prop_map(|(sequence, code)| ToPeer::Failed { sequence, code }),
         any::<u32>().prop_map(|more| ToPeer::Window { more }),
+        any::<u64>().prop_map(|from| ToPeer::NoRoom { from }),
     ];
     let cache = prop_oneof![
         any::<(u32, u64)>().prop_map(|(id, version)| ToPeer::Value { id, version }),

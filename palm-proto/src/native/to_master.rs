@@ -145,6 +145,9 @@ pub enum ToMaster {
         /// On what condition.
         when: When,
     },
+
+    /// From a client: it has heard NoRoom. What it was allowed to submit before counts no more.
+    Restart,
 }
 
 /// Kinds that are numbers only.
@@ -154,7 +157,7 @@ const DONE: u8 = 5;
 const SUBMIT: u8 = 13;
 
 impl Header for ToMaster {
-    const KINDS: u8 = 20;
+    const KINDS: u8 = 21;
 
     #[cfg(feature = "alloc")]
     #[inline]
@@ -187,7 +190,7 @@ impl Header for ToMaster {
                 front: Content::Text { min: 0, max: NAME_MAX },
                 body: Content::Short { max: TOKEN_MAX },
             },
-            Self::Bye | Self::Ping | Self::Pong | Self::Drain => Shape::body(Content::Nothing),
+            Self::Bye | Self::Ping | Self::Pong | Self::Drain | Self::Restart => Shape::body(Content::Nothing),
             Self::Credit { .. } | Self::HandBack { .. } | Self::Holding { .. } => Shape::body(Content::Nothing),
             Self::Cancel { .. } | Self::Received { .. } => Shape::body(Content::Nothing),
             Self::Done { .. } | Self::Partial { .. } | Self::Submit { .. } => Shape::body(Content::Bytes),

@@ -158,6 +158,11 @@ pub enum ToPeer {
         /// How many.
         numbers: u32,
     },
+    /// To a client: there was no room for a task. It was not taken, nor is any Submit after it before Restart.
+    NoRoom {
+        /// The client's number for it.
+        from: u64,
+    },
 }
 
 /// Kinds that are numbers only.
@@ -167,7 +172,7 @@ const TASK: u8 = 7;
 const RESULT: u8 = 11;
 
 impl Header for ToPeer {
-    const KINDS: u8 = 23;
+    const KINDS: u8 = 24;
 
     #[cfg(feature = "alloc")]
     #[inline]
@@ -204,7 +209,7 @@ impl Header for ToPeer {
             Self::Welcome { .. } => Shape::body(Content::Text { min: 0, max: NAME_MAX }),
             Self::Ping | Self::Pong | Self::Bye => Shape::body(Content::Nothing),
             Self::Session { .. } | Self::CancelTask { .. } | Self::Skip { .. } => Shape::body(Content::Nothing),
-            Self::Accepted { .. } | Self::Window { .. } => Shape::body(Content::Nothing),
+            Self::Accepted { .. } | Self::Window { .. } | Self::NoRoom { .. } => Shape::body(Content::Nothing),
             Self::Stored { .. } | Self::Deleted { .. } => Shape::body(Content::Nothing),
             Self::Absent { .. } | Self::Conflict { .. } => Shape::body(Content::Nothing),
             Self::Function { .. } => Shape::body(Content::Text { min: 1, max: FUNCTION_MAX }),

@@ -105,6 +105,7 @@ impl Driver {
             self.log.drain(now, &mut self.endpoint);
             self.shared.publish(counters(&self.endpoint));
             if self.shared.is_stopping() && stopping.advance(now, &mut self.endpoint) {
+                self.log.tell_rest();
                 return Ok(());
             }
         }

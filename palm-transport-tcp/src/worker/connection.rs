@@ -15,6 +15,7 @@ use palm_proto::native::{
 };
 use palm_proto::{Seed, Status};
 
+use crate::address::Address;
 use crate::clock::Clock;
 use crate::peer::{BuildError, CacheBook, CacheRequest, Keeper, Link, Machine, Out, PeerOptions, Verdict};
 
@@ -252,6 +253,10 @@ impl WorkerConnection {
     /// Bytes that were said and have not left the process.
     pub fn unsent(&self) -> usize {
         self.side.words_len + self.link.unsent()
+    }
+
+    pub(super) fn relocate(&mut self, address: Address) {
+        self.link.relocate(address);
     }
 
     pub(super) fn ask_cache(&mut self, request: CacheRequest) {

@@ -9,6 +9,7 @@ mod run;
 use std::fmt::{self, Display};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -100,7 +101,7 @@ impl Worker {
     }
 }
 
-/// Stops a worker from elsewhere.
+/// Stops a worker, and looks after it, from elsewhere.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
     shared: Arc<Shared>,
@@ -110,6 +111,21 @@ impl WorkerHandle {
     /// Has the worker end what it is doing and stop. A second call changes nothing.
     pub fn shutdown(&self) {
         self.shared.stop();
+    }
+
+    /// Whether it has a connection to its master.
+    pub fn is_connected(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    /// Has the worker look for its master at another [`Address`](crate::Address), at once if it has no connection, and else when
+    /// it has lost that. It stays who it is, and keeps what it works on: a master that knows of that hears that it is here.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub fn relocate(&self, address: impl Into<String>) -> Result<(), BuildError> {
+        self.shared.relocate(PeerOptions::new(address).check()?);
+        Ok(())
     }
 }
 

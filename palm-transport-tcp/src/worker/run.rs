@@ -138,7 +138,11 @@ impl Runner {
                 }
                 timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
             }
-            let stop = self.shared.take(&mut answers, &mut requests, timeout != Some(Duration::ZERO));
+            let (stop, address) = self.shared.take(&mut answers, &mut requests, timeout != Some(Duration::ZERO));
+            if let Some(address) = address {
+                self.connection.relocate(address);
+                timeout = Some(Duration::ZERO);
+            }
             if stop && self.until.is_none() {
                 self.stop();
                 timeout = Some(Duration::ZERO);
@@ -163,6 +167,9 @@ impl Runner {
     }
 
     fn on_event(&mut self, event: WorkerEvent) {
+        if let WorkerEvent::Connected { .. } | WorkerEvent::Disconnected { .. } | WorkerEvent::Ended { .. } = event {
+            self.shared.connected.store(self.connection.is_connected(), Ordering::Relaxed);
+        }
         match event {
             WorkerEvent::Task(task) => self.on_task(task),
             WorkerEvent::Cancelled { id } => {

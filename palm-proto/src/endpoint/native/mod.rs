@@ -6,12 +6,13 @@
 //!
 //! - `handshake.rs`: Hello, Welcome and Refused;
 //! - `worker.rs`: what a worker says; `tasks.rs`: by which number a worker knows which task, and what it holds from before;
-//! - `client.rs`: what a client says; `sessions.rs`: what is remembered of one over its connections; `names.rs`: its aliases;
+//! - `client.rs`: what a client says; `credit.rs`: how much it may submit; `sessions.rs`: what is remembered of one over its connections; `names.rs`: its aliases;
 //! - `cache.rs`: requests to the cache, of both;
 //! - `output.rs`: what is said to either.
 
 mod cache;
 mod client;
+mod credit;
 mod handshake;
 mod input;
 mod names;
@@ -53,6 +54,8 @@ pub(super) struct Natives<N: NativeStorage> {
     peers: Slab<NativePeer<N::Value, N::Aliases>, N::Peers>,
     /// What clients are to be told of how far their tasks are.
     progress: Slab<Progress, N::Progress>,
+    /// Those that wait for what all share.
+    stalled: List<credit::IsStalled>,
     sessions: Slab<Session, N::Sessions>,
     by_session: Index<N::SessionPlaces>,
     /// Sessions whose client is away, in the order in which they went.
@@ -92,6 +95,7 @@ impl<N: NativeStorage> Natives<N> {
         second.copy_from_slice(&random.next_u64().to_le_bytes());
         Some(Self {
             peers: Slab::new(tables.peers, 0),
+            stalled: List::new(),
             progress: Slab::new(tables.progress, 0),
             sessions: Slab::new(tables.sessions, 0),
             by_session: Index::new(tables.session_places),

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::buffer::{Buffer, Span};
 use crate::collections::NONE;
-use crate::master::{Note, Origin, ResultKind, SubscriberId, WorkerId};
+use crate::master::{Note, Origin, ResultKind, SenderId, SubscriberId, WorkerId, millis_left};
 use crate::message::{RawMessage, Status, TaskId, word};
 use crate::native::{Alias, FUNCTION_MAX, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
 use crate::time::Instant;
@@ -71,7 +71,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         native: u32,
         cap: u32,
     ) -> Option<Transmit<'_, BufferOf<S>>> {
-        let said = match self.next_control(native) {
+        let said = match self.next_control(index, native) {
             Some(said) => said,
             None if self.peers[index].closing || self.peers[index].outgoing >= cap => return None,
             None => self.next_frame(now, index, native)?,
@@ -104,7 +104,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// What keeps a connection up, or ends it.
-    fn next_control(&mut self, native: u32) -> Option<Said<BufferOf<S>>> {
+    fn next_control(&mut self, index: u32, native: u32) -> Option<Said<BufferOf<S>>> {
         let peer = &mut self.native.peers[native];
         match peer.stage {
             Stage::New | Stage::Over => return None,
@@ -115,12 +115,14 @@ impl<S: EndpointStorage> Endpoint<S> {
             Stage::Greeted => {
                 peer.stage = Stage::Established;
                 let max_frame = u32::try_from(self.limits.max_frame).unwrap_or(u32::MAX);
+                let window = self.first_grant(index, native);
+                let peer = &self.native.peers[native];
                 let welcome = ToPeer::Welcome {
                     magic: Magic,
                     version: VERSION,
                     epoch: self.native.epoch,
                     max_frame,
-                    window: u32::MAX,
+                    window,
                     heartbeat_ms: u32::try_from(self.heartbeat.as_millis()).unwrap_or(u32::MAX),
                 };
                 let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
@@ -136,7 +138,18 @@ impl<S: EndpointStorage> Endpoint<S> {
         if core::mem::take(&mut peer.owes_ping) {
             return self.say(ToPeer::Ping, Said::Text(""));
         }
+        if core::mem::take(&mut peer.owes_sign) {
+            // An empty frame.
+            self.native.head.clear();
+            return self.native.head.push(0).ok().map(|()| Said::Text(""));
+        }
         None
+    }
+
+    /// What a client may submit at first; 0 for a worker.
+    fn first_grant(&mut self, index: u32, native: u32) -> u32 {
+        let Role::NativeClient { sender, session, .. } = self.peers[index].role else { return 0 };
+        self.take_grant(native, sender, session)
     }
 
     fn next_frame(&mut self, now: Instant, index: u32, native: u32) -> Option<Said<BufferOf<S>>> {
@@ -153,7 +166,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         match self.peers[index].role {
             Role::NativeWorker(worker) => self.next_to_worker(now, native, worker),
-            Role::NativeClient { subscriber, session, .. } => self.next_to_client(now, native, session, subscriber),
+            Role::NativeClient { sender, subscriber, session } => {
+                self.next_to_client(now, native, (sender, session), subscriber)
+            }
             Role::Stranger
             | Role::Sender(_)
             | Role::Worker(_)
@@ -167,7 +182,13 @@ impl<S: EndpointStorage> Endpoint<S> {
         loop {
             let peer = &self.native.peers[native];
             let has_room = peer.holding == 0 && peer.outstanding.list().len() < peer.window as usize;
-            if !has_room || !self.native.may_send() {
+            if !has_room {
+                return None;
+            }
+            if !self.native.may_send() {
+                if self.master.has_task(worker) {
+                    self.native.stall(native);
+                }
                 return None;
             }
             let max_frame = peer.max_frame as usize;
@@ -202,7 +223,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             let assignment = self.master.poll_task(worker)?;
             let (task, attempt) = (assignment.task, assignment.attempt);
             let deadline_ms =
-                assignment.deadline.map(|deadline| u32::try_from((deadline - now).as_millis()).unwrap_or(u32::MAX));
+                assignment.deadline.map(|deadline| u32::try_from(millis_left(now, deadline)).unwrap_or(u32::MAX));
             let (function, session) = (alias(slot), alias(session));
             let sequence = sequence.unwrap_or(task.0);
             let plain = attempt == 1 && deadline_ms.is_none() && next.cache.is_empty();
@@ -252,12 +273,19 @@ impl<S: EndpointStorage> Endpoint<S> {
         &mut self,
         now: Instant,
         native: u32,
-        session: u32,
+        (sender, session): (SenderId, u32),
         subscriber: SubscriberId,
     ) -> Option<Said<BufferOf<S>>> {
         if core::mem::take(&mut self.native.peers[native].owes_accepted) {
             let up_to = self.native.sessions[session].accepted;
             return self.say(ToPeer::Accepted { up_to }, Said::Text(""));
+        }
+        if let Some(from) = self.native.take_no_room(native) {
+            return self.say(ToPeer::NoRoom { from }, Said::Text(""));
+        }
+        let more = self.take_grant(native, sender, session);
+        if more > 0 {
+            return self.say(ToPeer::Window { more }, Said::Text(""));
         }
         let progress = core::mem::replace(&mut self.native.peers[native].progress, NONE);
         if let Some(progress) = self.native.progress.remove(progress) {
@@ -286,6 +314,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             kept
         } else {
             if !self.native.may_keep(session) {
+                self.native.peers[native].awaits_place = true;
+                self.native.stall(native);
                 return None;
             }
             let outcome = self.master.poll_result(now, subscriber)?;

@@ -2,7 +2,7 @@
 
 use core::fmt::Debug;
 
-use crate::collections::{List, NONE, SoughtList};
+use crate::collections::{Link, List, NONE, SoughtList};
 use crate::native::{RefusalCode, SessionId, ToPeer};
 use crate::time::Instant;
 
@@ -10,6 +10,7 @@ use super::super::machine::Endpoint;
 use super::super::part::Part;
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
+use super::credit::Credit;
 use super::names::OfPeer;
 use super::tasks::{IsRevoked, OfWorker};
 
@@ -58,6 +59,9 @@ pub struct NativePeer<V, A> {
     pub(super) max_frame: u32,
     pub(super) owes_ping: bool,
     pub(super) owes_pong: bool,
+    /// It has to be shown that the master lives, which does not read what it says.
+    pub(super) owes_sign: bool,
+    pub(super) stalled_link: Link,
     /// The answer to its request to the cache.
     pub(super) reply: Option<Reply<V>>,
 
@@ -71,6 +75,8 @@ pub struct NativePeer<V, A> {
     /// A worker: tasks that it is to be told nobody wants any more.
     pub(super) revoked: List<IsRevoked>,
 
+    /// A client: what it may submit.
+    pub(super) credit: Credit,
     /// A client: the functions that it has told an alias for.
     pub(super) names: List<OfPeer>,
     /// A client: it has to be told up to where its tasks are here.
@@ -81,6 +87,8 @@ pub struct NativePeer<V, A> {
     pub(super) window: u32,
     /// A client: results that it was sent and has not called received.
     pub(super) unconfirmed: u32,
+    /// A client: a result waits for a place where it could be kept.
+    pub(super) awaits_place: bool,
     /// A client: what it is to be told of how far one of its tasks is, or none.
     pub(super) progress: u32,
 }
@@ -122,17 +130,21 @@ impl<V, A: Aliases> NativePeer<V, A> {
             max_frame: 0,
             owes_ping: false,
             owes_pong: false,
+            owes_sign: false,
+            stalled_link: Link::UNLINKED,
             reply: None,
             holding: 0,
             next_serial: 0,
             aliases: A::NONE,
             outstanding: SoughtList::new(),
             revoked: List::new(),
+            credit: Credit::new(),
             names: List::new(),
             owes_accepted: false,
             resend: NONE,
             window: 0,
             unconfirmed: 0,
+            awaits_place: false,
             progress: NONE,
         }
     }
@@ -152,6 +164,11 @@ impl<N: super::NativeStorage> super::Natives<N> {
         }
     }
 
+    /// It is to be shown that the master lives.
+    pub(in super::super) fn queue_sign(&mut self, native: u32) {
+        self.peers[native].owes_sign = true;
+    }
+
     /// It is to be asked whether it lives; `false` if it has been asked and has not been sent the question yet.
     pub(in super::super) fn queue_ping(&mut self, native: u32) -> bool {
         !core::mem::replace(&mut self.peers[native].owes_ping, true)
@@ -169,6 +186,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let Role::NativeClient { session, .. } = self.peers[index].role {
             self.native.detach(now, session, native);
         }
+        self.native.forget_stalled(native);
         self.native.forget_outstanding(native);
         self.native.forget_names(native);
         if let Some(peer) = self.native.peers.remove(native) {

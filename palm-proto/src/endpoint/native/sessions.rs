@@ -181,10 +181,15 @@ impl<N: NativeStorage> Natives<N> {
         true
     }
 
-    /// Whether one more task of a client can be noted: a client may have as many as are left free, so that none keeps others out.
-    pub(in super::super) fn may_note(&self, session: u32) -> bool {
+    /// How many more tasks of a client can be noted: a client may have as many as are left free, so that none keeps others out.
+    pub(super) fn room_to_note(&self, session: u32) -> usize {
         let free = self.submissions.capacity() - self.submissions.len();
-        self.sessions[session].submissions.list().len() < free
+        free.saturating_sub(self.submissions_of(session)).div_ceil(2)
+    }
+
+    /// Tasks of a client that have not been answered.
+    pub(super) fn submissions_of(&self, session: u32) -> usize {
+        self.sessions[session].submissions.list().len()
     }
 
     /// The task that a client calls `sequence`, if it has not been answered. Amortised O(1).

@@ -38,7 +38,10 @@ impl<S: EndpointStorage> Endpoint<S> {
         let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(MALFORMED) };
         let (task, attempt) = (self.native.outstanding[index].task, self.native.outstanding[index].attempt);
         if let Some(task) = task {
-            if status != Status::HandedBack && !self.master.may_answer(payload.len()) {
+            // What has come in part has its room.
+            let is_set_aside = self.peers[self.native.peers[native].connection].reserved > 0;
+            let len = if is_set_aside { 0 } else { payload.len() };
+            if status != Status::HandedBack && !self.master.may_answer(len) {
                 return Taken::Blocked(None);
             }
             if self.master.handle_answer(now, worker, task, attempt, status, payload, text, last).is_err() {

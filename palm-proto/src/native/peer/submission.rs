@@ -149,8 +149,12 @@ impl<S: Table<Slot<Submission>>, P: Table<Place>> Book<S, P> {
         self.submissions.remove(index);
     }
 
-    /// Those from `sequence` on are to be submitted again. O(tasks before it).
+    /// Those from `sequence` on are to be submitted again. O(tasks before it), unless it is there.
     pub(super) fn submit_again(&mut self, sequence: u64) {
+        if let Some((index, _)) = self.find(sequence) {
+            self.again = Some(index);
+            return;
+        }
         let mut at = self.order.list().front();
         while let Some(index) = at
             && self.submissions[index].sequence < sequence
