@@ -60,7 +60,6 @@ impl World {
             handshake_timeout: Duration::from_millis(300),
             heartbeat: Duration::from_millis(200),
             partial_timeout: Duration::from_millis(400),
-            ..EndpointConfig::default()
         };
         let seed = Seed::from_u64(u64::from(options));
         let mut endpoint =

@@ -28,6 +28,9 @@ struct Client {
     connected: bool,
     known: bool,
     next: u64,
+    /// Of which a master that has forgotten the session may still have the task, queued. What is submitted again is another
+    /// task to it, with a last result of its own, of which the client drops the second.
+    doubtful: BTreeSet<u64>,
     /// Submitted, without a last result.
     open: BTreeSet<u64>,
     cancelled: BTreeSet<u64>,
@@ -61,6 +64,7 @@ pub struct Peer {
 
     /// A worker: how many tasks it takes at once; what its aliases mean; what it has.
     limit: i64,
+    claims: bool,
     functions: BTreeMap<u16, Vec<u8>>,
     sessions: BTreeMap<u16, SessionId>,
     next_number: TaskNumber,
@@ -106,6 +110,9 @@ pub fn put(inbox: &mut BytesMut, header: ToMaster, front: &[u8], body: &[u8]) {
     inbox.extend_from_slice(body);
 }
 
+/// The session of tasks that nobody wants.
+const NOBODY: SessionId = SessionId([0; 16]);
+
 fn session_of(client: usize) -> SessionId {
     let mut id = [MARK; 16];
     id[15] = client as u8;
@@ -128,6 +135,13 @@ fn tag(session: SessionId, sequence: u64) -> Option<[u8; 3]> {
 /// Without the mark.
 fn unmarked(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|&byte| if byte == MARK { 0xab } else { byte }).collect()
+}
+
+/// Some are so long that a driver reads them into a buffer of their own.
+fn lengthen(body: &mut Vec<u8>) {
+    if body.len() % 8 == 7 {
+        body.resize(body.len() + 500, 0);
+    }
 }
 
 const FUNCTIONS: [&str; 3] = ["s.f", "s.g", "nothing"];
@@ -175,6 +189,7 @@ impl Peer {
             over: false,
             requests: VecDeque::new(),
             limit: i64::from(window),
+            claims: false,
             functions: BTreeMap::new(),
             sessions: BTreeMap::new(),
             next_number: TaskNumber::FIRST,
@@ -197,8 +212,16 @@ impl Peer {
         }
         match role {
             Role::Worker => {
-                let count = if choice & 128 != 0 { model.held.len().min(4) } else { 0 };
-                let held: Vec<_> = model.held.drain(..count).collect();
+                let mut held: Vec<(SessionId, u64, u32)> = Vec::new();
+                if choice & 128 != 0 {
+                    // What two workers had of one task, as it was dispatched again, no worker has.
+                    for task in std::mem::take(&mut model.held) {
+                        let has = held.iter().any(|other| (other.0, other.1) == (task.0, task.1) && task.0 != NOBODY);
+                        if held.len() < 4 && !has { held.push(task) } else { model.held.push(task) }
+                    }
+                }
+                let count = held.len();
+                peer.claims = count > 0;
                 peer.limit = i64::from(window).max(count as i64);
                 put(&mut peer.inbox, hello(role, [7; 16], peer.limit as u32, true, count as u32), b"", b"");
                 for (session, sequence, attempt) in held {
@@ -270,6 +293,7 @@ impl Peer {
         let (session, sequence, _) = self.held[&number];
         let mut body = tag(session, sequence).map_or(Vec::new(), Vec::from);
         body.extend(unmarked(input.bytes()));
+        lengthen(&mut body);
         let number = TaskNumber::try_from(number).expect("it was one");
         let header = match choice & 15 {
             7 => ToMaster::Partial { number },
@@ -283,7 +307,8 @@ impl Peer {
             _ => ToMaster::Done { number },
         };
         if let ToMaster::Progress { .. } | ToMaster::Failed { .. } = header {
-            body = String::from_utf8_lossy(&body[body.len().min(3)..]).into_owned().into_bytes();
+            body =
+                String::from_utf8_lossy(&body[body.len().min(3)..]).chars().take(180).collect::<String>().into_bytes();
         }
         if !matches!(header, ToMaster::Partial { .. } | ToMaster::Progress { .. }) {
             self.held.remove(&number.number());
@@ -328,6 +353,7 @@ impl Peer {
                 self.named.get_or_insert(end);
                 let mut body = tag(session_of(self.client), sequence).map_or(Vec::new(), Vec::from);
                 body.extend(unmarked(input.bytes()));
+                lengthen(&mut body);
                 if choice & 64 == 0 {
                     return self.say(ToMaster::Submit { sequence, function }, b"", &body);
                 }
@@ -351,12 +377,13 @@ impl Peer {
             return;
         }
         match frame.header {
-            // There may be no room for its alias, while others have so many.
+            // There may be no room for its alias or for what it holds, while others have so many.
             ToPeer::Refused { code: RefusalCode::Malformed } => {
-                assert!(
-                    self.role == Role::Client && self.named.is_none_or(|end| self.used < end),
-                    "it keeps to the protocol"
-                );
+                let is_sound = match self.role {
+                    Role::Client => self.named.is_some_and(|end| self.used >= end),
+                    Role::Worker => !self.claims,
+                };
+                assert!(!is_sound, "it keeps to the protocol");
             }
             // It had said Bye, or so long nothing that it was given up.
             ToPeer::Bye => {}
@@ -405,8 +432,12 @@ impl Peer {
                 self.take(model, (function, session, sequence, attempt), frame);
             }
             ToPeer::Skip { numbers } => self.next_number = self.next_number.plus(numbers),
-            // For one that it has, or has answered.
-            ToPeer::CancelTask { .. } => {}
+            ToPeer::CancelTask { number } => {
+                // Or it has answered it.
+                if let Some(task) = self.held.get_mut(&number.number()) {
+                    task.0 = NOBODY;
+                }
+            }
             ref other => panic!("{other:?} is not for workers"),
         }
     }
@@ -427,8 +458,11 @@ impl Peer {
             assert_eq!(frame.body.get(..3), tag(id, sequence).as_ref().map(|tag| &tag[..]), "the payload is its own");
             assert!(attempt >= 1 && (frame.front.is_empty() || frame.front == b"user"));
             let state = &model.clients[client];
-            assert!(!state.safe.contains(&sequence) && sequence < state.next, "it waits for a result");
-            assert!(state.open.contains(&sequence), "it has had its last result");
+            assert!(sequence < state.next, "it was submitted");
+            assert!(
+                state.open.contains(&sequence) || state.doubtful.contains(&sequence),
+                "it waits for its last result"
+            );
         }
     }
 
@@ -438,10 +472,14 @@ impl Peer {
             ToPeer::Accepted { up_to } => {
                 assert!(up_to <= state.next && (!self.accepted || up_to > 0));
                 if !std::mem::replace(&mut self.accepted, true) {
-                    // What was cancelled and is not there nobody misses.
-                    let (open, cancelled) = (&mut state.open, &state.cancelled);
-                    open.retain(|&sequence| sequence < up_to || !cancelled.contains(&sequence));
-                    self.again = open.range(up_to..).copied().collect();
+                    // What was cancelled is not submitted again.
+                    let gone: Vec<u64> = state.cancelled.intersection(&state.open).copied().collect();
+                    for sequence in gone.into_iter().filter(|&sequence| sequence >= up_to) {
+                        state.open.remove(&sequence);
+                        state.doubtful.insert(sequence);
+                    }
+                    self.again = state.open.range(up_to..).copied().collect();
+                    state.doubtful.extend(&self.again);
                 }
             }
             ToPeer::Window { more } => self.room += u64::from(more),
@@ -457,8 +495,10 @@ impl Peer {
 
     fn on_result(&mut self, state: &mut Client, sequence: u64, last: bool, body: Option<&[u8]>) {
         assert!(sequence < state.next, "it was submitted");
-        assert!(!self.last.contains(&sequence), "nothing comes after the last result");
-        assert!(!last || !state.safe.contains(&sequence), "it had its last result");
+        if !state.doubtful.contains(&sequence) {
+            assert!(!self.last.contains(&sequence), "nothing comes after the last result");
+            assert!(!last || !state.safe.contains(&sequence), "it had its last result");
+        }
         if let Some(body) = body
             && body.first() == Some(&MARK)
         {
@@ -469,6 +509,7 @@ impl Peer {
         if last {
             self.last.insert(sequence);
             state.open.remove(&sequence);
+            self.again.retain(|&other| other != sequence);
         }
     }
 }
@@ -505,7 +546,8 @@ pub fn hostile_frame(peer: &mut Peer, input: &mut Input<'_>) {
         20 => [ToMaster::Ping, ToMaster::Pong, ToMaster::Bye][usize::from(small % 3)],
         _ => return peer.inbox.extend_from_slice(&unmarked(input.bytes())),
     };
-    let bytes = unmarked(input.bytes());
+    let mut bytes = unmarked(input.bytes());
+    lengthen(&mut bytes);
     let front_len = match header {
         ToMaster::SubmitWith { .. } | ToMaster::Set { .. } => bytes.len().min(front_len as usize),
         _ => 0,
