@@ -1,0 +1,9 @@
+//! PALM's registry: what a cluster consists of, and what of it runs where.
+//!
+//! - [`cluster`]: a cluster file, as INI or TOML, and its components.
+//! - [`plan`]: which component is on which node, with which addresses. It does no IO.
+
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod plan;
