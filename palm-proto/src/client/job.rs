@@ -175,6 +175,11 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Job<B, S, P> {
         if status != Status::Done {
             return self.on_failure(now, index, Failure { status, reply: Some(reply) });
         }
+        if reply.is_partial() && message.received + 1 >= results {
+            // The place that is left is for the last one.
+            self.counters.parts_dropped += 1;
+            return;
+        }
         message.received += 1;
         let last = message.received >= results;
         let (sequence, submitted) = (message.sequence, message.submitted);

@@ -67,6 +67,8 @@ pub struct Counters {
     pub duplicates: u64,
     /// Results of messages that this job never had, dropped.
     pub unmatched: u64,
+    /// Results that tell that another follows, beyond those that a message has room for, dropped.
+    pub parts_dropped: u64,
     /// Results without a sequence number, taken for those of the message unanswered longest.
     pub unsequenced: u64,
 }

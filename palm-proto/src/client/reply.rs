@@ -11,6 +11,7 @@ pub struct Reply<B> {
     message: B,
     sequence: Option<u64>,
     status: Status,
+    partial: bool,
     payload: Range<usize>,
     error: Range<usize>,
 }
@@ -29,8 +30,8 @@ impl<B: Buffer> Reply<B> {
             if part.is_empty() { 0..0 } else { start..start + part.len() }
         };
         let (payload, error) = (range(view.payload), range(view.extension.error.as_bytes()));
-        let (sequence, status) = (view.extension.sequence, view.extension.status);
-        Ok(Self { message, sequence, status, payload, error })
+        let (sequence, status, partial) = (view.extension.sequence, view.extension.status, view.extension.partial);
+        Ok(Self { message, sequence, status, partial, payload, error })
     }
 
     /// The client's number for the message that this is the result of; absent if a component on the way dropped it.
@@ -41,6 +42,11 @@ impl<B: Buffer> Reply<B> {
     /// What became of the message. A Python component says [`Status::Done`] of failures too, and sends the payload `0`.
     pub fn status(&self) -> Status {
         self.status
+    }
+
+    /// Whether it tells that another result follows.
+    pub fn is_partial(&self) -> bool {
+        self.partial
     }
 
     /// The result.

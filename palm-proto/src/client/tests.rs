@@ -215,6 +215,32 @@ fn several_results_are_counted_and_kept_in_order() {
 }
 
 #[test]
+fn a_message_does_not_end_with_a_result_that_tells_of_another() {
+    let part = |payload: u8| {
+        let mut out = [0; 64];
+        let mut sink = SliceSink::new(&mut out);
+        MessageWriter::new(&mut sink).payload(&[payload]).sequence(0).partial().finish().unwrap();
+        Reply::parse(Buf::from_slice(sink.written()).unwrap()).unwrap()
+    };
+    let mut one = job(Config::default());
+    submit(&mut one, at(0), &[0]);
+    sent(&mut one, at(0));
+    one.handle_reply(at(1), part(7));
+    assert_eq!(outcomes(&mut one), []);
+    one.handle_reply(at(1), done(0));
+    assert_eq!(outcomes(&mut one), [(0, true, Ok(0))]);
+    assert_eq!(one.counters().parts_dropped, 1);
+
+    let mut two = job(Config { results: 2, ..Config::default() });
+    submit(&mut two, at(0), &[0]);
+    sent(&mut two, at(0));
+    two.handle_reply(at(1), part(7));
+    two.handle_reply(at(1), part(8));
+    two.handle_reply(at(1), done(0));
+    assert_eq!(outcomes(&mut two), [(0, false, Ok(7)), (0, true, Ok(0))]);
+}
+
+#[test]
 fn a_message_with_some_of_its_results_is_not_sent_again() {
     let timeout = Some(Duration::from_millis(10));
     let mut job = job(Config { results: 2, timeout, retry: Retry::times(5), ..Config::default() });

@@ -93,14 +93,20 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.settle_level(worker);
     }
 
-    /// Takes a message out of its queue that a worker says it has, as this attempt. Whether it was there, and has not been sent out
-    /// since. That a worker was lost with it is not held against it any more.
-    pub(super) fn unqueue_for(&mut self, task: u32, attempt: u32) -> bool {
+    /// Takes a message out of its queue, or from a worker that has not been sent it yet, which another says it has as this
+    /// attempt. Whether it was there, and has not been sent out since. That a worker was lost with it is not held against it any
+    /// more.
+    pub(super) fn unqueue_for(&mut self, now: Instant, task: u32, attempt: u32) -> bool {
         let entry = &self.tasks[task];
-        if entry.worker != NONE || entry.attempt > attempt.max(1) {
+        let with_worker = entry.worker != NONE;
+        if with_worker && entry.sent || entry.attempt > attempt.max(1) {
             return false;
         }
-        self.accounts.dequeue(&mut self.tasks, task);
+        if with_worker {
+            self.unassign(now, task);
+        } else {
+            self.accounts.dequeue(&mut self.tasks, task);
+        }
         let entry = &mut self.tasks[task];
         entry.losses = entry.losses.saturating_sub(1);
         (entry.spent, entry.apart) = (false, false);

@@ -1,24 +1,25 @@
 //! Runs simulated clusters, one for each seed, until one breaks a promise; replays one.
 //!
-//! `cargo run --release -p palm-tests --bin simulate -- [--seeds N] [--from S] [--messages M] [--seed S] [--trace] [--full-speed]`
+//! `cargo run --release -p palm-tests --bin simulate -- [--seeds N] [--from S] [--messages M] [--seed S] [--trace]
+//! [--scenario zeromq|native|mixed|restarts|tight|full-speed]`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use palm_tests::simulation::{Listener, Summary, run, run_at_full_speed};
+use palm_tests::simulation::{Kind, Listener, Summary};
 
 struct Options {
     seeds: u64,
     from: u64,
     messages: u32,
     trace: bool,
-    full_speed: bool,
+    kind: Kind,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { seeds: 1_000, from: 0, messages: 300, trace: false, full_speed: false };
+    let mut options = Options { seeds: 1_000, from: 0, messages: 300, trace: false, kind: Kind::Zeromq };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -31,7 +32,12 @@ fn options() -> Result<Options, String> {
             "--messages" => options.messages = number()?.try_into().map_err(|_| "too many messages")?,
             "--seed" => (options.from, options.seeds) = (number()?, 1),
             "--trace" => options.trace = true,
-            "--full-speed" => options.full_speed = true,
+            "--full-speed" => options.kind = Kind::FullSpeed,
+            "--scenario" => {
+                let name = arguments.next().unwrap_or_default();
+                let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+                options.kind = kind.ok_or(format!("there is no scenario {name:?}"))?;
+            }
             _ => return Err(format!("what is {argument}?")),
         }
     }
@@ -62,7 +68,8 @@ fn main() -> ExitCode {
             }
             Err(violation) => {
                 println!("seed {seed}: {violation}");
-                println!("replay with: --seed {seed} --messages {} --trace", options.messages);
+                let (kind, messages) = (options.kind.name(), options.messages);
+                println!("replay with: --scenario {kind} --seed {seed} --messages {messages} --trace");
                 return ExitCode::FAILURE;
             }
         }
@@ -81,10 +88,10 @@ fn main() -> ExitCode {
 }
 
 fn one(seed: u64, options: &Options) -> Result<Summary, String> {
-    let (messages, full_speed, trace) = (options.messages, options.full_speed, options.trace);
+    let (messages, kind, trace) = (options.messages, options.kind, options.trace);
     let run = move || {
         let listener = trace.then(|| Box::new(|line: String| println!("{line}")) as Listener);
-        if full_speed { run_at_full_speed(seed, messages, listener) } else { run(seed, messages, listener) }
+        kind.run(seed, messages, listener)
     };
     catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

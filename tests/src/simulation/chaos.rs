@@ -24,11 +24,16 @@ impl World {
 
     /// Something goes wrong, unless all messages are sent: then things calm down.
     pub(super) fn wreak_havoc(&mut self) {
-        let sending = self.nodes.iter().any(|node| matches!(node, Node::Client(client) if !client.is_done_sending()));
+        let sending = self.nodes.iter().any(|node| !node.is_done_sending());
         let long = self.context.now - palm_proto::Instant::ZERO > CHAOS_FOR;
         let unlucky = self.context.dice.chance(10);
         if long || !sending && unlucky {
             return self.calm_down();
+        }
+        if self.faults.restarts && self.context.dice.chance(60) {
+            let back = self.context.now + self.context.dice.time(10, 3_000_000);
+            self.restarts += 1;
+            self.master.restart(&mut self.context, back);
         }
         match self.context.dice.between(0, 5) {
             0 if self.faults.workers => self.end_a_worker(),
@@ -53,20 +58,30 @@ impl World {
             }
         }
         for (index, node) in self.nodes.iter_mut().enumerate() {
-            if let Node::Worker(worker) = node {
-                worker.hang(&mut self.context, now);
+            match node {
+                Node::Worker(worker) => worker.hang(&mut self.context, now),
+                Node::NativeWorker(worker) => worker.hang(&mut self.context, now),
+                Node::Client(_) | Node::NativeClient(_) | Node::Intruder(_) => {}
             }
             self.context.queue.push(now, Event::Wake(index));
         }
     }
 
     fn a_worker(&mut self) -> usize {
-        let workers: Vec<_> = self.indices(|node| matches!(node, Node::Worker(_)));
+        let workers: Vec<_> = self.indices(|node| match node {
+            Node::Worker(_) => true,
+            Node::NativeWorker(worker) => !worker.gone,
+            Node::Client(_) | Node::NativeClient(_) | Node::Intruder(_) => false,
+        });
         self.context.dice.pick(&workers)
     }
 
     fn a_client(&mut self) -> usize {
-        let clients = self.indices(|node| matches!(node, Node::Client(client) if !client.gone));
+        let clients = self.indices(|node| match node {
+            Node::Client(client) => !client.gone,
+            Node::NativeClient(client) => !client.gone,
+            Node::Worker(_) | Node::NativeWorker(_) | Node::Intruder(_) => false,
+        });
         if clients.is_empty() { usize::MAX } else { self.context.dice.pick(&clients) }
     }
 
@@ -76,13 +91,30 @@ impl World {
 
     fn end_a_worker(&mut self) {
         let index = self.a_worker();
+        let others = self.indices(|node| match node {
+            Node::Worker(_) => true,
+            Node::NativeWorker(worker) => !worker.gone,
+            Node::Client(_) | Node::NativeClient(_) | Node::Intruder(_) => false,
+        });
         let context = &mut self.context;
-        let Some(Node::Worker(worker)) = self.nodes.get_mut(index) else { return };
-        if context.dice.chance(300) && worker.stop(context) {
-            return;
+        match self.nodes.get_mut(index) {
+            Some(Node::Worker(worker)) => {
+                if context.dice.chance(300) && worker.stop(context) {
+                    return;
+                }
+                let back = context.now + context.dice.time(1_000, 3_000_000);
+                worker.die(context, back);
+            }
+            Some(Node::NativeWorker(worker)) => {
+                if context.dice.chance(300) {
+                    return worker.stop(context);
+                }
+                let for_good = others.len() > 1 && context.dice.chance(100);
+                let back = (!for_good).then(|| context.now + context.dice.time(1_000, 3_000_000));
+                worker.die(context, back);
+            }
+            _ => return,
         }
-        let back = context.now + context.dice.time(1_000, 3_000_000);
-        worker.die(context, back);
         self.deaths += 1;
     }
 
@@ -90,7 +122,17 @@ impl World {
         let index = self.a_worker();
         let context = &mut self.context;
         let now = context.now;
-        let Some(Node::Worker(worker)) = self.nodes.get_mut(index) else { return };
+        let worker = match self.nodes.get_mut(index) {
+            Some(Node::Worker(worker)) => worker,
+            Some(Node::NativeWorker(worker)) => {
+                for link in worker.links() {
+                    context.trace.note(now, "connection {} of native worker {} breaks", &[link as u64, index as u64]);
+                    context.network.cut(&mut context.queue, &mut context.dice, now, link);
+                }
+                return;
+            }
+            _ => return,
+        };
         // Without a lease nobody notices that a result was lost with a connection that carries results only.
         let alone = self.lease && context.dice.chance(500);
         let only = alone.then(|| context.dice.pick(&[0, 1]));
@@ -105,8 +147,10 @@ impl World {
     fn hang_a_worker(&mut self) {
         let index = self.a_worker();
         let until = self.context.now + self.context.dice.time(100_000, 60_000_000);
-        if let Some(Node::Worker(worker)) = self.nodes.get_mut(index) {
-            worker.hang(&mut self.context, until);
+        match self.nodes.get_mut(index) {
+            Some(Node::Worker(worker)) => worker.hang(&mut self.context, until),
+            Some(Node::NativeWorker(worker)) => worker.hang(&mut self.context, until),
+            _ => {}
         }
     }
 
@@ -114,7 +158,27 @@ impl World {
         let index = self.a_client();
         let context = &mut self.context;
         let now = context.now;
-        let Some(Node::Client(client)) = self.nodes.get_mut(index) else { return };
+        let client = match self.nodes.get_mut(index) {
+            Some(Node::Client(client)) => client,
+            Some(Node::NativeClient(client)) => {
+                if self.faults.leaving && context.dice.chance(100) {
+                    client.leave(context);
+                    self.leaving = true;
+                } else if context.dice.chance(300) {
+                    let most = if self.faults.absence { 100_000_000 } else { 20_000_000 };
+                    let until = now + context.dice.time(10_000, most);
+                    client.go_away(context, until);
+                } else {
+                    for link in client.links() {
+                        let numbers = [link as u64, index as u64];
+                        context.trace.note(now, "connection {} of native client {} breaks", &numbers);
+                        context.network.cut(&mut context.queue, &mut context.dice, now, link);
+                    }
+                }
+                return;
+            }
+            _ => return,
+        };
         if self.faults.leaving && context.dice.chance(100) {
             client.leave(context);
             self.leaving = true;
@@ -139,6 +203,8 @@ impl World {
             Node::Client(client) => client.links(),
             // Short enough that nobody notices, unless what gets lost is noticed by the lease.
             Node::Worker(worker) => worker.links(),
+            Node::NativeClient(client) => client.links(),
+            Node::NativeWorker(worker) => worker.links(),
             Node::Intruder(_) => return,
         };
         let is_worker = matches!(self.nodes[index], Node::Worker(_));

@@ -1,5 +1,6 @@
 //! What was sent, and what became of it: where the promises of a master are checked.
 
+use palm_proto::native::SessionId;
 use palm_proto::{MessageRef, Status};
 
 /// Names one message: its client's number, and its own among those of that client.
@@ -43,6 +44,8 @@ struct Account {
     /// It is gone and does not come back.
     gone: bool,
     last: Option<u32>,
+    /// It speaks the native protocol: each message has exactly one end.
+    session: Option<SessionId>,
 }
 
 /// Bytes of a payload before its filling: client, number, run, part, of how many.
@@ -63,6 +66,10 @@ pub(super) struct Ledger {
     orderly: bool,
     /// Others than clients may have sent messages.
     pub(super) strangers: bool,
+    /// Nothing goes wrong in this run.
+    pub(super) quiet: bool,
+    /// Clients may be away for so long that the master forgets them.
+    pub(super) forgetful: bool,
     violation: Option<String>,
 }
 
@@ -75,6 +82,12 @@ impl Ledger {
     /// Adds a client; its number is the next.
     pub(super) fn add_client(&mut self, repeats: bool) -> u32 {
         self.accounts.push(Account { repeats, ..Account::default() });
+        self.accounts.len() as u32 - 1
+    }
+
+    /// Adds a client that speaks the native protocol.
+    pub(super) fn add_native_client(&mut self, session: SessionId) -> u32 {
+        self.accounts.push(Account { repeats: true, session: Some(session), ..Account::default() });
         self.accounts.len() as u32 - 1
     }
 
@@ -146,6 +159,16 @@ impl Ledger {
             self.fail(format!("client {own} received a result with the master's tags"));
         }
         self.received += 1;
+        if view.extension.partial {
+            // Each attempt may send its own, of which only the last result tells what was accepted.
+            return match read(view.payload) {
+                Some((key, run, ..)) if key.client == own && run != 0 => Some(key),
+                read => {
+                    self.fail(format!("client {own} received a part: {read:?}"));
+                    None
+                }
+            };
+        }
         let status = view.extension.status;
         if status != Status::Done {
             // A failure tells its message only by what the client put beside the payload.
@@ -217,11 +240,69 @@ impl Ledger {
         if message.settled {
             self.fail(format!("{key:?} has an outcome after its last"));
         }
-        if done && message.run == 0 {
+        if done && last && message.run == 0 {
             self.fail(format!("{key:?} is done without a result"));
         }
         if last {
             self.settle(key);
+        }
+    }
+
+    /// A native client has a result of what it calls `number`.
+    pub(super) fn receive_native(&mut self, own: u32, number: u64, sequence: u64, payload: &[u8], last: bool) {
+        let Some((key, run, part, parts)) = read(payload) else {
+            return self.fail(format!("client {own} received a payload that nobody sent: {payload:02x?}"));
+        };
+        self.received += 1;
+        if key.client != own || u64::from(key.number) != number || number != sequence || run == 0 || part >= parts {
+            return self.fail(format!("client {own} received as {number}: {key:?}, run {run}, part {part} of {parts}"));
+        }
+        let message = self.message(key);
+        if message.run != run {
+            (message.run, message.parts) = (run, 0);
+        }
+        message.parts |= 1 << part;
+        let (settled, whole) = (message.settled, u32::from(parts) == message.parts.count_ones());
+        if settled {
+            self.fail(format!("{key:?} has a result after its end"));
+        }
+        if self.quiet && last && part + 1 == parts && !whole {
+            self.fail(format!("{key:?} ends before all its parts are there"));
+        }
+        if last {
+            self.settle(key);
+        }
+    }
+
+    /// A native client is told that a message has failed.
+    pub(super) fn fail_native(&mut self, own: u32, number: u64, sequence: u64, status: Status) {
+        let key = Key { client: own, number: number as u32 };
+        self.failures += 1;
+        self.received += 1;
+        let allowed = match status {
+            Status::Failed | Status::DeadlineExceeded => true,
+            Status::DeadLetter => !self.quiet,
+            _ => false,
+        };
+        if !allowed || number != sequence || self.message(key).settled {
+            self.fail(format!("{key:?}, {sequence}: failed with {status}"));
+        }
+        self.message(key).failed = true;
+        self.settle(key);
+    }
+
+    /// A native client does not want a message's result any more.
+    pub(super) fn cancel(&mut self, key: Key) {
+        self.settle(key);
+    }
+
+    /// A native worker is given a message: under its client's session and number, if it has such.
+    pub(super) fn check_task(&mut self, key: Key, session: Option<SessionId>, sequence: u64) {
+        let Some(account) = self.accounts.get(key.client as usize) else {
+            return self.fail(format!("a worker is given {key:?}, of nobody"));
+        };
+        if account.session.is_some() && (session, sequence) != (account.session, key.number.into()) && !self.forgetful {
+            self.fail(format!("a worker is given {key:?} as {sequence} of {session:?}"));
         }
     }
 

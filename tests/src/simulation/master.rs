@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use palm_proto::endpoint::{
-    ConnectionId, Endpoint, EndpointConfig, EndpointEvent, HeapEndpoint, Next, Service, heap_tables,
+    ConnectionId, Endpoint, EndpointConfig, EndpointEvent, Fault, HeapEndpoint, Next, Service, heap_tables,
 };
 use palm_proto::master::TableSizes;
+use palm_proto::native::RefusalCode;
 use palm_proto::random::Seed;
 use palm_proto::{Instant, RawMessage};
 
@@ -15,6 +16,7 @@ use super::context::Context;
 use super::ledger::{HEAD, Key, read};
 use super::network::{Read, Side};
 use super::queue::Event;
+use super::witness::{Rules, Witness};
 
 /// A master with its connections.
 #[derive(Debug)]
@@ -38,6 +40,11 @@ pub(super) struct MasterNode {
     pieces: usize,
     /// The most memory that was held.
     pub(super) peak: u64,
+    sizes: TableSizes,
+    /// What native peers and the master say to each other.
+    witness: Witness,
+    /// Nobody is let in before.
+    down_until: Instant,
 }
 
 #[derive(Debug)]
@@ -63,13 +70,14 @@ enum State {
 
 impl MasterNode {
     /// A master of these dimensions. No peer sends messages of more than `longest` bytes.
-    pub(super) fn new(context: &mut Context, config: EndpointConfig, sizes: TableSizes, longest: usize) -> Self {
-        let tables = heap_tables(&sizes, 64);
-        let seed = Seed::from_u64(context.dice.bits());
-        let mut endpoint = Endpoint::new("server", &config, tables, seed).expect("the name is short");
-        for (key, value) in [("name", "server"), ("pull_address", "pull"), ("pub_address", "pub")] {
-            endpoint.cache().preset(key.as_bytes(), value.as_bytes()).expect("the cache has room");
-        }
+    pub(super) fn new(
+        context: &mut Context,
+        config: EndpointConfig,
+        sizes: TableSizes,
+        longest: usize,
+        rules: Option<Rules>,
+    ) -> Self {
+        let endpoint = start(context, &config, &sizes, rules.is_some());
         let pieces = if context.dice.chance(300) { context.dice.spread(1, 4_096) } else { 256 << 10 };
         Self {
             endpoint,
@@ -82,14 +90,40 @@ impl MasterNode {
             longest,
             pieces,
             peak: 0,
+            sizes,
+            witness: Witness::new(rules.unwrap_or(Rules { lease: true, claims: false, quiet: false })),
+            down_until: Instant::ZERO,
         }
+    }
+
+    /// The master's process is killed, with all that it has; another lets peers in from `back` on.
+    pub(super) fn restart(&mut self, context: &mut Context, back: Instant) {
+        let now = context.now;
+        context.trace.note(now, "the master starts anew", &[]);
+        let all: Vec<_> = self.by_link.iter().flatten().copied().collect();
+        for id in all {
+            if let Some(connection) = &self.connections[id.index()]
+                && context.dice.chance(500)
+            {
+                let Context { network, queue, dice, .. } = context;
+                network.cut(queue, dice, now, connection.link);
+            }
+            self.close(context, id);
+        }
+        self.work.clear();
+        self.connections.clear();
+        self.endpoint = start(context, &self.config, &self.sizes, true);
+        self.witness = self.witness.afresh();
+        self.down_until = back;
+        self.run(context);
     }
 
     /// A peer's call arrives.
     pub(super) fn handle_accept(&mut self, context: &mut Context, link: usize) {
         let now = context.now;
         let service = context.network.link(link).service;
-        let Some(id) = self.endpoint.handle_accept(now, service) else {
+        let up = now >= self.down_until;
+        let Some(id) = up.then(|| self.endpoint.handle_accept(now, service)).flatten() else {
             context.trace.note(now, "connection {} is refused", &[link as u64]);
             context.network.close(&mut context.queue, now, link, Side::Master);
             context.settle_link(link);
@@ -191,8 +225,11 @@ impl MasterNode {
             if context.trace.is_told() {
                 context.trace.say(context.now, &format!("master: {event:?}"));
             }
-            if let EndpointEvent::Fault { connection, .. } = event {
+            if let EndpointEvent::Fault { connection, fault, .. } = event {
                 self.look_at(connection);
+                if let Fault::Refused(RefusalCode::Malformed) = fault {
+                    context.ledger.fail(format!("a native peer breaks the protocol: {fault}"));
+                }
             }
         }
     }
@@ -251,6 +288,14 @@ impl MasterNode {
             }
             connection.outgoing.extend(transmit.body_bytes());
             connection.outgoing.extend(transmit.after());
+            if connection.service == Service::Native {
+                let mut frame = transmit.before().concat();
+                frame.extend(transmit.body_bytes());
+                frame.extend(transmit.after());
+                if let Err(violation) = self.witness.say(connection.id.index(), &frame) {
+                    context.ledger.fail(violation);
+                }
+            }
             if matches!(connection.service, Service::Publish | Service::WorkerPush) {
                 let service = connection.service;
                 note_message(context, connection.link, service, transmit.body_bytes());
@@ -277,9 +322,15 @@ impl MasterNode {
         let now = context.now;
         let next = if connection.message >= self.own_buffer_from && connection.pending.len() == connection.message {
             let unit = Bytes::from(std::mem::take(&mut connection.pending));
+            let frame = unit.clone();
             match self.endpoint.handle_message(now, connection.id, unit) {
                 Ok(next) => {
                     connection.consumed += connection.message as u64;
+                    if connection.service == Service::Native
+                        && let Err(violation) = self.witness.hear(connection.id.index(), &frame)
+                    {
+                        context.ledger.fail(violation);
+                    }
                     next
                 }
                 Err(unit) => {
@@ -290,6 +341,11 @@ impl MasterNode {
             }
         } else {
             let progress = self.endpoint.handle_input(now, connection.id, &connection.pending);
+            if connection.service == Service::Native
+                && let Err(violation) = self.witness.hear(connection.id.index(), &connection.pending[..progress.used])
+            {
+                context.ledger.fail(violation);
+            }
             connection.pending.drain(..progress.used);
             connection.consumed += progress.used as u64;
             progress.next
@@ -326,6 +382,8 @@ impl MasterNode {
         let (now, link) = (context.now, connection.link);
         context.trace.note(now, "master closes connection {}", &[link as u64]);
         self.by_link[link] = None;
+        self.witness.close(id.index());
+        context.ledger.quiet = false;
         self.endpoint.handle_close(now, id);
         context.network.close(&mut context.queue, now, link, Side::Master);
         context.settle_link(link);
@@ -355,6 +413,8 @@ impl MasterNode {
             if let Some((outstanding, window)) = self.endpoint.load(connection.id)
                 // One that adapts shrinks below what is out.
                 && self.config.master.window.is_some()
+                // These have windows of their own, which the witness looks after.
+                && connection.service != Service::Native
                 && outstanding > window as usize
             {
                 context.ledger.fail(format!("a worker has {outstanding} messages, its window is {window}"));
@@ -365,6 +425,18 @@ impl MasterNode {
             }
         }
     }
+}
+
+/// A master's process begins.
+fn start(context: &mut Context, config: &EndpointConfig, sizes: &TableSizes, native: bool) -> Endpoint<HeapEndpoint> {
+    let tables = heap_tables(sizes, 64);
+    let tables = if native { tables.with_native(sizes) } else { tables };
+    let seed = Seed::from_u64(context.dice.bits());
+    let mut endpoint = Endpoint::new("server", config, tables, seed).expect("the name is short");
+    for (key, value) in [("name", "server"), ("pull_address", "pull"), ("pub_address", "pub")] {
+        endpoint.cache().preset(key.as_bytes(), value.as_bytes()).expect("the cache has room");
+    }
+    endpoint
 }
 
 /// Keeps count of what goes out.

@@ -19,37 +19,78 @@ mod chaos;
 mod client;
 mod context;
 mod dice;
+mod frames;
 mod intruder;
 mod ledger;
 mod master;
+mod native_client;
+mod native_scenario;
+mod native_worker;
 mod network;
 mod queue;
 mod scenario;
 mod socket;
 mod trace;
+mod witness;
 mod worker;
 mod world;
 
 pub use client::ClientPlan;
 pub use dice::Dice;
+pub use native_client::NativeClientPlan;
+pub use native_worker::NativeWorkerPlan;
 pub use network::Line;
 pub use scenario::{Faults, Scenario};
 pub use trace::Listener;
 pub use worker::WorkerPlan;
 pub use world::{Summary, World};
 
-/// Runs the cluster of a seed.
-///
-/// # Errors
-/// Tells what went wrong. Panics of the machines come through.
-pub fn run(seed: u64, messages: u32, listener: Option<Listener>) -> Result<Summary, String> {
-    World::new(seed, |dice| Scenario::draw(dice, messages), listener).run()
+/// What kind of cluster a seed makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All peers speak ZeroMQ.
+    Zeromq,
+    /// All peers speak the native protocol.
+    Native,
+    /// Peers of both protocols.
+    Mixed,
+    /// A master that starts anew, for peers of both.
+    Restarts,
+    /// Native peers of a master whose tables are small.
+    Tight,
+    /// ZeroMQ clients at full speed, workers that die, and a subscriber that comes late.
+    FullSpeed,
 }
 
-/// Runs clients at full speed, workers that die, and a subscriber that comes late.
-///
-/// # Errors
-/// Tells what went wrong.
-pub fn run_at_full_speed(seed: u64, messages: u32, listener: Option<Listener>) -> Result<Summary, String> {
-    World::new(seed, |dice| Scenario::at_full_speed(dice, messages), listener).run()
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Zeromq, Self::Native, Self::Mixed, Self::Restarts, Self::Tight, Self::FullSpeed];
+
+    /// What it is called on a command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Zeromq => "zeromq",
+            Self::Native => "native",
+            Self::Mixed => "mixed",
+            Self::Restarts => "restarts",
+            Self::Tight => "tight",
+            Self::FullSpeed => "full-speed",
+        }
+    }
+
+    /// Runs the cluster of a seed, in which clients send about `messages` messages.
+    ///
+    /// # Errors
+    /// Tells what went wrong. Panics of the machines come through.
+    pub fn run(self, seed: u64, messages: u32, listener: Option<Listener>) -> Result<Summary, String> {
+        let draw = |dice: &mut Dice| match self {
+            Self::Zeromq => Scenario::draw(dice, messages),
+            Self::Native => Scenario::native(dice, messages),
+            Self::Mixed => Scenario::mixed(dice, messages),
+            Self::Restarts => Scenario::restarts(dice, messages),
+            Self::Tight => Scenario::tight(dice, messages),
+            Self::FullSpeed => Scenario::at_full_speed(dice, messages),
+        };
+        World::new(seed, draw, listener).run()
+    }
 }

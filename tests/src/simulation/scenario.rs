@@ -8,6 +8,8 @@ use palm_proto::master::{MasterConfig, TableSizes};
 
 use super::client::ClientPlan;
 use super::dice::Dice;
+use super::native_client::NativeClientPlan;
+use super::native_worker::NativeWorkerPlan;
 use super::network::Line;
 use super::worker::WorkerPlan;
 
@@ -30,6 +32,10 @@ pub struct Faults {
     pub intruders: bool,
     /// Clients go away for good.
     pub leaving: bool,
+    /// Native clients are away for so long that the master forgets them.
+    pub absence: bool,
+    /// The master starts anew.
+    pub restarts: bool,
 }
 
 /// Everything that a run begins with.
@@ -43,6 +49,10 @@ pub struct Scenario {
     pub clients: Vec<ClientPlan>,
     /// Who works, from when on.
     pub workers: Vec<(WorkerPlan, Instant)>,
+    /// Who sends over the native protocol.
+    pub native_clients: Vec<NativeClientPlan>,
+    /// Who works over it, from when on.
+    pub native_workers: Vec<(NativeWorkerPlan, Instant)>,
     /// What goes wrong.
     pub faults: Faults,
     /// Results are to come in the order of the messages.
@@ -52,7 +62,7 @@ pub struct Scenario {
 }
 
 /// Fields of a message beside its payload, at most.
-const FIELDS: usize = 256;
+pub(super) const FIELDS: usize = 256;
 
 impl Scenario {
     /// Draws one in which clients send about `messages` messages in all.
@@ -75,6 +85,7 @@ impl Scenario {
             partitions: !orderly && dice.chance(400),
             intruders: !orderly && dice.chance(300),
             leaving: dice.chance(200),
+            ..Faults::default()
         };
         let config = EndpointConfig {
             master: MasterConfig {
@@ -98,7 +109,14 @@ impl Scenario {
             let line = Line { latency: Duration::from_micros(30), speed: 1_000_000, buffer: 1 << 20 };
             workers.iter_mut().for_each(|(plan, _)| (plan.line, plan.service) = (line, Duration::from_micros(50)));
         }
-        Self { config, sizes, clients, workers, faults, orderly, longest: payload + growth + FIELDS }
+        let longest = payload + growth + FIELDS;
+        let (native_clients, native_workers) = (Vec::new(), Vec::new());
+        Self { config, sizes, clients, workers, native_clients, native_workers, faults, orderly, longest }
+    }
+
+    /// Whether anybody speaks the native protocol.
+    pub(super) fn is_native(&self) -> bool {
+        !self.native_clients.is_empty() || !self.native_workers.is_empty()
     }
 
     /// Clients at full speed, workers that die, and a subscriber that comes late.
@@ -128,11 +146,13 @@ impl Scenario {
         let master = MasterConfig { attempts: u32::MAX, ..MasterConfig::default() };
         let config = EndpointConfig { master, ..EndpointConfig::default() };
         let sizes = TableSizes { tasks: 100_000, peers: 64, subscriptions: 64 };
-        Self { config, sizes, clients, workers, faults, orderly: false, longest: 40 + FIELDS }
+        let (native_clients, native_workers) = (Vec::new(), Vec::new());
+        let longest = 40 + FIELDS;
+        Self { config, sizes, clients, workers, native_clients, native_workers, faults, orderly: false, longest }
     }
 }
 
-fn line(dice: &mut Dice, payload: usize) -> Line {
+pub(super) fn line(dice: &mut Dice, payload: usize) -> Line {
     Line {
         latency: dice.time(10, 50_000),
         speed: dice.spread(1_000, 1_000_000).max(payload / 20),
@@ -141,7 +161,7 @@ fn line(dice: &mut Dice, payload: usize) -> Line {
     }
 }
 
-fn client(dice: &mut Dice, messages: u32, payload: usize, heavy: bool) -> ClientPlan {
+pub(super) fn client(dice: &mut Dice, messages: u32, payload: usize, heavy: bool) -> ClientPlan {
     let starts = if dice.chance(300) { dice.time(1_000, 2_000_000) } else { Duration::ZERO };
     let late = if dice.chance(300) { dice.time(1_000, 10_000_000) } else { Duration::ZERO };
     let job = dice.chance(250);
@@ -165,7 +185,7 @@ fn client(dice: &mut Dice, messages: u32, payload: usize, heavy: bool) -> Client
     }
 }
 
-fn worker(dice: &mut Dice, payload: usize, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
+pub(super) fn worker(dice: &mut Dice, payload: usize, growth: usize, orderly: bool) -> (WorkerPlan, Instant) {
     let concurrency = if !orderly && dice.chance(300) { dice.spread(1, 8) as u32 } else { 0 };
     let results = if concurrency == 0 && !orderly && dice.chance(250) { dice.between(2, 5) as u8 } else { 1 };
     let plan =

@@ -10,10 +10,13 @@ use super::dice::Dice;
 use super::intruder::IntruderNode;
 use super::ledger::Ledger;
 use super::master::MasterNode;
+use super::native_client::NativeClientNode;
+use super::native_worker::NativeWorkerNode;
 use super::network::{Network, Side};
 use super::queue::{Event, Queue};
 use super::scenario::{Faults, Scenario};
 use super::trace::{Listener, Trace};
+use super::witness::Rules;
 use super::worker::WorkerNode;
 
 /// Time that a cluster has to finish once nothing goes wrong any more.
@@ -25,7 +28,35 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 pub(super) enum Node {
     Client(ClientNode),
     Worker(WorkerNode),
+    NativeClient(NativeClientNode),
+    NativeWorker(NativeWorkerNode),
     Intruder(IntruderNode),
+}
+
+impl Node {
+    /// Its time has come, or something happened on one of its links.
+    fn serve(&mut self, context: &mut Context, woken: bool) {
+        match self {
+            Self::Client(client) if woken => client.handle_wake(context),
+            Self::Client(client) => client.serve(context),
+            Self::Worker(worker) if woken => worker.handle_wake(context),
+            Self::Worker(worker) => worker.serve(context),
+            Self::NativeClient(client) if woken => client.handle_wake(context),
+            Self::NativeClient(client) => client.serve(context),
+            Self::NativeWorker(worker) if woken => worker.handle_wake(context),
+            Self::NativeWorker(worker) => worker.serve(context),
+            Self::Intruder(intruder) => intruder.serve(context),
+        }
+    }
+
+    /// Whether it has sent all that it is to send.
+    pub(super) fn is_done_sending(&self) -> bool {
+        match self {
+            Self::Client(client) => client.is_done_sending(),
+            Self::NativeClient(client) => client.is_done_sending(),
+            Self::Worker(_) | Self::NativeWorker(_) | Self::Intruder(_) => true,
+        }
+    }
 }
 
 /// What a run came to.
@@ -47,6 +78,10 @@ pub struct Summary {
     pub duplicates: u64,
     /// Workers that died.
     pub deaths: u64,
+    /// Times that the master started anew.
+    pub restarts: u64,
+    /// Tasks that workers went on with over connections.
+    pub claimed: u64,
     /// Connections that there were.
     pub connections: usize,
     /// Events that there were.
@@ -59,7 +94,7 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct World {
     pub(super) context: Context,
-    master: MasterNode,
+    pub(super) master: MasterNode,
     pub(super) nodes: Vec<Node>,
     pub(super) faults: Faults,
     /// The master takes messages back from workers that hang.
@@ -70,6 +105,7 @@ pub struct World {
     pub(super) leaving: bool,
     pub(super) calm_since: Instant,
     pub(super) deaths: u64,
+    pub(super) restarts: u64,
     events: u64,
 }
 
@@ -89,14 +125,31 @@ impl World {
             trace,
             calm: scenario.faults.every.is_zero(),
         };
-        let master = MasterNode::new(&mut context, scenario.config, scenario.sizes, scenario.longest.max(21_000));
-        let repeats = scenario.clients.iter().any(|client| client.job);
+        let quiet = scenario.faults.every.is_zero() && scenario.config.master.lease.is_none();
+        (context.ledger.quiet, context.ledger.forgetful) = (quiet, scenario.faults.absence);
+        let rules = scenario.is_native().then_some(Rules {
+            lease: scenario.config.master.lease.is_some(),
+            claims: scenario.workers.is_empty()
+                && scenario.config.master.lease.is_none()
+                && scenario.config.master.attempts > 1_000,
+            quiet: quiet && scenario.native_workers.iter().all(|(plan, _)| plan.hands_back == 0),
+        });
+        let longest = scenario.longest.max(21_000);
+        let master = MasterNode::new(&mut context, scenario.config, scenario.sizes, longest, rules);
+        let native = rules.is_some();
+        let repeats = native || scenario.clients.iter().any(|client| client.job);
         let mut nodes = Vec::new();
         for plan in scenario.clients {
             nodes.push(Node::Client(ClientNode::new(&mut context, nodes.len(), plan)));
         }
         for (plan, starts) in scenario.workers {
             nodes.push(Node::Worker(WorkerNode::new(&mut context, nodes.len(), plan, starts)));
+        }
+        for plan in scenario.native_clients {
+            nodes.push(Node::NativeClient(NativeClientNode::new(&mut context, nodes.len(), plan)));
+        }
+        for (plan, starts) in scenario.native_workers {
+            nodes.push(Node::NativeWorker(NativeWorkerNode::new(&mut context, nodes.len(), plan, starts)));
         }
         let mut world = Self {
             context,
@@ -108,6 +161,7 @@ impl World {
             leaving: false,
             calm_since: Instant::ZERO,
             deaths: 0,
+            restarts: 0,
             events: 0,
         };
         world.plan_chaos();
@@ -126,9 +180,8 @@ impl World {
     }
 
     fn is_over(&self) -> bool {
-        let sent = |node: &Node| if let Node::Client(client) = node { client.is_done_sending() } else { true };
         let idle = self.master.endpoint.is_idle() && self.master.endpoint.master().gauges().results == 0;
-        self.context.calm && idle && self.context.ledger.is_settled() && self.nodes.iter().all(sent)
+        self.context.calm && idle && self.context.ledger.is_settled() && self.nodes.iter().all(Node::is_done_sending)
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -150,11 +203,7 @@ impl World {
                 context.trace.note(at, "connection {} heals", &[link as u64]);
                 context.network.heal(&mut context.queue, at, link);
             }
-            Event::Wake(node) => match &mut self.nodes[node] {
-                Node::Client(client) => client.handle_wake(context),
-                Node::Worker(worker) => worker.handle_wake(context),
-                Node::Intruder(intruder) => intruder.serve(context),
-            },
+            Event::Wake(node) => self.nodes[node].serve(context, true),
             Event::Chaos => self.wreak_havoc(),
         }
         self.deliver_notices();
@@ -172,11 +221,7 @@ impl World {
                 continue;
             }
             let owner = context.network.link(link).owner;
-            match &mut self.nodes[owner] {
-                Node::Client(client) => client.serve(context),
-                Node::Worker(worker) => worker.serve(context),
-                Node::Intruder(intruder) => intruder.serve(context),
-            }
+            self.nodes[owner].serve(context, false);
         }
     }
 
@@ -218,6 +263,8 @@ impl World {
             redispatched: counters.redispatched,
             duplicates: counters.duplicates,
             deaths: self.deaths,
+            restarts: self.restarts,
+            claimed: counters.claimed,
             connections: self.context.network.count(),
             events: self.events,
             virtual_time,

@@ -282,6 +282,41 @@ fn after_a_restart_a_task_that_is_still_done_is_not_given_out_again() {
 }
 
 #[test]
+fn a_worker_that_is_back_goes_on_with_what_nobody_else_was_given() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(4);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    (0..3).for_each(|sequence| cluster.submit(client, sequence, b"x"));
+    assert_eq!(cluster.tasks(worker).len(), 3);
+    cluster.endpoint.handle_close(cluster.now, worker);
+
+    // It has answered 0, which was lost with the connection.
+    let worker = cluster.connect(resuming(hello(Role::Worker, W, 4), 2));
+    assert!(matches!(cluster.headers(worker)[..], [ToPeer::Welcome { .. }]));
+    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 1, attempt: 1 }, b"");
+    assert_eq!(cluster.headers(worker), []);
+    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 2, attempt: 1 }, b"");
+    assert_eq!(cluster.tasks(worker), [(0, 2, b"x".to_vec())], "nothing is cancelled, and nothing given twice");
+    cluster.tell(worker, ToMaster::Done { number: number(0) }, b"one");
+    assert_eq!(cluster.hear(client)[0], (ToPeer::Result { sequence: 1 }, Vec::new(), b"one".to_vec()));
+}
+
+#[test]
+fn what_a_worker_holds_is_taken_from_one_that_has_not_been_sent_it() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(4);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    cluster.submit(client, 0, b"x");
+    assert_eq!(cluster.tasks(worker).len(), 1);
+    cluster.endpoint.handle_close(cluster.now, worker);
+    let other = cluster.connect(hello(Role::Worker, SessionId(*b"session of v ..."), 4));
+    let worker = cluster.connect(resuming(hello(Role::Worker, W, 4), 1));
+    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 0, attempt: 1 }, b"");
+    assert_eq!(cluster.tasks(other), []);
+    assert!(matches!(cluster.headers(worker)[..], [ToPeer::Welcome { .. }]));
+}
+
+#[test]
 fn the_cache_answers_one_request_after_the_other() {
     let mut cluster = Cluster::new(1);
     let worker = cluster.worker(1);

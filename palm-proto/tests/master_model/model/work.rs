@@ -36,13 +36,18 @@ impl Model {
         number
     }
 
-    /// A worker has a message that is queued.
+    /// A worker has a message that is queued, or that no other has been sent.
     pub(crate) fn claim(&mut self, number: usize, worker: usize, attempt: u32) -> bool {
-        let queued = self.tasks.contains_key(&number) && self.is_queued(number);
-        if !queued || self.tasks[&number].attempt > attempt {
+        if self.tasks.get(&number).is_none_or(|task| task.attempt > attempt) {
             return false;
         }
-        self.dequeue(number, false);
+        if self.is_queued(number) {
+            self.dequeue(number, false);
+        } else if self.is_sent(number) {
+            return false;
+        } else {
+            self.unassign(number);
+        }
         let task = self.tasks.get_mut(&number).unwrap();
         task.losses = task.losses.saturating_sub(1);
         (task.spent, task.apart) = (false, false);
@@ -241,6 +246,10 @@ impl Model {
 
     pub(super) fn holder_of(&self, number: usize) -> Option<usize> {
         self.workers.iter().find(|(_, worker)| worker.tasks.contains(&number)).map(|(&id, _)| id)
+    }
+
+    fn is_sent(&self, number: usize) -> bool {
+        self.workers.values().any(|worker| worker.tasks[..worker.sent].contains(&number))
     }
 
     pub(super) fn unassign(&mut self, number: usize) {
