@@ -11,6 +11,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Reads a file, whichever it is: TOML if it has a table `[[component]]`, else INI.
+    ///
+    /// # Errors
+    /// See [`from_ini`](Self::from_ini) and [`from_toml`](Self::from_toml).
+    pub fn from_text(text: &str) -> Result<Self, super::FileError> {
+        let is_toml = text.lines().any(|line| line.trim_start().starts_with("[["));
+        if is_toml { Self::from_toml(text) } else { Self::from_ini(text) }
+    }
+
     /// A component by its name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.components.iter().find(|component| component.name == name)

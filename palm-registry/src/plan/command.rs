@@ -12,6 +12,17 @@ pub struct Command<'a> {
     pub component: &'a Component,
     /// Its command line, with addresses in place of sockets.
     pub line: String,
+    /// Where in the line a flag begins.
+    flags: Vec<usize>,
+}
+
+impl Command<'_> {
+    /// The script, and each flag with its value.
+    pub fn parts(&self) -> Vec<&str> {
+        let ends = self.flags.iter().copied().chain([self.line.len() + 1]);
+        let begins = std::iter::once(0).chain(self.flags.iter().copied());
+        begins.zip(ends).filter_map(|(begin, end)| self.line.get(begin..end - 1)).collect()
+    }
 }
 
 impl Plan {
@@ -20,14 +31,15 @@ impl Plan {
         let instances = self.node(node).map_or(&[][..], |node| &node.instances);
         instances.iter().filter_map(|instance| {
             let component = self.cluster.component(&instance.component)?;
-            let mut line = component.script.clone();
+            let (mut line, mut flags) = (component.script.clone(), Vec::new());
             for flag in &component.flags {
                 line.push(' ');
+                flags.push(line.len());
                 line.push_str(&flag.name);
                 line.push(' ');
                 line.push_str(&self.value(flag)?);
             }
-            Some(Command { instance: instance.clone(), component, line })
+            Some(Command { instance: instance.clone(), component, line, flags })
         })
     }
 
