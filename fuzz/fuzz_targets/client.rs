@@ -18,6 +18,7 @@ fuzz_target!(|input: &[u8]| {
         results,
         ordered: input.below(2) == 1,
         timeout: (input.below(3) > 0).then_some(Duration::from_millis(40)),
+        deadline: (input.below(2) > 0).then_some(Duration::from_millis(30)),
         retry: Retry { dead_letter: input.below(2) == 1, ..Retry::times(input.below(4) as u32) },
         retry_delay: Duration::from_millis(input.below(30) as u64),
     };

@@ -33,6 +33,10 @@ table for each command:
   upper = \"tr a-z A-Z\"
 A flag beats a variable, a variable beats the file.
 
+A TIME is a number with a unit (250ms, 10s, 5m; seconds without one), a SIZE too
+(64KiB, 1MiB, 10MB; bytes without one). A flag without a value is set by true in
+a variable; one that may be given several times takes one value from it.
+
 Exit status: 0 all done; 1 work failed or is missing; 2 wrong use.";
 
 /// PALM: clusters of message-processing components over ZeroMQ.

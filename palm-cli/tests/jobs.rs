@@ -222,6 +222,17 @@ fn a_message_without_a_result_in_time_is_missing() {
 }
 
 #[test]
+fn a_message_is_tried_as_often_as_was_said_though_the_master_gives_it_up_as_well() {
+    let master = Master::start("test", &[]);
+    let begun = std::time::Instant::now();
+    let flags = ["--repeat", "20", "--timeout", "100ms", "--retries", "4"];
+    let ended = master.launch("slow", &flags, b"");
+    assert_eq!(ended.code, 1);
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(500), "five tries of 100 ms: {:?}", begun.elapsed());
+    master.wait_until_taken(20 * 5);
+}
+
+#[test]
 fn a_server_of_another_name_is_wrong_use() {
     let master = Master::start("test", &[]);
     let Ended { code, err, .. } = run(&["launch", "--server", "other", "--function", "f", "--db", &master.db]);

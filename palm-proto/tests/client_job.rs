@@ -63,6 +63,7 @@ proptest! {
             results,
             ordered,
             timeout: Some(Duration::from_millis(50)),
+            deadline: Some(Duration::from_millis(50)),
             retry: Retry::times(retries),
             retry_delay: Duration::from_millis(20),
         };

@@ -105,16 +105,16 @@ pub(crate) struct Args {
     /// Connections accepted at most, of all sockets together
     #[arg(long, value_name = "NUMBER", default_value = "4096", value_parser = above_zero, help_heading = "Bounds")]
     pub(crate) connections: usize,
-    /// Entries of the cache at most
+    /// Entries of the cache at most [default: 65536]
     #[arg(long, value_name = "NUMBER", value_parser = above_zero, help_heading = "Bounds")]
     pub(crate) cache_entries: Option<usize>,
-    /// Bytes of all keys and values of the cache at most
+    /// Bytes of all keys and values of the cache at most [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Bounds")]
     pub(crate) cache_size: Option<usize>,
-    /// Longest value that the cache takes
+    /// Longest value that the cache takes [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Bounds")]
     pub(crate) cache_value: Option<usize>,
-    /// Longest key that the cache takes
+    /// Longest key that the cache takes [default: 4KiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size_above_zero, help_heading = "Bounds")]
     pub(crate) cache_key: Option<usize>,
 

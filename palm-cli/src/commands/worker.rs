@@ -51,7 +51,8 @@ had in hand fails, since it may be what killed it; its client is told why.
 Processes and what they started end with the worker, even if it is killed.
 
 Stop it with Ctrl-C or SIGTERM: it finishes, or hands back, what it has. A
-second signal stops it at once.";
+second signal stops it at once. Exit status: 0 nothing was left, 1 something
+was left or no master wants it, 2 wrong use.";
 
 /// Flags of `palm worker`.
 #[derive(Debug, clap::Args)]
@@ -89,16 +90,16 @@ pub(crate) struct Args {
     pub(crate) demo: bool,
 
     /// Messages worked on at a time
-    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Work")]
     pub(crate) jobs: u16,
     /// Time that a program may take for a message; then it is killed, and the message fails [default: any]
-    #[arg(long, value_name = "TIME", value_parser = values::duration_above_zero)]
+    #[arg(long, value_name = "TIME", value_parser = values::duration_above_zero, help_heading = "Work")]
     pub(crate) exec_timeout: Option<Duration>,
     /// Longest result that is taken from a program
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = values::size_above_zero)]
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = values::size_above_zero, help_heading = "Work")]
     pub(crate) max_result: usize,
     /// How long to wait for what is in hand when asked to stop
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration, help_heading = "Work")]
     pub(crate) grace: Duration,
 }
 

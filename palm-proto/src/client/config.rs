@@ -16,6 +16,8 @@ pub struct Config {
     pub ordered: bool,
     /// How long a try may take, from the submission or the transmit to the result; `None`: for ever.
     pub timeout: Option<Duration>,
+    /// How long a master is told that a try is waited for, from when it comes there; `None`: that is not in the messages.
+    pub deadline: Option<Duration>,
     /// What is tried again.
     pub retry: Retry,
     /// Wait before a message that the master was [`Unavailable`](crate::Status::Unavailable) for is tried again.
@@ -30,6 +32,7 @@ impl Default for Config {
             results: 1,
             ordered: false,
             timeout: None,
+            deadline: None,
             retry: Retry::NONE,
             retry_delay: Duration::from_millis(200),
         }

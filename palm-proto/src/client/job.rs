@@ -1,5 +1,7 @@
 //! The client's state machine.
 
+use core::time::Duration;
+
 use super::config::Config;
 use super::entry::{Entry, InOrder, InState, Kind, Message, State};
 use super::outcome::{Counters, Failure, Outcome, SubmitError, SubmitErrorKind, Transmit};
@@ -10,6 +12,9 @@ use crate::collections::HeapTable;
 use crate::collections::{Index, List, Place, Slab, Slot, Table};
 use crate::message::Status;
 use crate::time::Instant;
+
+/// Deadlines are told in whole milliseconds.
+const ROUNDING: Duration = Duration::from_millis(1);
 
 /// A job's state: the messages under way and the outcomes not taken yet, in at most `window` times `results` entries.
 ///
@@ -172,6 +177,11 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Job<B, S, P> {
             return;
         }
         let status = reply.status();
+        if status == Status::DeadlineExceeded && self.is_of_earlier_try(now, index) {
+            self.counters.duplicates += 1;
+            return;
+        }
+        let Some(message) = self.message_mut(index) else { return };
         if status != Status::Done {
             return self.on_failure(now, index, Failure { status, reply: Some(reply) });
         }
@@ -194,6 +204,17 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Job<B, S, P> {
             self.release();
         } else {
             self.ready.push_back(&mut self.entries, partial);
+        }
+    }
+
+    /// Whether the deadline that a master says has passed can only be that of a try before this one: it counts from when a try comes
+    /// there, and so is never early.
+    fn is_of_earlier_try(&self, now: Instant, index: u32) -> bool {
+        let (Some(message), Some(deadline)) = (self.message(index), self.config.deadline) else { return false };
+        match (message.state, message.due, self.config.timeout) {
+            (State::Sent, Some(due), Some(timeout)) => now + timeout + ROUNDING < due + deadline,
+            (State::Sent, ..) | (State::Ended, ..) => false,
+            (State::Unsent, ..) | (State::Delayed, ..) => true,
         }
     }
 

@@ -159,6 +159,29 @@ fn a_late_result_of_the_first_try_saves_the_second() {
 }
 
 #[test]
+fn a_master_that_is_late_with_a_deadline_takes_no_try_away() {
+    let (timeout, deadline) = (Some(Duration::from_millis(10)), Some(Duration::from_millis(10)));
+    let mut job = job(Config { timeout, deadline, retry: Retry::times(2), ..Config::default() });
+    let late = |job: &mut TestJob, now| job.handle_reply(at(now), reply(Some(0), b"0", Status::DeadlineExceeded));
+    job.submit(at(0), 0, message(0)).unwrap();
+    for began in [0, 10, 20] {
+        job.handle_timeout(at(began));
+        if began > 0 {
+            late(&mut job, began);
+        }
+        assert_eq!(sent(&mut job, at(began)), [0], "the try at {began}");
+        if began > 0 {
+            late(&mut job, began + 1);
+        }
+        assert!(job.poll_event().is_none());
+    }
+    late(&mut job, 29);
+    let outcome = job.poll_event().unwrap();
+    assert_eq!((outcome.retries, outcome.result.unwrap_err().status), (2, Status::DeadlineExceeded));
+    assert_eq!(job.counters().duplicates, 4);
+}
+
+#[test]
 fn a_master_that_stopped_is_asked_again_after_a_while() {
     let config = Config { retry: Retry::times(1), retry_delay: Duration::from_millis(50), ..Config::default() };
     let mut job = job(config);

@@ -60,12 +60,18 @@ impl Default for JobOptions {
 }
 
 impl JobOptions {
+    /// How long the master is told that a message is waited for.
+    fn told(&self) -> Option<Duration> {
+        self.deadline.or(self.timeout)
+    }
+
     pub(super) fn machine(&self) -> Config {
         Config {
             window: self.window,
             results: self.results,
             ordered: self.ordered,
             timeout: self.timeout,
+            deadline: self.told(),
             retry: Retry { dead_letter: self.retry_dead_letters, ..Retry::times(self.retries) },
             ..Config::default()
         }
@@ -143,14 +149,13 @@ impl<I: Stream<Item = Bytes>> Job<I> {
         }
         let _ = writer.finish();
         let id = handle.shared.begin(options.machine());
-        let deadline = options.deadline.or(options.timeout);
         Self {
             handle,
             id,
             inputs: Box::pin(inputs),
             inputs_ended: false,
             head: head.freeze(),
-            deadline: deadline.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            deadline: options.told().map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             window: u64::from(options.window.max(1)),
             sequences: (0, 0),
             runs: Vec::new(),
