@@ -1,5 +1,7 @@
 //! What the targets that drive a machine have in common.
 
+pub mod native;
+
 use palm_proto::native::{Frame, Header, ToMaster};
 
 /// Checks a frame to a native master: it can be read, and if the connection is `established`, it has at most `max` bytes.

@@ -24,7 +24,7 @@ A cluster by hand (each in its own terminal):
 Every flag can also be set by a variable, PALM_<COMMAND>_<FLAG> (such as
 PALM_MASTER_MEMORY=256MiB; PALM_DB, PALM_CONFIG, PALM_LOG_LEVEL and
 PALM_LOG_FORMAT are for all commands), or in a TOML file (--config) with a
-table for each command:
+table for each command, and at its top db, log-level and log-format for all:
   log-level = \"debug\"
   [master]
   name = \"test\"
@@ -34,8 +34,8 @@ table for each command:
 A flag beats a variable, a variable beats the file.
 
 A TIME is a number with a unit (250ms, 10s, 5m; seconds without one), a SIZE too
-(64KiB, 1MiB, 10MB; bytes without one). A flag without a value is set by true in
-a variable; one that may be given several times takes one value from it.
+(64KiB, 1MiB, 10MB; bytes without one). A flag without a value is set by true or
+1 in a variable; one that may have several values takes each line of it for one.
 
 Exit status: 0 all done; 1 work failed or is missing; 2 wrong use.";
 
@@ -111,9 +111,21 @@ pub(crate) fn definition() -> clap::Command {
 /// # Errors
 /// What clap says to print, or what is wrong with the file.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, ArgsError> {
-    let command = config::with_file(definition(), arguments).map_err(ArgsError::Config)?;
+    let arguments = &asked_for_help(arguments);
+    let command = config::with_variables_beside(definition(), arguments);
+    let command = config::with_file(command, arguments, &SHARED).map_err(ArgsError::Config)?;
     let matches = command.try_get_matches_from(arguments).map_err(ArgsError::Clap)?;
     Cli::from_arg_matches(&matches).map_err(ArgsError::Clap)
+}
+
+/// `palm help COMMAND` means `palm COMMAND --help`. clap's own command of that name prints another help.
+fn asked_for_help(arguments: &[OsString]) -> Vec<OsString> {
+    match arguments {
+        [palm, help, commands @ ..] if help == "help" => {
+            [std::slice::from_ref(palm), commands, &["--help".into()]].concat()
+        }
+        arguments => arguments.to_vec(),
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Settings from a TOML file, under the environment and the command line.
 //!
-//! A key is a flag's long name. Keys at the top are for flags that every command has (`log-level`); a table is for one
+//! A key is a flag's long name. Keys at the top are for flags that every command has (`log-level`), or that mean the same in
+//! each which has them (`db`); a table is for one
 //! command (`[master]`, `[bench.local]`). A value from the file becomes the default value of its flag, so that clap's own
 //! order holds (flag, then environment, then default) and clap's own parsers judge it.
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
@@ -57,6 +59,12 @@ pub(crate) fn with_environment(command: Command, shared: &[&str]) -> Command {
                     words.extend(path.iter().map(String::as_str));
                 }
                 words.push(&long);
+                let arg = if matches!(arg.get_action(), ArgAction::SetTrue) {
+                    // `1` and `yes` are what others take.
+                    arg.value_parser(BoolishValueParser::new())
+                } else {
+                    arg
+                };
                 arg.env(name(&words)).hide_env(true)
             }
             _ => arg,
@@ -70,11 +78,16 @@ pub(crate) fn with_environment(command: Command, shared: &[&str]) -> Command {
     walk(command, &[], shared)
 }
 
-/// The file named on this command line or in the environment, if any, and the command with its settings as defaults.
+/// The file named on this command line or in the environment, if any, and the command with its settings as defaults. Keys at its
+/// top that are `shared` are for whichever command is run.
 ///
 /// # Errors
 /// If the file cannot be read, is not TOML, has a key that is no flag's, or a value that its flag does not take.
-pub(crate) fn with_file(command: Command, arguments: &[std::ffi::OsString]) -> Result<Command, ConfigError> {
+pub(crate) fn with_file(
+    command: Command,
+    arguments: &[std::ffi::OsString],
+    shared: &[&str],
+) -> Result<Command, ConfigError> {
     // Mistakes on the command line are reported by the real parse that follows; here only `--config` matters, and which
     // flags are given.
     let Ok(given) = command.clone().ignore_errors(true).try_get_matches_from(arguments) else {
@@ -84,9 +97,28 @@ pub(crate) fn with_file(command: Command, arguments: &[std::ffi::OsString]) -> R
         return Ok(command);
     };
     let text = std::fs::read_to_string(&file).map_err(|error| ConfigError::Read { file: file.clone(), error })?;
-    let table: Table =
+    let mut table: Table =
         toml::from_str(&text).map_err(|error| ConfigError::Syntax { file: file.clone(), error: error.to_string() })?;
+    let elsewhere =
+        |key: &&str| !NOT_IN_A_FILE.contains(key) && command.get_arguments().all(|arg| !takes_key(arg, key));
+    for key in shared.iter().copied().filter(elsewhere) {
+        if let Some(value) = table.remove(key) {
+            hand_down(&command, &mut table, &given, key, value);
+        }
+    }
     apply(command, &table, Some(&given), "", &file)
+}
+
+/// Puts a key from the top into the table of the command that is run, if that has such a flag and the table does not name it.
+fn hand_down(command: &Command, table: &mut Table, given: &ArgMatches, key: &str, value: Value) {
+    let Some((name, given)) = given.subcommand() else { return };
+    let Some(command) = command.find_subcommand(name) else { return };
+    let Value::Table(table) = table.entry(name).or_insert_with(|| Value::Table(Table::new())) else { return };
+    if !command.get_arguments().any(|arg| takes_key(arg, key)) {
+        hand_down(command, table, given, key, value);
+    } else if !table.contains_key(key) {
+        table.insert(key.to_owned(), value);
+    }
 }
 
 fn apply(
@@ -121,14 +153,50 @@ fn apply(
 
 /// Whether a flag was given, on the command line or in the environment, that excludes `arg`.
 fn beaten(command: &Command, arg: &Arg, given: Option<&ArgMatches>) -> bool {
-    let Some(given) = given else { return false };
-    let explicit = |other: &Arg| {
-        matches!(given.value_source(other.get_id().as_str()), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
-    };
-    command.get_arguments().filter(|other| other.get_id() != arg.get_id() && explicit(other)).any(|other| {
-        let excludes = |a: &Arg, b: &Arg| command.get_arg_conflicts_with(a).iter().any(|c| c.get_id() == b.get_id());
-        excludes(arg, other) || excludes(other, arg)
+    given.is_some_and(|given| {
+        excluded(command, arg, given, &[ValueSource::CommandLine, ValueSource::EnvVariable]).next().is_some()
     })
+}
+
+/// Flags that have their value from one of `sources`, and cannot be used with `arg`.
+fn excluded<'a>(
+    command: &'a Command,
+    arg: &'a Arg,
+    given: &'a ArgMatches,
+    sources: &'a [ValueSource],
+) -> impl Iterator<Item = &'a Arg> {
+    let excludes = |a: &Arg, b: &Arg| command.get_arg_conflicts_with(a).iter().any(|c| c.get_id() == b.get_id());
+    let others = command.get_arguments().filter(|other| other.get_id() != arg.get_id());
+    let from =
+        |other: &Arg| given.value_source(other.get_id().as_str()).is_some_and(|source| sources.contains(&source));
+    others.filter(move |other| from(other) && (excludes(arg, other) || excludes(other, arg)))
+}
+
+/// The command with its variables as this command line leaves them: without those of flags which a flag on it excludes, and
+/// with a value in each line of those whose flags may be given several times.
+pub(crate) fn with_variables_beside(command: Command, arguments: &[std::ffi::OsString]) -> Command {
+    fn walk(mut command: Command, given: &ArgMatches) -> Command {
+        let source = |arg: &Arg| given.value_source(arg.get_id().as_str());
+        let variables = || command.get_arguments().filter(|arg| source(arg) == Some(ValueSource::EnvVariable));
+        let beaten = |arg: &&Arg| excluded(&command, arg, given, &[ValueSource::CommandLine]).next().is_some();
+        let beaten: Vec<_> = variables().filter(beaten).map(|arg| arg.get_id().clone()).collect();
+        let several: Vec<_> = variables().filter(|arg| takes_many(arg)).map(|arg| arg.get_id().clone()).collect();
+        for id in several {
+            command = command.mut_arg(id, |arg| arg.value_delimiter('\n'));
+        }
+        for id in beaten {
+            command = command.mut_arg(id, |arg| arg.env(None));
+        }
+        match given.subcommand() {
+            Some((name, given)) => command.mut_subcommand(name, |child| walk(child, given)),
+            None => command,
+        }
+    }
+    // Mistakes are reported by the real parse that follows.
+    match command.clone().ignore_errors(true).try_get_matches_from(arguments) {
+        Ok(given) => walk(command, &given),
+        Err(_) => command,
+    }
 }
 
 fn takes_key(arg: &Arg, key: &str) -> bool {
@@ -148,12 +216,17 @@ fn values(arg: &Arg, value: &Value) -> Result<Vec<String>, String> {
             }
         }
     }
-    let many = matches!(arg.get_action(), ArgAction::Append) || arg.get_num_args().is_some_and(|n| n.max_values() > 1);
+    let many = takes_many(arg);
     match value {
         Value::Array(items) if many => items.iter().map(word).collect(),
         Value::Table(items) if many => items.iter().map(|(key, value)| Ok(format!("{key}={}", word(value)?))).collect(),
         single => Ok(vec![word(single)?]),
     }
+}
+
+/// Whether the flag may have several values.
+fn takes_many(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append) || arg.get_num_args().is_some_and(|n| n.max_values() > 1)
 }
 
 /// Has the flag's own parser judge the values.
@@ -232,7 +305,7 @@ mod tests {
         let mut line: Vec<std::ffi::OsString> =
             vec!["palm".into(), "--config".into(), written.path().into(), "master".into()];
         line.extend(arguments.iter().map(Into::into));
-        let command = with_file(command(), &line).map_err(|e| e.to_string())?;
+        let command = with_file(command(), &line, &["queue"]).map_err(|e| e.to_string())?;
         let matches = command.try_get_matches_from(line).map_err(|e| e.to_string())?;
         Ok(matches.subcommand_matches("master").unwrap().clone())
     }
@@ -250,6 +323,16 @@ mod tests {
         assert_eq!(text(&matches, "log-level"), Some("debug"));
         let matches = parsed(file, &["--queue", "11", "--log-level", "warn"]).unwrap();
         assert_eq!((matches.get_one::<u32>("queue"), text(&matches, "log-level")), (Some(&11), Some("warn")));
+    }
+
+    #[test]
+    fn a_shared_key_at_the_top_is_for_the_command_that_is_run() {
+        let queue = |file: &str| parsed(file, &["--name", "n"]).unwrap().get_one::<u32>("queue").copied();
+        assert_eq!(queue("queue = 8"), Some(8));
+        assert_eq!(queue("queue = 8\n[master]\nqueue = 9"), Some(9));
+        assert_eq!(queue("queue = 8\n[master]\nname = 'm'"), Some(8));
+        let error = parsed("queue = 'many'", &["--name", "n"]).unwrap_err();
+        assert!(error.contains("queue`") && error.contains("many"), "{error}");
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) token: String,
     /// If it refuses, ZeroMQ will do: nobody has asked for the native protocol, and no token was given.
     pub(crate) optional: bool,
+    /// The cache that has said where it is.
+    pub(crate) cache: Option<String>,
 }
 
 /// What the flags ask for.
@@ -66,8 +68,8 @@ pub(crate) enum Wish {
     Ask {
         /// What the master wants to be shown, if it was given.
         token: Option<String>,
-        /// Only the native protocol will do.
-        insists: bool,
+        /// A flag for which only the native protocol will do.
+        insists: Option<&'static str>,
     },
 }
 
@@ -94,14 +96,14 @@ impl Flags {
             (Some(address), Transport::Auto | Transport::Tcp) => {
                 alone("--connect")?;
                 let token = token.unwrap_or_default();
-                Wish::Native(Peer { address: address.clone(), token, optional: false })
+                Wish::Native(Peer { address: address.clone(), token, optional: false, cache: None })
             }
             (None, Transport::Zmq) => Wish::Zmq,
             (None, Transport::Tcp) => {
                 alone("--transport tcp")?;
-                Wish::Ask { token, insists: true }
+                Wish::Ask { token, insists: Some("--transport tcp") }
             }
-            (None, Transport::Auto) if zmq_only.is_empty() => Wish::Ask { token, insists: false },
+            (None, Transport::Auto) if zmq_only.is_empty() => Wish::Ask { token, insists: None },
             (None, Transport::Auto) => Wish::Zmq,
         })
     }
@@ -120,20 +122,21 @@ impl Wish {
             Self::Ask { token, insists } => (token, insists),
         };
         let Some(address) = ask(db, patience).await.map_err(crate::commands::no_answer)? else {
-            if insists {
+            if let Some(flag) = insists {
                 return Err(wrong_use(format!(
                     "the master whose cache is at {db} offers no native protocol: start it with --tcp or --unix, or leave \
-                     --transport tcp away"
+                     {flag} away"
                 )));
             }
             return Ok(None);
         };
         match reach(&address).await {
             Ok(()) => {
-                let optional = !insists && token.is_none();
-                Ok(Some(Peer { address, token: token.unwrap_or_default(), optional }))
+                let optional = insists.is_none() && token.is_none();
+                let cache = Some(db.to_owned());
+                Ok(Some(Peer { address, token: token.unwrap_or_default(), optional, cache }))
             }
-            Err(error) if insists => Err(error.context(format!(
+            Err(error) if insists.is_some() => Err(error.context(format!(
                 "the master whose cache is at {db} takes native peers at {address}, which cannot be reached from here"
             ))),
             Err(error) => {
@@ -151,15 +154,21 @@ async fn ask(db: &str, patience: Option<Duration>) -> Result<Option<String>, Cac
         let left = until.map_or(ANSWER, |until| until.saturating_duration_since(Instant::now()).max(PAUSE));
         match CacheClient::new(db, left).native_address().await {
             Ok(address) => return Ok(address),
-            Err(error) if until.is_some_and(|until| Instant::now() + PAUSE >= until) => return Err(error),
+            Err(error) if until.is_some_and(|until| Instant::now() + PAUSE >= until) => {
+                return Err(match (error, patience) {
+                    // Not what was left of it for the last time of asking.
+                    (CacheError::TimedOut { address, .. }, Some(after)) => CacheError::TimedOut { address, after },
+                    (error, _) => error,
+                });
+            }
             Err(error) => tracing::debug!("{error}; asking again"),
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Whether somebody listens there.
-async fn reach(address: &str) -> anyhow::Result<()> {
+/// Whether somebody listens at a native address.
+pub(crate) async fn reach(address: &str) -> anyhow::Result<()> {
     let connect = async {
         match address.parse()? {
             Address::Tcp { host, port } => drop(tokio::net::TcpStream::connect((host, port)).await?),
@@ -181,8 +190,9 @@ mod tests {
 
     #[test]
     fn the_native_protocol_is_spoken_where_nothing_speaks_against_it() {
-        let ask = |insists| Wish::Ask { token: None, insists };
-        let native = Wish::Native(Peer { address: "tcp://a:1".into(), token: String::new(), optional: false });
+        let ask = |insists: bool| Wish::Ask { token: None, insists: insists.then_some("--transport tcp") };
+        let native =
+            Wish::Native(Peer { address: "tcp://a:1".into(), token: String::new(), optional: false, cache: None });
         for (connect, transport, zmq_only, wish) in [
             (None, Transport::Auto, &[][..], ask(false)),
             (None, Transport::Auto, &["--push"], Wish::Zmq),

@@ -87,6 +87,32 @@ pub(crate) fn duration_above_zero(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A name by which a server can be addressed (`docs/spec.md`, section 1.3): the word before the first dot of a function, and
+/// functions are told apart by blanks.
+///
+/// # Errors
+/// A sentence that says what would be understood.
+pub(crate) fn server_name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("a server needs a name".to_owned());
+    }
+    match text.chars().find(|c| *c == '.' || c.is_whitespace() || c.is_control()) {
+        Some(c) => Err(format!("nobody could address it: functions are written SERVER.METHOD, so a name has no {c:?}")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// The functions of a message, a word for each stage.
+///
+/// # Errors
+/// If there is no word.
+pub(crate) fn function(text: &str) -> Result<String, String> {
+    match text.split_ascii_whitespace().next() {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("it names no function".to_owned()),
+    }
+}
+
 /// An address to bind: `tcp://host:port` (`*` or `0.0.0.0` for every interface, port 0 for a free one) or `ipc://path`.
 ///
 /// # Errors
@@ -271,6 +297,17 @@ mod tests {
         assert!(peer_address("tcp://*:5555").is_err());
         assert!(peer_address("tcp://127.0.0.1:0").is_err());
         assert!(peer_address("tcp://127.0.0.1:5559").is_ok());
+    }
+
+    #[test]
+    fn names_that_nobody_could_address() {
+        for text in ["", "a b", "a.b", ".", "a\tb", "a\n"] {
+            assert!(server_name(text).is_err(), "{text:?}");
+        }
+        for text in ["test", "node-1", "größe", "a_b:c"] {
+            assert!(server_name(text).is_ok(), "{text:?}");
+        }
+        assert!(function(" ").is_err() && function("").is_err() && function("a b.c").is_ok());
     }
 
     #[test]

@@ -4,15 +4,11 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
 
 use serde_json::Value;
 use support::cluster::Master;
-use support::{Ended, Running, palm, run, run_with, until};
-
-/// A line for each input line in capitals; `die` is the last thing it hears.
-const SHOUT: &str = "sh -c 'while read -r line; do \
-                     case $line in die) echo aargh >&2; exit 4;; *) echo \"<$line>\";; esac; done'";
+use support::{Ended, Running, palm, run, run_with};
 
 #[test]
 fn the_example_application() {
@@ -61,101 +57,6 @@ fn files_become_files_of_the_same_name() {
     assert_eq!(ended.code, 1);
     assert!(ended.err.contains("failed: /no/such/file: not sent: No such file"), "{}", ended.err);
     assert!(ended.err.contains("1 message sent, 1 result, 1 failed, 0 missing"), "{}", ended.err);
-}
-
-#[test]
-fn a_program_that_fails_is_a_failure_with_its_last_words() {
-    let master = Master::start("test", &[]);
-    let mut worker = master.worker("w", &["--shell", "--exec", "bad=echo some >&2; echo oh no >&2; exit 3"]);
-    let ended = master.launch("bad", &["--repeat", "2", "--output", "json", "--ordered"], b"");
-    assert_eq!(ended.code, 1);
-    for (sequence, line) in ended.lines().iter().enumerate() {
-        let object: Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&object["sequence"], &object["status"]), (&Value::from(sequence), &"failed".into()));
-        assert_eq!(object["error"], "exit status: 3: oh no");
-    }
-    assert!(ended.err.contains("failed: message 2: exit status: 3: oh no\n"), "{}", ended.err);
-    assert!(ended.err.contains("2 messages sent, 0 results, 2 failed, 0 missing"), "{}", ended.err);
-    worker.wait_for_line(" - w - INFO - bad: oh no");
-
-    let ended = master.launch("nothing", &["--repeat", "1"], b"");
-    assert_eq!(ended.code, 1);
-    assert!(ended.err.contains("failed: message 1: no such function"), "{}", ended.err);
-}
-
-#[test]
-fn a_program_is_told_the_method_and_the_cache_field() {
-    let master = Master::start("test", &[]);
-    let _worker = master.worker("w", &["--shell", "--exec", "who=echo $PALM_METHOD $PALM_CACHE"]);
-    let ended = master.launch("who", &["--repeat", "1", "--cache", "some data", "--output", "raw"], b"");
-    assert_eq!(ended.out, b"who some data\n");
-}
-
-#[test]
-fn a_program_that_lives_on_is_fed_by_lines_and_started_again() {
-    let master = Master::start("test", &[]);
-    let mut worker = master.worker("w", &["--serve", &format!("shout={SHOUT}")]);
-    let ended = master.launch("shout", &["--lines", "-", "--ordered"], b"a\nb c\ndie\nd\n");
-    assert_eq!((ended.code, ended.lines()), (1, vec!["<a>".to_owned(), "<b c>".into(), "<d>".into()]));
-    let said = "failed: line 3: the program ended with the message in hand: exit status: 4: aargh";
-    assert!(ended.err.contains(said), "{}", ended.err);
-    worker.wait_for_line("starting the process again");
-    let ended = master.launch("shout", &["--message", "two\nlines", "--repeat", "1"], b"");
-    assert!(ended.err.contains("the payload contains a line break; use --framing length"), "{}", ended.err);
-    assert_eq!(master.launch("shout", &["--message", "x", "--repeat", "3"], b"").lines(), ["<x>"; 3]);
-}
-
-#[test]
-fn a_program_that_lives_on_is_fed_by_lengths() {
-    let master = Master::start("test", &[]);
-    // What comes back from `cat` is framed as what went in.
-    let _worker = master.worker("w", &["--jobs", "2", "--framing", "length", "--serve", "echo=cat"]);
-    let folder = tempfile::tempdir().unwrap();
-    let big: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 256) as u8).collect();
-    let path = folder.path().join("big");
-    std::fs::write(&path, &big).unwrap();
-    let files = ["--output", "raw", "--files", path.to_str().unwrap()];
-    assert!(master.launch("echo", &files, b"").out == big);
-    let ended = master.launch("echo", &["--message", "two\nlines", "--repeat", "50", "--output", "json"], b"");
-    assert_eq!((ended.code, ended.lines().len()), (0, 50), "{}", ended.err);
-}
-
-#[test]
-fn a_program_that_takes_too_long_is_ended_with_all_it_started() {
-    let master = Master::start("test", &[]);
-    let folder = tempfile::tempdir().unwrap();
-    let pids = folder.path().join("pids");
-    let command = format!("hang=sleep 1000 & echo $! >>{0}; echo $$ >>{0}; wait", pids.display());
-    let _worker = master.worker("w", &["--shell", "--exec", &command, "--exec-timeout", "300ms"]);
-    let ended = master.launch("hang", &["--repeat", "1"], b"");
-    assert!(ended.err.contains("killed after 300ms, the time it may take (--exec-timeout)"), "{}", ended.err);
-    all_end(&pids);
-}
-
-#[test]
-fn a_killed_worker_leaves_nothing_behind() {
-    let master = Master::start("test", &[]);
-    let folder = tempfile::tempdir().unwrap();
-    let pids = folder.path().join("pids");
-    let command = format!("hang=sleep 1000 & echo $! >>{0}; echo $$ >>{0}; wait", pids.display());
-    let mut worker = master.worker("w", &["--shell", "--exec", &command]);
-    let mut launcher = master.launcher("hang", &["--repeat", "1"]);
-    until("the program's start", || std::fs::read_to_string(&pids).is_ok_and(|text| text.lines().count() == 2));
-    worker.child.kill().unwrap();
-    worker.child.wait().unwrap();
-    all_end(&pids);
-    launcher.child.kill().unwrap();
-}
-
-/// Waits until none of the processes is left whose numbers are in this file.
-fn all_end(pids: &Path) {
-    let pids = std::fs::read_to_string(pids).unwrap();
-    for pid in pids.lines() {
-        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        // A zombie that nobody has waited for yet has ended, too.
-        until("a process's end", || state().map_or(true, |stat| stat.contains(") Z ")));
-    }
-    assert!(pids.lines().count() >= 2);
 }
 
 #[test]
@@ -222,6 +123,17 @@ fn a_message_without_a_result_in_time_is_missing() {
 }
 
 #[test]
+fn an_address_at_which_nobody_listens_is_named() {
+    let master = Master::start("test", &[]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("tcp://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let Ended { code, err, .. } = master.launch("f", &["--sub", &nobody, "--connect-timeout", "300ms"], b"");
+    assert_eq!(code, 1);
+    assert!(err.contains(&format!("nobody listens at {nobody}, which --sub names")), "{err}");
+}
+
+#[test]
 fn a_message_is_tried_as_often_as_was_said_though_the_master_gives_it_up_as_well() {
     let master = Master::start("test", &[]);
     let begun = std::time::Instant::now();
@@ -282,6 +194,22 @@ fn the_cache_keeps_bytes_as_they_are() {
 }
 
 #[test]
+fn a_value_that_the_server_would_not_read_is_not_sent() {
+    let master = Master::start("test", &["--max-message", "2KiB"]);
+    let set = |length: usize| {
+        let mut command = palm();
+        command.args(["cache", "set", "k", "-", "--db", &master.db]);
+        run_with(command, &vec![b'x'; length])
+    };
+    let Ended { code, err, .. } = set(3000);
+    assert_eq!(code, 1);
+    assert!(err.contains("3001 bytes") && err.contains("2048 at most"), "{err}");
+    // The longest that is sent, and one byte more.
+    let longest = 2048 - 64 - 1;
+    assert_eq!((set(longest).code, set(longest + 1).code), (0, 1));
+}
+
+#[test]
 fn a_master_says_what_a_python_master_says_and_stops_well() {
     let mut master = Master::start("test", &["--stats", "10s"]);
     master.process.signal("USR1");
@@ -313,6 +241,37 @@ fn a_master_says_what_a_python_master_says_and_stops_well() {
 }
 
 #[test]
+fn what_a_master_counts_adds_up() {
+    let master = Master::start("test", &[]);
+    let _worker = master.worker("w", &["--demo", "--exec", "slow=sleep 1000"]);
+    assert_eq!(master.launch("foo", &[], b"").code, 0);
+    assert_eq!(master.launch("slow", &["--repeat", "3", "--deadline", "200ms"], b"").code, 1);
+    let log = String::from_utf8(master.stop().out).unwrap();
+    let line = log.lines().rfind(|line| line.contains("Counters: 0 queued, 0 with 1 worker, 0 results for ")).unwrap();
+    let count = |name: &str| {
+        let found = line.split(' ').filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name);
+        found.unwrap_or_else(|| panic!("no {name} in {line}")).1.parse::<u64>().unwrap()
+    };
+    let ends =
+        ["answered", "silent", "deadlines", "cancelled", "dead_letters", "unaddressed", "unsendable", "unavailable"];
+    assert_eq!((count("taken"), count("deadlines")), (13, 3), "{line}");
+    assert_eq!(ends.map(count).iter().sum::<u64>(), count("taken"), "{line}");
+}
+
+#[test]
+fn a_master_says_at_its_end_how_many_lines_it_left_out() {
+    let master = Master::start("test", &[]);
+    for _ in 0..15 {
+        let mut peer = std::net::TcpStream::connect(master.pull.trim_start_matches("tcp://")).unwrap();
+        peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        // Until the master has had enough of it.
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+    let log = String::from_utf8(master.stop().out).unwrap();
+    assert!(log.contains("further lines of this kind left out: "), "{log}");
+}
+
+#[test]
 fn an_address_in_use_and_bounds_that_cannot_work_are_said() {
     let master = Master::start("test", &[]);
     let Ended { code, out, err } = run(&["master", "--name", "other", "--pull", &master.pull]);
@@ -341,6 +300,35 @@ fn settings_come_from_a_file() {
     worker.wait_for_line(" - filed - INFO - Got worker pull address");
     assert_eq!(run_with(palm(&["launch"]), b"").lines(), ["ABC", "ABC"]);
     assert_eq!(run_with(palm(&["launch", "--lines", "-"]), b"x\n").lines(), ["X"], "a flag beats a key it excludes");
+    for (variable, value, flags) in
+        [("PALM_LAUNCH_MESSAGE", "z", ["--lines", "-"]), ("PALM_LAUNCH_LINES", "/no/such/file", ["--message", "x"])]
+    {
+        let mut command = palm(&[&["launch", "--db", &master.db, "--server", "test"][..], &flags].concat());
+        command.env(variable, value);
+        let ended = run_with(command, b"x\nx\n");
+        assert_eq!(ended.lines(), ["X", "X"], "a flag beats a variable it excludes: {}", ended.err);
+    }
+}
+
+#[test]
+fn variables_have_a_value_in_each_line() {
+    let master = Master::start("test", &[]);
+    let mut command = palm();
+    command.args(["worker", "--name", "w"]).env("PALM_DB", &master.db).env("PALM_WORKER_SHELL", "yes");
+    command.env("PALM_WORKER_EXEC", "upper=tr a-z A-Z | cat\ncount=wc -c");
+    let mut worker = Running::start(command);
+    worker.wait_for_line("Got worker pull address");
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["one", "two words"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    files.iter().for_each(|file| std::fs::write(file, "abc").unwrap());
+    for (function, result) in [("upper", "ABC"), ("count", "3")] {
+        let mut command = palm();
+        command.args(["launch", "--server", "test", "--function", function]).env("PALM_DB", &master.db);
+        command.env("PALM_LAUNCH_FILES", files.join("\n")).env("PALM_LAUNCH_QUIET", "1");
+        let ended = run_with(command, b"");
+        let lines: Vec<_> = ended.lines().into_iter().filter(|line| !line.is_empty()).collect();
+        assert_eq!((ended.code, lines, ended.err.as_str()), (0, vec![result.to_owned(); 2], ""));
+    }
 }
 
 #[test]

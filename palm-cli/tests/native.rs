@@ -219,6 +219,29 @@ fn a_master_that_is_killed_and_comes_back_costs_no_result() {
 }
 
 #[test]
+fn a_master_that_comes_back_at_another_port_is_found_through_its_cache() {
+    let (mut master, _) = native_master(&[]);
+    let mut command = palm();
+    command.args(["worker", "--name", "w", "--db", &master.db, "--shell", "--exec", "slow=sleep 0.05; cat"]);
+    let mut worker = Running::start(command);
+    worker.wait_for_line("connected to master test");
+    let input = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(input.path(), numbers(40)).unwrap();
+    let flags = ["--transport", "zmq", "--ordered", "--lines", input.path().to_str().unwrap()];
+    let mut launcher = master.launcher("slow", &flags);
+    launcher.wait_for_line("line");
+    master.process.signal("KILL");
+    master.process.child.wait().unwrap();
+    let (second, address) = native_master(&["--db", &master.db]);
+    worker.wait_for_line(&format!("Looking for the master at {address}"));
+    worker.wait_for_line("connected to master test");
+    let ended = launcher.end();
+    assert_eq!((ended.code, String::from_utf8(ended.out).unwrap()), (0, numbers(40)), "{}", ended.err);
+    worker.signal("TERM");
+    assert_eq!((worker.end().code, second.stop().code), (0, 0));
+}
+
+#[test]
 fn a_killed_workers_messages_go_to_another() {
     let (master, address) = native_master(&[]);
     let functions = ["--jobs", "4", "--shell", "--exec", "slow=sleep 0.05; cat"];
@@ -282,6 +305,7 @@ fn the_cache_has_versions_conditions_and_lifetimes() {
     let plain = Master::start("plain", &[]);
     let ended = run(&["cache", "--db", &plain.db, "get", "--version", "name"]);
     assert!(ended.code == 2 && ended.err.contains("--version needs the native protocol"), "{}", ended.err);
+    assert!(ended.err.contains("or leave --version away"), "{}", ended.err);
 }
 
 #[test]

@@ -32,7 +32,11 @@ fn wrong_use_ends_with_2_and_says_what_is_wrong() {
         (&["launch", "--server", "s", "--function", "f", "--lines", "/no/such/file"], "cannot read /no/such/file"),
         (&["launch", "--server", "s", "--function", "f", "--db", "tcp://*:5559"], "name the machine to connect to"),
         (&["master"], "--name"),
-        (&["master", "--name", ""], "value is required"),
+        (&["master", "--name", ""], "a server needs a name"),
+        (&["master", "--name", "a b"], "nobody could address it"),
+        (&["master", "--name", "a.b"], "nobody could address it"),
+        (&["launch", "--server", "s", "--function", " "], "it names no function"),
+        (&["help", "nothing"], "unrecognized subcommand 'nothing'"),
         (&["master", "--name", "m", "--memory", "lots"], "expected a size such as 65536, 256MiB"),
         (&["master", "--name", "m", "--pull", "5555"], "expected tcp://HOST:PORT or ipc://PATH"),
         (&["master", "--name", "m", "--pull", "inproc://x"], "`inproc://` is not spoken here"),
@@ -90,7 +94,11 @@ fn a_server_that_is_not_there_is_a_failure_with_advice() {
         let Ended { code, out, err } = run(arguments);
         assert_eq!((code, out.as_slice()), (1, &b""[..]), "{arguments:?}: {err}");
         assert!(err.contains(&db) && err.contains("is the master running?") && err.contains("--db"), "{err}");
+        assert!(err.contains("within 300ms"), "{err}");
     }
+    let flags = ["launch", "--server", "s", "--function", "f", "--connect-timeout", "300ms"];
+    let Ended { code, err, .. } = run(&[&flags[..], &["--push", &nobody(), "--sub", &db]].concat());
+    assert!(code == 1 && err.contains("which --push names") && !err.contains("--db"), "{err}");
 }
 
 #[test]
@@ -121,13 +129,18 @@ fn a_flag_beats_a_variable_beats_the_file() {
     let settings = config(&format!("[cache]\ntimeout = '100ms'\ndb = '{file}'"));
     let asked = |environment: &[(&str, &str)], arguments: &[&str]| {
         let mut command = palm();
-        command.args(["cache", "get", "k"]).args(arguments).envs(environment.iter().copied());
-        command.env("PALM_CONFIG", settings.path());
+        command.args(["cache", "get", "k"]).args(arguments);
+        command.env("PALM_CONFIG", settings.path()).envs(environment.iter().copied());
         run_with(command, b"").err
     };
     assert!(asked(&[], &[]).contains(&file));
     assert!(asked(&[("PALM_DB", &variable)], &[]).contains(&variable));
     assert!(asked(&[("PALM_DB", &variable)], &["--db", &flag]).contains(&flag));
+    let shared = config(&format!("db = '{file}'"));
+    assert!(
+        asked(&[("PALM_CONFIG", shared.path().to_str().unwrap()), ("PALM_CACHE_TIMEOUT", "100ms")], &[])
+            .contains(&file)
+    );
     assert!(asked(&[("PALM_CACHE_TIMEOUT", "never")], &[]).contains("expected a time"), "a variable is judged, too");
 }
 
@@ -139,6 +152,9 @@ fn what_is_asked_for_goes_to_standard_output() {
         (&["master", "--help"], "--memory <SIZE>"),
         (&["launch", "--help"], "Exit"),
         (&["bench", "local", "--help"], "--window"),
+        (&["help"], "palm demo"),
+        (&["help", "master"], "--memory <SIZE>"),
+        (&["help", "cache", "set"], "palm cache set model --file model.bin"),
         (&["man"], ".TH"),
         (&["man", "launch"], "palm\\-launch"),
         (&["completions", "bash"], "_palm()"),
@@ -157,8 +173,14 @@ fn what_is_asked_for_goes_to_standard_output() {
 fn the_manual_is_a_folder_of_pages() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(&["man", "--dir", folder.path().to_str().unwrap()]).code, 0);
-    for page in ["palm.1", "palm-master.1", "palm-cache-get.1"] {
-        assert!(folder.path().join(page).exists(), "{page}");
+    for (page, title) in [
+        ("palm.1", ".TH palm 1 "),
+        ("palm-master.1", ".TH palm-master 1 "),
+        ("palm-cache-get.1", ".TH palm-cache-get 1 "),
+    ] {
+        let text = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(text.contains(title) && text.contains("\n.SH EXAMPLES\n"), "{text}");
+        assert!(!text.contains("EXTRA"), "{page}");
     }
 }
 

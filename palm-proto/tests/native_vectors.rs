@@ -117,6 +117,7 @@ fn to_master() -> Vec<Frame<'static, ToMaster>> {
             body: b"",
         },
         Frame::with_body(ToMaster::Delete { id: 4, when: When::Absent }, b"key"),
+        Frame::new(ToMaster::Restart),
     ]
 }
 
@@ -157,6 +158,7 @@ fn to_peer() -> Vec<Frame<'static, ToPeer>> {
         Frame::new(ToPeer::Conflict { id: 3, version: 8 }),
         Frame::with_body(ToPeer::CacheRefused { id: 2, code: CacheRefusalCode::Full }, b"full"),
         Frame::new(ToPeer::Skip { numbers: 2 }),
+        Frame::new(ToPeer::NoRoom { from: 300 }),
     ]
 }
 

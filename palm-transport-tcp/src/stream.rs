@@ -1,7 +1,7 @@
 //! A connection's bytes, over TCP, a Unix socket or a serial line.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -89,6 +89,13 @@ impl Stream {
     /// Puts what has come into `room`.
     pub(crate) fn read(&self, room: &mut [u8]) -> io::Result<Received> {
         self.received(room.len(), || rustix::io::read(self, &mut *room))
+    }
+
+    /// Puts what has come into `room`, and what is behind that into `next`.
+    pub(crate) fn read_both(&self, room: &mut [u8], next: &mut [u8]) -> io::Result<Received> {
+        self.received(room.len() + next.len(), || {
+            rustix::io::readv(self, &mut [IoSliceMut::new(&mut *room), IoSliceMut::new(&mut *next)])
+        })
     }
 
     fn received(&self, room: usize, mut read: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Received> {

@@ -88,6 +88,34 @@ fn large_payloads_pass_as_they_are() {
 }
 
 #[test]
+fn what_comes_while_a_function_runs_inline_is_done_without_another_event() {
+    // No question whether it lives wakes the worker.
+    let config = MasterConfig { heartbeat: Duration::from_secs(3_600), ..MasterConfig::on_free_port("server") };
+    let master = Running::start(config);
+    let released = Arc::new(AtomicBool::new(false));
+    let is_released = Arc::clone(&released);
+    let _worker = Working::start(worker(&master.address).inline_function("hold", move |call: Call| {
+        while !is_released.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok::<_, String>(call.into_payload())
+    }));
+    let client = client(&master.address).connect().unwrap();
+    for count in 1..40 {
+        released.store(false, Ordering::Relaxed);
+        let before = master.handle.counters().messages.dispatched;
+        let mut pending = vec![client.submit("hold", "")];
+        pending.extend((0..count).map(|_| client.submit("echo", vec![7; 64 << 10])));
+        eventually("the worker has been sent some", || master.handle.counters().messages.dispatched >= before + 2);
+        released.store(true, Ordering::Relaxed);
+        for mut task in pending {
+            let outcome = task.next_within(LONG).unwrap_or_else(|| panic!("no result of one of {count}"));
+            assert!(outcome.result.is_ok());
+        }
+    }
+}
+
+#[test]
 fn what_is_longer_than_the_master_takes_fails_and_harms_nobody() {
     let config = MasterConfig { max_message: 10_000, ..MasterConfig::on_free_port("server") };
     let master = Running::start(config);

@@ -68,6 +68,40 @@ fn a_worker_that_loses_its_connection_goes_on_with_what_it_has() {
 }
 
 #[test]
+fn a_worker_goes_on_with_what_it_has_at_another_address() {
+    let master = Running::on_free_port();
+    let relay = Relay::to(&master.address);
+    let (calls, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (called, released) = (Arc::clone(&calls), Arc::clone(&release));
+    let worker = Working::start(worker(&relay.address).function("slow", move |call: Call| {
+        called.fetch_add(1, Ordering::Relaxed);
+        while !released.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok::<_, String>(call.into_payload())
+    }));
+    let client = client(&master.address).connect().unwrap();
+    let pending = client.submit("slow", "x");
+    eventually("the function is called", || calls.load(Ordering::Relaxed) == 1);
+    assert!(worker.handle.is_connected());
+    relay.cut();
+    eventually("the worker knows", || !worker.handle.is_connected());
+    assert!(worker.handle.relocate("nowhere").is_err());
+    worker.handle.relocate(&master.address).unwrap();
+    eventually("the worker is back", || worker.handle.is_connected());
+    release.store(true, Ordering::Relaxed);
+    assert_eq!(pending.wait().unwrap(), "x");
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "nothing is done twice");
+    // Another master; the relay does not lead to it.
+    let other = Running::on_free_port();
+    worker.handle.relocate(&other.address).unwrap();
+    assert_eq!(client.eval("echo", "y").unwrap(), "y", "a connection that there is stays");
+    master.stop();
+    eventually("the worker is with the other", || other.handle.counters().now.workers == 1);
+    assert!(worker.stop().counters.connections >= 3);
+}
+
+#[test]
 fn a_master_that_comes_again_is_found_and_given_everything_once_more() {
     let config = MasterConfig { grace: Duration::ZERO, ..MasterConfig::on_free_port("server") };
     let master = Running::start(config);

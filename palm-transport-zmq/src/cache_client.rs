@@ -98,7 +98,13 @@ impl CacheClient {
     /// One request and its reply. Whoever drops this on the way drops the socket with it: nothing is ever read or sent on one
     /// that is in the middle of a request.
     async fn exchange(&self, request: Bytes) -> Result<Bytes, CacheError> {
-        let failed = |source| CacheError::Connection { address: self.inner.address.clone(), source };
+        let failed = |source| {
+            let address = self.inner.address.clone();
+            match source {
+                ZmqError::ConnectTimeout(_) => CacheError::TimedOut { address, after: self.inner.timeout },
+                source => CacheError::Connection { address, source },
+            }
+        };
         let mut place = self.inner.socket.lock().await;
         // A connection that was good for the last request may have died since; that shows only when it is used.
         if let Some(kept) = place.take()

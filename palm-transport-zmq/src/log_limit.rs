@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const LINES: u32 = 10;
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Lets through so many lines in an interval, and counts the others.
+/// Lets through so many lines in an interval, and counts the others; says at its end how many the last interval left out.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimit {
     since: Option<Instant>,
@@ -26,6 +26,14 @@ impl LogLimit {
         }
         self.lines += 1;
         Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+impl Drop for LogLimit {
+    fn drop(&mut self) {
+        if self.left_out > 0 {
+            tracing::warn!("further lines of this kind left out: {}", self.left_out);
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use palm_proto::native::{ClientEvent, Deframed, Framing, HeapClient, PeerConfig, STREAM_FRAME_MAX, SessionId, Submit};
+use palm_proto::native::{
+    ClientEvent, Deframed, Framing, HeapClient, PeerConfig, STREAM_FRAME_MAX, SessionId, Submit, Submitted,
+};
 use palm_proto::{Instant, Seed, Status};
 
 /// A connected client that waits for each result.
@@ -14,6 +16,8 @@ pub struct NativeClient {
     machine: HeapClient,
     stream: TcpStream,
     received: BytesMut,
+    /// What is waited for.
+    task: Option<(String, Vec<u8>)>,
     epoch: std::time::Instant,
 }
 
@@ -33,7 +37,8 @@ impl NativeClient {
         let config = PeerConfig::new("native client".into(), "".into(), SessionId([session; 16]));
         let config = PeerConfig { max_frame: STREAM_FRAME_MAX, ..config };
         let machine = HeapClient::sized(config, 1_000, Seed::from_u64(session.into()));
-        let mut client = Self { machine, stream, received: BytesMut::new(), epoch: std::time::Instant::now() };
+        let mut client =
+            Self { machine, stream, received: BytesMut::new(), task: None, epoch: std::time::Instant::now() };
         client.machine.handle_connected(client.now());
         client.until(|event| matches!(event, ClientEvent::Connected { .. }).then_some(()));
         client
@@ -44,13 +49,15 @@ impl NativeClient {
     /// # Panics
     /// If nothing comes for too long, or what comes is no answer to it.
     pub fn eval(&mut self, function: &str, payload: &[u8]) -> Outcome {
-        let submitted = self.machine.submit(0, &Submit::new(function, payload));
-        let submitted = submitted.unwrap_or_else(|error| panic!("{function} cannot be called: {error}"));
-        let (sequence, mut out) = (submitted.sequence, BytesMut::new());
-        for frame in submitted.frames() {
-            Framing::Stream.encode(&frame, &mut out).expect("it was checked that it is not too long");
+        while !self.machine.has_room() {
+            self.until(|event| matches!(event, ClientEvent::Window).then_some(()));
         }
-        self.stream.write_all(&out).expect("the master reads");
+        let submit = Submit::new(function, payload);
+        let submitted = self.machine.submit(0, &submit);
+        let submitted = submitted.unwrap_or_else(|error| panic!("{function} cannot be called: {error}"));
+        let sequence = submitted.sequence;
+        send(&mut self.stream, &submitted);
+        self.task = Some((function.to_owned(), payload.to_vec()));
         let mut partial = Vec::new();
         let last = self.until(|event| match event {
             ClientEvent::Result { sequence: of, payload, last, .. } if of == sequence => match last {
@@ -98,12 +105,27 @@ impl NativeClient {
         while let Some(frame) = self.machine.poll_transmit() {
             Framing::Stream.encode(&frame, &mut out).map_err(io::Error::other)?;
         }
-        self.stream.write_all(&out)
+        self.stream.write_all(&out)?;
+        if let (Some(_), Some((function, payload))) = (self.machine.poll_resubmit(), &self.task) {
+            // The master had no room for it.
+            let submitted = self.machine.resubmit(&Submit::new(function, payload)).map_err(io::Error::other)?;
+            send(&mut self.stream, &submitted);
+        }
+        Ok(())
     }
 
     fn now(&self) -> Instant {
         Instant::from_micros(self.epoch.elapsed().as_micros() as u64)
     }
+}
+
+/// Sends a task.
+fn send(stream: &mut TcpStream, submitted: &Submitted<'_>) {
+    let mut out = BytesMut::new();
+    for frame in submitted.frames() {
+        Framing::Stream.encode(&frame, &mut out).expect("it was checked that it is not too long");
+    }
+    stream.write_all(&out).expect("the master reads");
 }
 
 /// The next frame of `received`, from a place on.

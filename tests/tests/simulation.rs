@@ -35,6 +35,7 @@ fn many_small_clusters_keep_their_promises() {
 fn clusters_of_native_peers_and_of_both_keep_their_promises() {
     let mut runs = hold(Kind::Native, 0..1_000, 40);
     runs.extend(hold(Kind::Mixed, 0..1_000, 40));
+    runs.extend(hold(Kind::Tight, 0..2_000, 40));
     let again = hold(Kind::Restarts, 0..1_000, 40);
     let sum = |runs: &[Summary], what: fn(&Summary) -> u64| runs.iter().map(what).sum::<u64>();
     // The seeds do bring about what is to be survived.
@@ -51,7 +52,7 @@ fn larger_clusters_keep_their_promises() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 2_000_000..2_000_010 {
-        for kind in [Kind::Zeromq, Kind::Native, Kind::Mixed, Kind::Restarts] {
+        for kind in [Kind::Zeromq, Kind::Native, Kind::Mixed, Kind::Restarts, Kind::Tight] {
             assert_eq!(kind.run(seed, 100, None), kind.run(seed, 100, None), "{} {seed}", kind.name());
         }
     }
@@ -61,7 +62,8 @@ fn the_same_seed_is_the_same_run() {
 #[test]
 fn a_million_messages_while_workers_die_and_a_client_subscribes_late() {
     let messages = 1_000_000;
-    let summary = Kind::FullSpeed.run(3_000_000, messages, None).expect("no promise is broken");
-    assert!(summary.deaths > 50 && summary.redispatched > 1_000, "{summary:?}");
-    assert_eq!((summary.received, summary.failures, summary.excused), (u64::from(messages), 0, 0), "{summary:?}");
+    for summary in hold(Kind::FullSpeed, 3_000_000..3_000_003, messages) {
+        assert!(summary.deaths > 50 && summary.redispatched > 1_000, "{summary:?}");
+        assert_eq!((summary.received, summary.failures, summary.excused), (u64::from(messages), 0, 0), "{summary:?}");
+    }
 }

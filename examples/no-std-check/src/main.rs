@@ -1,8 +1,10 @@
-//! The core on a microcontroller: `no_std`, no allocator, 64 KiB of RAM. A message, a cache, and a whole master.
+//! The core on a microcontroller: `no_std`, no allocator, 64 KiB of RAM. A message, a cache, a master, and the native protocol.
 //!
 //! Each check panics if it fails, which ends QEMU with status 1; when all have passed it ends with 0.
 #![no_std]
 #![no_main]
+
+mod native;
 
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
@@ -21,6 +23,7 @@ fn main() -> ! {
     check_message();
     check_cache();
     check_master();
+    native::check();
     hprintln!("no-std-check: all passed");
     debug::exit(debug::EXIT_SUCCESS);
     loop {

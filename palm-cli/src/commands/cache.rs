@@ -34,6 +34,25 @@ Over the native protocol, which is spoken if it is needed:
 Exit status: 0 done; 1 there is no such key, a condition is not met, or no answer;
 2 wrong use.";
 
+const GET_EXAMPLES: &str = "\
+Examples:
+  palm cache get model > model.bin
+  palm cache get name                  the server's own name
+  palm cache get --version leader      {\"key\":\"leader\",\"version\":7,\"value\":\"node-1\"}";
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  palm cache set model-version 7
+  palm cache set model --file model.bin
+  train | palm cache set model -
+  palm cache set --ttl 30s --if-absent leader node-1
+  palm cache set --if-version 7 leader node-2";
+
+const DELETE_EXAMPLES: &str = "\
+Examples:
+  palm cache delete model
+  palm cache delete --if-version 7 leader";
+
 /// Flags of `palm cache`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
@@ -54,6 +73,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Write a value to standard output, byte for byte
+    #[command(after_help = GET_EXAMPLES)]
     Get {
         /// The key
         key: String,
@@ -62,6 +82,7 @@ pub(crate) enum Action {
         version: bool,
     },
     /// Store a value
+    #[command(after_help = SET_EXAMPLES)]
     Set {
         /// The key; prints it if it is empty, since the store then makes one
         key: String,
@@ -85,6 +106,7 @@ pub(crate) enum Action {
         version: bool,
     },
     /// Remove a value; it is no error if there is none
+    #[command(after_help = DELETE_EXAMPLES)]
     Delete {
         /// The key
         key: String,
@@ -120,6 +142,9 @@ const PRESETS: [&str; 9] = [
     "palm_native_address",
 ];
 
+/// Room for what a request has besides key and value: the function, and what goes before each field.
+const ENVELOPE: usize = 64;
+
 /// Asks the store.
 ///
 /// # Errors
@@ -142,6 +167,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             }
             Action::Set { key, value, file, .. } => {
                 let value = read_value(value, file.as_deref())?;
+                check_length(&cache, key.len() + value.len()).await?;
                 let kept_under = cache.set(&key, &value).await.map_err(no_answer)?;
                 if key.is_empty() {
                     output::data(format!("{kept_under}\n").as_bytes())?;
@@ -158,6 +184,20 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         }
         Ok(Outcome::Done)
     })
+}
+
+/// Refuses what the server would not read: it closes the connection upon a message that is too long, which tells nobody why.
+async fn check_length(cache: &CacheClient, length: usize) -> anyhow::Result<()> {
+    // A Python server has no bound.
+    let most = cache.get("palm_max_message").await.map_err(no_answer)?;
+    let most = std::str::from_utf8(&most).ok().and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX);
+    if length.saturating_add(ENVELOPE) > most {
+        anyhow::bail!(
+            "the value is too long: key and value have {length} bytes, and the server takes messages of {most} at most, with \
+             {ENVELOPE} for what goes round them (its --max-message)"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses to write what servers write themselves.
@@ -180,8 +220,8 @@ async fn peer(args: &Args) -> anyhow::Result<Option<Peer>> {
         (Wish::Zmq, Some(flag)) => {
             return Err(wrong_use(format!("{flag} needs the native protocol, and --transport zmq rules that out")));
         }
-        (Wish::Ask { insists: false, .. }, None) => return Ok(None),
-        (Wish::Ask { token, .. }, Some(_)) => Wish::Ask { token, insists: true },
+        (Wish::Ask { insists: None, .. }, None) => return Ok(None),
+        (Wish::Ask { token, .. }, Some(flag)) => Wish::Ask { token, insists: Some(flag) },
         (wish, _) => wish,
     };
     let peer = wish.peer(&args.db, Some(args.timeout)).await;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use palm_transport_tcp::PeerOptions;
-use palm_transport_zmq::{Client, Status};
+use palm_transport_zmq::{Client, ConnectError, Status};
 
 use super::{DEFAULT_DB, StopSignals, block_on, unreachable, wrong_server};
 use crate::args::Global;
@@ -18,7 +18,7 @@ use crate::launch::job::{self, Job, Options};
 use crate::launch::ledger::Ledger;
 use crate::launch::messages::Messages;
 use crate::launch::native::{self, Connection, OpenError};
-use crate::native::{Flags, Peer, Wish};
+use crate::native::{Flags, Peer, Wish, reach};
 use crate::output::progress::Progress;
 use crate::output::results::{Folder, Sink, Style};
 use crate::{Outcome, output, values, wrong_use};
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) server: Option<String>,
     /// Function: `foo` means `SERVER.foo`; several words, one for each stage of a pipeline, each with its server
-    #[arg(long, value_name = "FUNCTION", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "FUNCTION", required = true, value_parser = values::function)]
     pub(crate) function: Option<String>,
     /// Where the server's cache answers [default: tcp://127.0.0.1:5559]
     #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
@@ -295,8 +295,29 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
         builder = builder.sub_address(address);
     }
     let client = builder.connect().await;
-    let client = client.map_err(|error| unreachable(error, server, db, args.connect_timeout))?;
-    Ok(Server::Zmq { client, name: server.to_owned() })
+    match client {
+        Ok(client) => Ok(Server::Zmq { client, name: server.to_owned() }),
+        Err(error @ ConnectError::TimedOut { .. }) => match nobody_there(args).await {
+            Some((flag, address)) => anyhow::bail!(
+                "the server {server} could not be reached within {:?}: nobody listens at {address}, which {flag} names",
+                args.connect_timeout
+            ),
+            None => Err(unreachable(error, server, db, args.connect_timeout)),
+        },
+        Err(error) => Err(unreachable(error, server, db, args.connect_timeout)),
+    }
+}
+
+/// An address of a socket that was given, with its flag, at which nobody listens.
+async fn nobody_there(args: &Args) -> Option<(&'static str, &str)> {
+    for (flag, address) in [("--push", &args.push), ("--sub", &args.sub)] {
+        if let Some(address) = address
+            && reach(&address.replacen("ipc://", "unix://", 1)).await.is_err()
+        {
+            return Some((flag, address));
+        }
+    }
+    None
 }
 
 fn no_server() -> anyhow::Error {

@@ -1,6 +1,6 @@
 //! `palm man`: manual pages.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     palm.build();
     if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
-        clap_mangen::generate_to(palm, dir).with_context(|| format!("cannot write pages into {}", dir.display()))?;
+        write_all(&palm, dir)?;
         return Ok(Outcome::Done);
     }
     let mut command = &palm;
@@ -42,8 +42,36 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             .find_subcommand(name)
             .ok_or_else(|| wrong_use(format!("there is no command `{}`; see palm --help", args.command.join(" "))))?;
     }
+    output::data(page(command)?.as_bytes())?;
+    Ok(Outcome::Done)
+}
+
+/// Writes the page of a command, and those of the commands in it.
+fn write_all(command: &clap::Command, dir: &Path) -> anyhow::Result<()> {
+    for command in command.get_subcommands() {
+        write_all(command, dir)?;
+    }
+    let path = dir.join(format!("{}.1", full_name(command)));
+    std::fs::write(&path, page(command)?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The page of a command. What stands below the flags in its help is examples, whereas clap knows neither what it is nor the
+/// title of a manual.
+fn page(command: &clap::Command) -> anyhow::Result<String> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut page).context("cannot make the page")?;
-    output::data(&page)?;
-    Ok(Outcome::Done)
+    let page = String::from_utf8(page).context("the page is not UTF-8")?;
+    let title = format!(".TH {} 1 \"\" \"palm {}\" PALM", full_name(command), env!("CARGO_PKG_VERSION"));
+    let line = |line| match line {
+        ".SH EXTRA" => ".SH EXAMPLES\n".to_owned(),
+        "Examples:" => String::new(),
+        line if line.starts_with(".TH ") => format!("{title}\n"),
+        line => format!("{line}\n"),
+    };
+    Ok(page.lines().map(line).collect())
+}
+
+/// Such as `palm-cache-get`.
+fn full_name(command: &clap::Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
 }

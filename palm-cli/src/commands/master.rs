@@ -49,15 +49,18 @@ Examples:
 
 Stop it with Ctrl-C or SIGTERM: it takes no more messages, waits up to --grace
 for those that are out, and says what was left. A second signal stops it at
-once. SIGUSR1 logs the counters. Exit status: 0 nothing was left, 1 something
-was left undone, 2 wrong use.";
+once. SIGUSR1 logs the counters: what was taken has been answered (or passed
+over in silence), its deadline passed, it was cancelled, is a dead letter,
+named no function, could not be sent or was given back at the end; or it is
+queued or with workers. Exit status: 0 nothing was left, 1 something was left
+undone, 2 wrong use.";
 
 /// Flags of `palm master`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the server, which clients address
-    #[arg(long, value_name = "NAME", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", required = true, value_parser = values::server_name)]
     pub(crate) name: Option<String>,
     /// Where clients push their messages to
     #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5555", value_parser = values::bind_address)]
@@ -302,12 +305,20 @@ fn log_counters(counters: &Counters) {
     let Counters { messages, peers, now, connections, .. } = counters;
     tracing::info!(
         taken = messages.submitted,
+        // What has become of those: together with what is queued and with workers, as many.
         answered = messages.answered,
-        delivered = messages.delivered,
-        redispatched = messages.redispatched,
-        duplicates = messages.duplicates,
+        silent = messages.silent,
+        deadlines = messages.deadline_exceeded,
+        cancelled = messages.cancelled,
         dead_letters = messages.dead_letters,
-        expired = messages.expired,
+        unaddressed = messages.unaddressed,
+        unsendable = messages.unsendable,
+        unavailable = messages.unavailable,
+        delivered = messages.delivered,
+        results_dropped = messages.expired,
+        redispatched = messages.redispatched,
+        handed_back = messages.handed_back,
+        duplicates = messages.duplicates,
         malformed = messages.malformed + messages.malformed_results,
         workers_lost = messages.workers_lost,
         connections,

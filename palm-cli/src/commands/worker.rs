@@ -29,6 +29,8 @@ Examples:
           import sys
           for line in sys.stdin:
               print(len(line), flush=True)
+      nothing else may go to its standard output, no greeting either: it would
+      be taken for an answer
       --framing length puts four bytes (big-endian length) before each payload
       and each result instead; an answer whose length has the highest bit set
       is a failure, and its text says why
@@ -45,9 +47,10 @@ Examples:
       a master's native listener instead of its ZeroMQ sockets: one connection,
       and a message whose client is gone or late is ended
 
-A process of --serve that dies is started again: at once if it had run for ten
-seconds, else after a rest of 0.1 s that doubles up to 30 s. The message it
-had in hand fails, since it may be what killed it; its client is told why.
+A process of --serve that dies, or prints more than it was asked for, is
+started again: at once if it had run for ten seconds, else after a rest of
+0.1 s that doubles up to 30 s. The message it had in hand fails, since it may
+be what killed it; its client is told why.
 Processes and what they started end with the worker, even if it is killed.
 
 Stop it with Ctrl-C or SIGTERM: it finishes, or hands back, what it has. A

@@ -52,6 +52,8 @@ pub(crate) enum ProgramError {
     TimedOut(Duration),
     /// The result is longer than [`Limits::result`].
     ResultTooLong(usize),
+    /// It printed something besides one answer for each message, so nobody knows which is which.
+    Unasked,
     /// It ended with the message in hand.
     Died { status: Option<ExitStatus>, said: String },
     /// It ended, but something that it started holds its output open.
@@ -77,6 +79,10 @@ impl fmt::Display for ProgramError {
             Self::Refused(text) => f.write_str(text),
             Self::TimedOut(time) => write!(f, "killed after {time:?}, the time it may take (--exec-timeout)"),
             Self::ResultTooLong(limit) => write!(f, "the result is longer than {limit} bytes (--max-result)"),
+            Self::Unasked => f.write_str(
+                "the program printed more than it was asked for: nothing but one answer for each message may go to its \
+                 standard output",
+            ),
             Self::Died { status: Some(status), said } => {
                 write!(f, "the program ended with the message in hand: {status}")?;
                 with(f, said)

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -23,12 +23,16 @@ const HEALTHY: Duration = Duration::from_secs(10);
 /// How long to wait for what a process that has ended said last.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// How long to look for more behind a process's first answer. One that greets before it reads may be fed before it has done so;
+/// its greeting is then taken for the answer, and the answer is what comes right behind it.
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// How long a process may take to end by itself after its input is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A function that is a set of processes, as many as messages are worked on at a time.
 ///
-/// A process that dies, answers too much or takes too long is replaced. The message it had in hand fails: it may well be
+/// A process that dies, answers too much or takes too long is replaced, and so is one that prints what nobody asked for. The message it had in hand fails: it may well be
 /// what killed it, and a client that wants another try asks for it.
 #[derive(Clone)]
 pub(crate) struct Serve(Arc<Shared>);
@@ -53,6 +57,8 @@ struct Process {
     /// Reads its standard error until that is closed.
     log: JoinHandle<()>,
     started: Instant,
+    /// Whether it has answered a message.
+    answered: bool,
     /// How long its place rested before it was started.
     rested: Duration,
 }
@@ -87,15 +93,23 @@ impl Serve {
     pub(crate) async fn call(&self, payload: Bytes) -> Result<Bytes, ProgramError> {
         let mut loan = loop {
             let mut loan = self.borrow().await?;
-            if loan.process().is_running() {
+            // Where it had nothing to do, no message suffers: dropping the loan replaces it.
+            if loan.process().has_more() {
+                tracing::warn!("{}: {}; starting the process again", self.0.method, ProgramError::Unasked);
+                if !loan.process().answered {
+                    // The next one would greet as well.
+                    return Err(ProgramError::Unasked);
+                }
+            } else if loan.process().is_running() {
                 break loan;
+            } else {
+                tracing::warn!("{}: the process has ended while idle; starting it again", self.0.method);
             }
-            // It ended while it had nothing to do, so no message suffers: dropping the loan replaces it.
-            tracing::warn!("{}: the process has ended while idle; starting it again", self.0.method);
         };
         let time = self.0.limits.time.unwrap_or(Duration::MAX);
         let exchanged = tokio::time::timeout(time, loan.process().exchange(&self.0, &payload)).await;
         let error = match exchanged {
+            Ok(Ok(Answer::Result(_))) if loan.process().says_more().await => ProgramError::Unasked,
             Ok(Ok(Answer::Result(result))) => {
                 loan.give_back();
                 return result.map(Bytes::from);
@@ -211,11 +225,36 @@ impl Process {
         };
         let last = LastLine::default();
         let log = tokio::spawn(stderr::log(stderr, shared.method.clone(), last.clone()));
-        Ok(Self { child, group, stdin, stdout: BufReader::new(stdout), last, log, started: Instant::now(), rested })
+        Ok(Self {
+            child,
+            group,
+            stdin,
+            stdout: BufReader::new(stdout),
+            last,
+            log,
+            started: Instant::now(),
+            answered: false,
+            rested,
+        })
     }
 
     fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Whether it has printed what nobody has read yet. What tokio knows may be older.
+    fn has_more(&self) -> bool {
+        let unread = || rustix::io::ioctl_fionread(self.stdout.get_ref());
+        !self.stdout.buffer().is_empty() || unread().is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Whether it has printed more than the answer that has just been read.
+    async fn says_more(&mut self) -> bool {
+        if !std::mem::replace(&mut self.answered, true) {
+            // Ends at once if it has closed its output, which is no more than an end.
+            let _ = tokio::time::timeout(SETTLE, self.stdout.fill_buf()).await;
+        }
+        self.has_more()
     }
 
     /// Writes a message and reads the answer, at the same time: a program may begin to answer a long message before it has

@@ -19,7 +19,7 @@ impl Master {
     pub(crate) fn start(name: &str, flags: &[&str]) -> Self {
         let mut command = palm();
         command.args(["master", "--name", name, "--grace", "2s"]);
-        for flag in ["--pull", "--pub", "--wpush", "--wpull", "--db"] {
+        for flag in ["--pull", "--pub", "--wpush", "--wpull", "--db"].into_iter().filter(|flag| !flags.contains(flag)) {
             command.args([flag, "tcp://127.0.0.1:0"]);
         }
         let mut process = Running::start({

@@ -30,10 +30,15 @@ impl Ended {
 /// The program, with none of its variables set.
 pub(crate) fn palm() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_palm"));
+    without_variables(&mut command);
+    command
+}
+
+/// Unsets the program's variables.
+pub(crate) fn without_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PALM_")) {
         command.env_remove(name);
     }
-    command
 }
 
 /// Runs the program with these arguments and an empty standard input.

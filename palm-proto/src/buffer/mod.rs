@@ -17,11 +17,22 @@ pub use pooled::PooledBuffer;
 /// [`bytes::Bytes`](https://docs.rs/bytes) on hosts (with the `alloc` feature), or `PooledBuffer` (with `std`), which is quicker
 /// about small messages; [`heapless::Vec`] on a microcontroller.
 pub trait Buffer: AsRef<[u8]> + Sized {
+    /// Most bytes that one can hold.
+    const CAPACITY: usize = usize::MAX;
+
     /// Copies `bytes` into a new buffer; `None` if they do not fit.
     fn copy_from(bytes: &[u8]) -> Option<Self>;
 
     /// Copies what `parts` hold, one after the other, into a new buffer; `None` if it does not fit.
     fn joined(parts: &[&[u8]]) -> Option<Self>;
+
+    /// The bytes in two ranges of this one, then those of `parts`: in its place if there is room, else in a new one; `None` if they
+    /// do not fit. The second range comes after the first.
+    fn spliced(self, kept: [Range<usize>; 2], parts: [&[u8]; 4]) -> Option<Self> {
+        let [front, back] = kept.map(|range| self.as_ref().get(range));
+        let [first, second, third, fourth] = parts;
+        Self::joined(&[front?, back?, first, second, third, fourth])
+    }
 
     /// The same as [`copy_from`](Self::copy_from) for a message on its way, which is soon gone again: it may take a larger buffer
     /// that is at hand.
@@ -38,6 +49,8 @@ pub trait Buffer: AsRef<[u8]> + Sized {
 }
 
 impl<const N: usize> Buffer for heapless::Vec<u8, N> {
+    const CAPACITY: usize = N;
+
     fn copy_from(bytes: &[u8]) -> Option<Self> {
         Self::from_slice(bytes).ok()
     }
@@ -47,6 +60,26 @@ impl<const N: usize> Buffer for heapless::Vec<u8, N> {
         parts.iter().try_for_each(|part| whole.extend_from_slice(part)).ok()?;
         Some(whole)
     }
+
+    fn spliced(mut self, kept: [Range<usize>; 2], parts: [&[u8]; 4]) -> Option<Self> {
+        let len = move_together(&mut self, kept)?;
+        self.truncate(len);
+        parts.iter().try_for_each(|part| self.extend_from_slice(part)).ok()?;
+        Some(self)
+    }
+}
+
+/// Moves two ranges of `bytes` to its front, and gives the number of bytes that are there then; `None` if it has no such bytes.
+fn move_together(bytes: &mut [u8], [front, back]: [Range<usize>; 2]) -> Option<usize> {
+    if front.end > back.start || front.start > front.end || back.start > back.end || back.end > bytes.len() {
+        return None;
+    }
+    let (first, second) = (front.len(), back.len());
+    if front.start > 0 {
+        bytes.copy_within(front, 0);
+    }
+    bytes.copy_within(back, first);
+    Some(first + second)
 }
 
 #[cfg(feature = "alloc")]
@@ -133,6 +166,14 @@ impl<B: Buffer> Span<B> {
         let start = self.start as usize;
         Self::part(self.buffer, start.checked_add(range.start)?..start.checked_add(range.end)?)
             .filter(|part| part.end <= self.end)
+    }
+
+    /// The first `cut.start` bytes and those from `cut.end` on, then those of `parts`; `None` if they do not fit, or there are no
+    /// such bytes.
+    pub fn spliced(self, cut: Range<usize>, parts: [&[u8]; 4]) -> Option<Self> {
+        let (start, end) = (self.start as usize, self.end as usize);
+        let kept = [start..start.checked_add(cut.start)?, start.checked_add(cut.end)?..end];
+        self.buffer.spliced(kept, parts).map(Self::whole)
     }
 
     /// The buffer and where in it the bytes are.

@@ -59,6 +59,7 @@ impl Outgoing {
     }
 
     /// Appends a copy of each part.
+    #[inline(always)]
     pub fn copy(&mut self, parts: &[&[u8]], spare: &mut Spare) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if len == 0 {
@@ -67,7 +68,7 @@ impl Outgoing {
         self.len += len;
         let copied = self.copied(spare);
         copied.reserve(len);
-        for part in parts {
+        for part in parts.iter().filter(|part| !part.is_empty()) {
             copied.extend_from_slice(part);
         }
     }
@@ -82,14 +83,17 @@ impl Outgoing {
     }
 
     /// Appends what an endpoint has for the connection.
+    #[inline]
     pub fn push_transmit<B>(&mut self, transmit: Transmit<'_, B>, spare: &mut Spare)
     where
         B: Buffer + Clone + Into<Bytes>,
     {
-        self.copy(&transmit.before(), spare);
-        if transmit.body_bytes().len() < Self::SHARE_FROM {
-            return self.copy(&[transmit.body_bytes(), transmit.after()], spare);
+        let (before, body) = (transmit.before(), transmit.body_bytes());
+        if body.len() < Self::SHARE_FROM {
+            let [lead, topic_header, topic, header] = before;
+            return self.copy(&[lead, topic_header, topic, header, body, transmit.after()], spare);
         }
+        self.copy(&before, spare);
         let after = transmit.after().to_vec();
         if let Some(span) = transmit.into_body() {
             let (buffer, range) = span.into_parts();
@@ -134,6 +138,7 @@ impl Outgoing {
     }
 
     /// The last segment, if it is one to copy to, or a new one.
+    #[inline]
     fn copied(&mut self, spare: &mut Spare) -> &mut Vec<u8> {
         if !matches!(self.segments.back(), Some(Segment::Copied { .. })) {
             self.segments.push_back(Segment::Copied { bytes: spare.take(), sent: 0 });

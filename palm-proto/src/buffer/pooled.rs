@@ -2,11 +2,12 @@
 
 use std::boxed::Box;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::vec::Vec;
 
 use bytes::Bytes;
 
-use super::Buffer;
+use super::{Buffer, move_together};
 
 /// Bytes in a block.
 const BLOCK: usize = 240;
@@ -61,6 +62,24 @@ impl Block {
             len += part.len();
         }
         Some(Self { len: len as u8, bytes: Some(block) })
+    }
+
+    /// The block that holds what two ranges of this one hold, and then `parts`; the block itself back if that is too long.
+    #[inline]
+    fn spliced(mut self, kept: &[Range<usize>; 2], parts: &[&[u8]; 4]) -> Result<Self, Self> {
+        let added: usize = parts.iter().map(|part| part.len()).sum();
+        let fits = kept.iter().map(ExactSizeIterator::len).sum::<usize>().saturating_add(added) <= BLOCK;
+        let Some(block) = self.bytes.as_mut().filter(|_| fits) else { return Err(self) };
+        let Some(mut len) = move_together(&mut block[..], kept.clone()) else { return Err(self) };
+        for part in parts {
+            // It fits, as was seen.
+            if let Some(room) = block.get_mut(len..len + part.len()) {
+                room.copy_from_slice(part);
+                len += part.len();
+            }
+        }
+        self.len = len as u8;
+        Ok(self)
     }
 
     fn free() -> Box<[u8; BLOCK]> {
@@ -128,6 +147,19 @@ impl Buffer for PooledBuffer {
         }
     }
 
+    fn spliced(self, kept: [Range<usize>; 2], parts: [&[u8]; 4]) -> Option<Self> {
+        let whole = match self.0 {
+            Inner::Small(block) => match block.spliced(&kept, &parts) {
+                Ok(block) => return Some(Self(Inner::Small(block))),
+                Err(block) => Self(Inner::Small(block)),
+            },
+            Inner::Large(bytes) => Self(Inner::Large(bytes)),
+        };
+        let [front, back] = kept.map(|range| whole.as_ref().get(range));
+        let [first, second, third, fourth] = parts;
+        Self::joined(&[front?, back?, first, second, third, fourth])
+    }
+
     #[inline]
     fn copy_passing(bytes: &[u8]) -> Option<Self> {
         Some(Self::passing(bytes))
@@ -161,6 +193,7 @@ impl From<PooledBuffer> for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::Span;
 
     #[test]
     fn holds_what_was_put_in_whatever_its_length() {
@@ -174,6 +207,27 @@ mod tests {
             assert_eq!(Bytes::from(passing), bytes);
             assert_eq!(PooledBuffer::copy_from(&bytes).unwrap().footprint(), len);
         }
+    }
+
+    #[test]
+    fn what_is_cut_out_and_put_behind_gives_the_same_in_place_as_in_a_copy() {
+        for len in [0, 5, 100, BLOCK, BLOCK + 1, 1000] {
+            let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            for (cut, added) in
+                [(0..0, 0), (len / 3..len / 2, 9), (0..len, BLOCK), (len / 4..len, 300), (0..len / 2, 1)]
+            {
+                let (extra, span) = (std::vec![7; added], Span::whole(PooledBuffer::copy_passing(&bytes).unwrap()));
+                let whole = [&bytes[..cut.start], &bytes[cut.end..], &[1], &extra[..], &[2, 3]].concat();
+                let spliced = span.spliced(cut.clone(), [&[1], &extra, &[], &[2, 3]]).unwrap();
+                assert_eq!(spliced.as_slice(), whole, "{len} {cut:?} {added}");
+                let fixed = heapless::Vec::<u8, 2000>::from_slice(&bytes).unwrap();
+                let spliced = Span::whole(fixed).spliced(cut, [&[1], &extra, &[], &[2, 3]]).unwrap();
+                assert_eq!(spliced.as_slice(), whole);
+            }
+        }
+        let span = Span::part(PooledBuffer::copy_passing(b"0123456789").unwrap(), 2..9).unwrap();
+        assert!(span.clone().spliced(1..8, [&[]; 4]).is_none(), "it ends before");
+        assert_eq!(span.spliced(1..3, [b"a", b"b", b"c", b"d"]).unwrap().as_slice(), b"25678abcd");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{NONE, Table};
 #[derive(Debug)]
 pub(crate) struct Index<S> {
     places: S,
+    beside: Beside,
 }
 
 /// One place of an index: an entry and what its hash was.
@@ -26,7 +27,8 @@ impl<S: Table<Place>> Index<S> {
     pub(crate) fn new(mut places: S) -> Self {
         let count = places.capacity().min(NONE as usize);
         while places.as_ref().len() < count && places.push(Place::EMPTY).is_ok() {}
-        Self { places }
+        let beside = Beside { step: (2_u64 << 32).div_ceil(count.max(1) as u64) as u32 };
+        Self { places, beside }
     }
 
     /// Adds `entry`; `false` if there is no place left.
@@ -40,13 +42,10 @@ impl<S: Table<Place>> Index<S> {
         free.is_some()
     }
 
-    /// A hash whose home is `steps` steps after that of `hash`: what is looked for one after the other then lies side by side. There
-    /// is an empty place between any two, so that a gap is closed at once.
+    /// How to find hashes whose homes lie side by side.
     #[inline]
-    pub(crate) fn beside(&self, hash: u64, steps: u32) -> u64 {
-        let count = self.places.as_ref().len().max(1) as u64;
-        let step = (2_u64 << 32).div_ceil(count) as u32;
-        u64::from(upper(hash).wrapping_add(steps.wrapping_mul(step))) << 32
+    pub(crate) const fn beside(&self) -> Beside {
+        self.beside
     }
 
     /// The entries that may have this hash, the caller compares keys.
@@ -82,6 +81,21 @@ impl<S: Table<Place>> Index<S> {
             }
         }
         places[gap] = Place::EMPTY;
+    }
+}
+
+/// Finds hashes whose homes lie side by side in an index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside {
+    step: u32,
+}
+
+impl Beside {
+    /// A hash whose home is `steps` steps after that of `hash`: what is looked for one after the other then lies side by side. There
+    /// is an empty place between any two, so that a gap is closed at once.
+    #[inline]
+    pub(crate) const fn hash(self, hash: u64, steps: u32) -> u64 {
+        (upper(hash).wrapping_add(steps.wrapping_mul(self.step)) as u64) << 32
     }
 }
 

@@ -3,22 +3,25 @@
 use core::marker::PhantomData;
 
 use super::slab::{Slab, Slot};
-use super::{NONE, Table};
+use super::{ENTRIES_MAX, NONE, Table};
 
 /// An entry's place in one list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
+    /// The entry before it, `NONE`, or `OUTSIDE`.
     previous: u32,
     next: u32,
-    linked: bool,
 }
+
+/// Stands for the entry before one that is in no list. No entry has this index.
+const OUTSIDE: u32 = ENTRIES_MAX;
 
 impl Link {
     /// In no list.
-    pub(crate) const UNLINKED: Self = Self { previous: NONE, next: NONE, linked: false };
+    pub(crate) const UNLINKED: Self = Self { previous: OUTSIDE, next: NONE };
 
     pub(crate) fn is_linked(self) -> bool {
-        self.linked
+        self.previous != OUTSIDE
     }
 }
 
@@ -67,7 +70,7 @@ impl<K> List<K> {
     /// Adds an entry that is in no list of this kind.
     pub(crate) fn push_back<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
         debug_assert!(!slab[index].peek_link().is_linked(), "an entry is in one list of a kind");
-        *slab[index].link() = Link { previous: self.tail, next: NONE, linked: true };
+        *slab[index].link() = Link { previous: self.tail, next: NONE };
         match self.tail {
             NONE => self.head = index,
             tail => slab[tail].link().next = index,
@@ -79,7 +82,7 @@ impl<K> List<K> {
     /// Puts an entry that is in no list of this kind first.
     pub(crate) fn push_front<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
         debug_assert!(!slab[index].peek_link().is_linked(), "an entry is in one list of a kind");
-        *slab[index].link() = Link { previous: NONE, next: self.head, linked: true };
+        *slab[index].link() = Link { previous: NONE, next: self.head };
         match self.head {
             NONE => self.tail = index,
             head => slab[head].link().previous = index,
@@ -100,7 +103,7 @@ impl<K> List<K> {
         if previous == NONE {
             return self.push_front(slab, index);
         }
-        *slab[index].link() = Link { previous, next, linked: true };
+        *slab[index].link() = Link { previous, next };
         slab[previous].link().next = index;
         slab[next].link().previous = index;
         self.len += 1;
@@ -109,7 +112,7 @@ impl<K> List<K> {
     /// Takes an entry out that is in this list.
     pub(crate) fn remove<T: Linked<K>, S: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, S>, index: u32) {
         let link = core::mem::replace(slab[index].link(), Link::UNLINKED);
-        debug_assert!(link.linked, "only an entry that is in the list is taken out");
+        debug_assert!(link.is_linked(), "only an entry that is in the list is taken out");
         match link.previous {
             NONE => self.head = link.next,
             previous => slab[previous].link().next = link.next,

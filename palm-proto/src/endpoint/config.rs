@@ -60,6 +60,8 @@ pub struct EndpointCounters {
     pub native_refused: u64,
     /// Tasks that native clients submitted again after a reconnect, and that were here.
     pub submitted_again: u64,
+    /// Tasks of native clients that there was no room for, which they submit again; not those that were dropped behind them.
+    pub turned_away: u64,
     /// Answers of native workers to tasks that nobody wants any more, or not yet.
     pub unwanted: u64,
     /// Results, as bytes, that were dropped with native clients that stayed away.

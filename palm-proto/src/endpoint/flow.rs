@@ -34,6 +34,15 @@ impl<S: EndpointStorage> Endpoint<S> {
         (self.partial == 0 || large(total) <= left / 2) && self.may_read(index, total)
     }
 
+    /// The same for a task of a native client.
+    pub(super) fn may_begin_task(&self, index: u32, total: usize) -> bool {
+        let left = (self.memory / 2).saturating_sub(self.partial);
+        let sender = self.peers[index].sender();
+        (self.partial == 0 || large(total) <= left / 2)
+            && !self.draining
+            && sender.is_some_and(|sender| self.master.may_submit(sender, total))
+    }
+
     /// Sets room aside for a message that has come in part.
     pub(super) fn reserve(&mut self, index: u32, total: usize) {
         let peer = &mut self.peers[index];
@@ -49,14 +58,10 @@ impl<S: EndpointStorage> Endpoint<S> {
             Role::Sender(sender) => !self.draining && self.master.may_submit(sender, len),
             Role::Answerer => self.master.may_answer(len) && (!peer.stray || self.master.may_take_stray(len)),
             // One request at a time, and its reply leaves before the next.
-            Role::CacheClient => peer.request.reply.is_none() && peer.outgoing == 0 && self.master.may_answer(len),
+            Role::CacheClient => peer.reply().is_none() && peer.outgoing == 0 && self.master.may_answer(len),
             Role::NativeWorker(_) => self.replied(index) && self.master.may_answer(len),
-            Role::NativeClient { sender, session, .. } => {
-                self.replied(index)
-                    && !self.draining
-                    && self.native.may_note(session)
-                    && self.master.may_submit(sender, len)
-            }
+            // It is only a request to the cache that waits.
+            Role::NativeClient { .. } => self.replied(index) && self.master.may_answer(len),
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
         }
     }
@@ -71,9 +76,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             Role::CacheClient => self.may_read(index, 0),
             Role::NativeWorker(_) => self.replied(index) && self.master.may_answer(0),
-            Role::NativeClient { session, .. } => {
-                self.replied(index) && !self.draining && self.native.may_note(session) && self.master.has_place()
-            }
+            Role::NativeClient { .. } => self.replied(index),
             Role::Stranger | Role::Worker(_) | Role::Subscriber(_) => true,
         }
     }
@@ -105,7 +108,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// Lets some of those that wait go on, if there is room for them again.
     pub(super) fn settle(&mut self) {
         for _ in 0..UNBLOCKED_A_CALL.min(self.blocked.len()) {
-            let Some(index) = self.blocked.front() else { return };
+            let Some(index) = self.blocked.front() else { break };
             let peer = &self.peers[index];
             let may = if peer.reserved > 0 { self.may_end(index) } else { self.may_begin(index, peer.wanted as usize) };
             if may {
@@ -115,6 +118,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.blocked.push_back(&mut self.peers, index);
             }
         }
+        self.wake_stalled();
     }
 
     /// Whether a peer that has been asked and has not answered may not have been reached by the question yet: it has taken
@@ -145,8 +149,12 @@ impl<S: EndpointStorage> Endpoint<S> {
             return;
         }
         if peer.is_blocked() {
-            // It is we who do not read.
-            self.timers.stop(&mut self.peers, index);
+            // It is we who do not read: one that could ask whether we live has no answer.
+            if peer.native().is_none() {
+                self.timers.stop(&mut self.peers, index);
+            } else if peer.timer != Some(Class::Unread) {
+                self.timers.start(&mut self.peers, now, index, Class::Unread);
+            }
         } else if peer.reserved > 0 {
             self.timers.start(&mut self.peers, now, index, Class::Partial);
         } else if peer.speaks_ping() {

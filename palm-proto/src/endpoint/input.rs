@@ -257,7 +257,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     fn on_request_frame(&mut self, now: Instant, index: u32, frame: &[u8], more: bool) -> Taken<BufferOf<S>> {
-        match self.peers[index].request.handle_frame(frame, more) {
+        let Some(request) = self.peers[index].request_mut() else { return Taken::Yes };
+        match request.handle_frame(frame, more) {
             Part::Envelope => {}
             Part::Broken => return Taken::Fault(Fault::NoEnvelope),
             Part::Body => {
@@ -270,14 +271,16 @@ impl<S: EndpointStorage> Endpoint<S> {
                 };
                 let Some(bytes) = bytes else { return Taken::Fault(Fault::NoRoom) };
                 self.master.reserve(None, bytes.len());
-                self.peers[index].request.reply = Some(bytes);
+                if let Some(request) = self.peers[index].request_mut() {
+                    request.reply = Some(bytes);
+                }
                 if outcome.is_fault() {
                     self.counters.cache_faults += 1;
                     self.report(EndpointEvent::CacheFault(outcome));
                 }
             }
         }
-        if self.peers[index].request.reply.is_some() && !more {
+        if self.peers[index].reply().is_some() && !more {
             self.mark_ready(index);
         }
         Taken::Yes

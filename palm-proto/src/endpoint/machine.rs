@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::cache::Cache;
-use crate::collections::{List, Slab};
+use crate::collections::{List, Queue, Slab};
 use crate::master::{Master, MasterStorage, NameTooLong, Tags};
 use crate::random::Seed;
 use crate::time::Instant;
@@ -14,7 +14,8 @@ use super::config::{EndpointConfig, EndpointCounters};
 use super::event::{EndpointEvent, Fault};
 use super::input::Next;
 use super::native::Natives;
-use super::peer::{ConnectionId, InBlocked, InReady, Peer, Role, Service, Speech};
+use super::part::Part;
+use super::peer::{ConnectionId, InBlocked, InReady, Peer, Role, Service, Speech, ZeroMq};
 use super::storage::{EndpointStorage, EndpointTables};
 use super::timers::{Class, Timers};
 
@@ -32,7 +33,7 @@ pub struct Endpoint<S: EndpointStorage> {
     pub(super) master: Master<S::Master>,
     pub(super) cache: Cache<BufferOf<S>, S::Entries, S::EntryPlaces>,
     pub(super) native: Natives<S::Native>,
-    pub(super) peers: Slab<Peer<BufferOf<S>>, S::Peers>,
+    pub(super) peers: Slab<Peer<S::ZeroMq>, S::Peers>,
     pub(super) limits: Limits,
     /// Connections to come back to.
     pub(super) ready: List<InReady>,
@@ -42,7 +43,7 @@ pub struct Endpoint<S: EndpointStorage> {
     pub(super) control: [u8; CONTROL_MAX],
     /// What follows the message that is sent last.
     pub(super) tags: Tags,
-    pub(super) events: heapless::Deque<EndpointEvent, 32>,
+    pub(super) events: S::Events,
     pub(super) counters: EndpointCounters,
     pub(super) heartbeat: Duration,
     pub(super) memory: u64,
@@ -77,7 +78,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             timers: Timers::new(config.handshake_timeout, config.heartbeat, config.partial_timeout),
             control: [0; CONTROL_MAX],
             tags: Tags::new(),
-            events: heapless::Deque::new(),
+            events: S::Events::default(),
             counters: EndpointCounters::default(),
             heartbeat: config.heartbeat,
             memory: config.master.memory,
@@ -153,8 +154,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.native.bind_peer(native, index);
             return index;
         };
-        let speech = Speech::Zmtp(Connection::new(socket_type, self.limits));
-        self.peers.insert(Peer::new(now, service, speech)).ok()
+        let zeromq = S::ZeroMq::some(ZeroMq::new(Connection::new(socket_type, self.limits)))?;
+        self.peers.insert(Peer::new(now, service, Speech::ZeroMq(zeromq))).ok()
     }
 
     /// A connection is gone. What it held as a worker is given to others, what it had not taken as a subscriber waits.
@@ -203,13 +204,14 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     /// Something worth a line in a log. Call until `None`.
     pub fn poll_event(&mut self) -> Option<EndpointEvent> {
-        self.events.pop_front().or_else(|| self.master.poll_event().map(EndpointEvent::Master))
+        self.events.pop().or_else(|| self.master.poll_event().map(EndpointEvent::Master))
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) should be called; `None`: nothing is pending.
     pub fn poll_timeout(&self) -> Option<Instant> {
         // Of many that are blocked only some are looked at in a call: time brings the others their turn.
-        let blocked = (!self.blocked.is_empty()).then(|| self.now + BLOCKED_TURN);
+        let waits = !self.blocked.is_empty() || self.native.has_stalled();
+        let blocked = waits.then(|| self.now + BLOCKED_TURN);
         let machines = [self.master.poll_timeout(), self.cache.poll_timeout(), self.native.session_timeout()];
         machines.into_iter().chain([self.timers.next(&self.peers), blocked]).flatten().min()
     }
@@ -226,12 +228,21 @@ impl<S: EndpointStorage> Endpoint<S> {
                 Class::Quiet => {
                     let ttl = (self.heartbeat.as_millis() * 3 / 100).min(u128::from(u16::MAX)) as u16;
                     let asked = match &mut self.peers[index].speech {
-                        Speech::Zmtp(zmtp) => zmtp.queue_ping(ttl),
+                        Speech::ZeroMq(zeromq) => zeromq.part_mut().zmtp.queue_ping(ttl),
                         Speech::Native(native) => self.native.queue_ping(*native),
                     };
                     if asked {
                         self.timers.start(&mut self.peers, now, index, Class::Pinged);
                         self.mark_ready(index);
+                    }
+                }
+                Class::Unread => {
+                    if let (Some(native), true) = (self.peers[index].native(), self.peers[index].is_blocked()) {
+                        self.native.queue_sign(native);
+                        self.timers.start(&mut self.peers, now, index, Class::Unread);
+                        self.mark_ready(index);
+                    } else {
+                        self.timers.start(&mut self.peers, now, index, Class::Quiet);
                     }
                 }
                 Class::Pinged if self.is_slow(now, index) => {
@@ -310,6 +321,6 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     pub(super) fn report(&mut self, event: EndpointEvent) {
         // A full queue means a flood: counters tell the rest.
-        let _ = self.events.push_back(event);
+        let _ = self.events.push(event);
     }
 }

@@ -22,6 +22,7 @@ mod input;
 mod machine;
 mod native;
 mod output;
+mod part;
 mod peer;
 mod reply;
 mod storage;
@@ -35,12 +36,14 @@ pub use event::{EndpointEvent, Fault};
 pub use input::{Next, Progress};
 pub use machine::Endpoint;
 pub use native::{
-    Claim, FixedNative, Kept, Name, NativePeer, NativeStorage, NativeTables, Outstanding, Session, Submission,
+    Aliases, Claim, FixedNative, Kept, Name, NativePeer, NativeStorage, NativeTables, Outstanding,
+    Progress as NativeProgress, Session, Submission, Told,
 };
 #[cfg(feature = "alloc")]
 pub use native::{HeapNative, native_tables};
-pub use peer::{ConnectionId, Peer, Service};
-pub use storage::{EndpointStorage, EndpointTables, FixedEndpoint};
+pub use part::{Absent, Part};
+pub use peer::{ConnectionId, Peer, Service, ZeroMq};
+pub use storage::{EndpointStorage, EndpointTables, FixedEndpoint, NativeEndpoint};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapEndpoint, heap_tables};
 pub use transmit::Transmit;

@@ -15,6 +15,7 @@ const OUTGOING_SHORT: u32 = 16 << 10;
 
 impl<S: EndpointStorage> Endpoint<S> {
     /// The next message or control bytes for a connection; `None` if there is nothing, or as much is on its way as may be.
+    #[inline]
     pub fn poll_transmit(&mut self, now: Instant, id: ConnectionId) -> Option<Transmit<'_, BufferOf<S>>> {
         let index = self.find(id)?;
         let cap = if self.master.memory() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX };
@@ -76,22 +77,20 @@ impl<S: EndpointStorage> Endpoint<S> {
                     ..Transmit::EMPTY
                 })
             }
-            Role::CacheClient if peer.request.is_whole() => {
-                let reply = peer.request.reply.take()?;
+            Role::CacheClient => {
+                let request = peer.request_mut().filter(|request| request.is_whole())?;
+                let reply = request.reply.take()?;
                 let header = frame_header(reply.len(), false);
-                let total = peer.request.envelope.len() + header.as_ref().len() + reply.len();
+                let total = request.envelope.len() + header.as_ref().len() + reply.len();
                 peer.outgoing += total as u32;
                 self.master.release(None, reply.len());
                 self.master.reserve(None, total);
-                let lead = &self.peers[index].request.envelope;
+                let lead = &self.peers[index].request()?.envelope;
                 Some(Transmit { lead, header: Some(header), body: Body::Given(reply), ..Transmit::EMPTY })
             }
-            Role::CacheClient
-            | Role::Stranger
-            | Role::Sender(_)
-            | Role::Answerer
-            | Role::NativeWorker(_)
-            | Role::NativeClient { .. } => None,
+            Role::Stranger | Role::Sender(_) | Role::Answerer | Role::NativeWorker(_) | Role::NativeClient { .. } => {
+                None
+            }
         }
     }
 

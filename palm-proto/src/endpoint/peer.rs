@@ -8,6 +8,7 @@ use crate::master::{SenderId, SubscriberId, WorkerId};
 use crate::time::Instant;
 use crate::zmtp::{Connection, SocketType};
 
+use super::part::Part;
 use super::reply::Request;
 
 /// What a master listens for: one of its five ZeroMQ sockets, or the native protocol.
@@ -95,18 +96,32 @@ pub(super) enum Role {
     },
 }
 
+/// What there is to a connection that speaks ZeroMQ; named only by storage types.
+#[derive(Debug)]
+pub struct ZeroMq<B> {
+    pub(super) zmtp: Connection,
+    /// A cache request, and the reply to it.
+    pub(super) request: Request<B>,
+}
+
+impl<B> ZeroMq<B> {
+    pub(super) fn new(zmtp: Connection) -> Self {
+        Self { zmtp, request: Request::default() }
+    }
+}
+
 /// What a connection speaks.
 #[derive(Debug)]
-pub(super) enum Speech {
-    Zmtp(Connection),
+pub(super) enum Speech<Z> {
+    ZeroMq(Z),
     /// The native protocol, and which of its peers it is.
     Native(u32),
 }
 
-/// One connection; named only by storage types.
+/// One connection; named only by storage types. `Z` is [`ZeroMq`], or [`Absent`](super::Absent) where none speaks that.
 #[derive(Debug)]
-pub struct Peer<B> {
-    pub(super) speech: Speech,
+pub struct Peer<Z> {
+    pub(super) speech: Speech<Z>,
     pub(super) service: Service,
     pub(super) role: Role,
     pub(super) accepted: Instant,
@@ -126,8 +141,6 @@ pub struct Peer<B> {
     pub(super) stray: bool,
     /// It is to be closed, as soon as pending control bytes are sent.
     pub(super) closing: bool,
-    /// A cache request, and the reply to it.
-    pub(super) request: Request<B>,
     pub(super) timer: Option<super::timers::Class>,
     pub(super) timer_since: Instant,
     ready_link: Link,
@@ -135,8 +148,8 @@ pub struct Peer<B> {
     timer_link: Link,
 }
 
-impl<B> Peer<B> {
-    pub(super) fn new(now: Instant, service: Service, speech: Speech) -> Self {
+impl<Z> Peer<Z> {
+    pub(super) fn new(now: Instant, service: Service, speech: Speech<Z>) -> Self {
         Self {
             speech,
             service,
@@ -150,7 +163,6 @@ impl<B> Peer<B> {
             wanted: 0,
             stray: false,
             closing: false,
-            request: Request::default(),
             timer: None,
             timer_since: now,
             ready_link: Link::UNLINKED,
@@ -168,20 +180,6 @@ impl<B> Peer<B> {
         if let Speech::Native(native) = self.speech { Some(native) } else { None }
     }
 
-    /// Its ZMTP, if it speaks that.
-    pub(super) fn zmtp(&mut self) -> Option<&mut Connection> {
-        if let Speech::Zmtp(zmtp) = &mut self.speech { Some(zmtp) } else { None }
-    }
-
-    /// Whether it can be asked whether it lives.
-    pub(super) fn speaks_ping(&self) -> bool {
-        match &self.speech {
-            // A subscriber that is slow does not read, and so answers no PING: only TCP can tell whether it lives.
-            Speech::Zmtp(zmtp) => zmtp.speaks_ping() && !matches!(self.role, Role::Subscriber(_)),
-            Speech::Native(_) => true,
-        }
-    }
-
     pub(super) fn is_ready_listed(&self) -> bool {
         self.ready_link.is_linked()
     }
@@ -190,9 +188,48 @@ impl<B> Peer<B> {
         self.blocked_link.is_linked()
     }
 
+    /// Its ZMTP, if it speaks that.
+    pub(super) fn zmtp<'a, B: 'a>(&'a mut self) -> Option<&'a mut Connection>
+    where
+        Z: Part<ZeroMq<B>>,
+    {
+        if let Speech::ZeroMq(zeromq) = &mut self.speech { Some(&mut zeromq.part_mut().zmtp) } else { None }
+    }
+
+    /// Whether it can be asked whether it lives.
+    pub(super) fn speaks_ping<B>(&self) -> bool
+    where
+        Z: Part<ZeroMq<B>>,
+    {
+        match &self.speech {
+            // A subscriber that is slow does not read, and so answers no PING: only TCP can tell whether it lives.
+            Speech::ZeroMq(zeromq) => zeromq.part().zmtp.speaks_ping() && !matches!(self.role, Role::Subscriber(_)),
+            Speech::Native(_) => true,
+        }
+    }
+
+    /// Its requests to the cache, if it speaks ZeroMQ.
+    pub(super) fn request<B>(&self) -> Option<&Request<B>>
+    where
+        Z: Part<ZeroMq<B>>,
+    {
+        if let Speech::ZeroMq(zeromq) = &self.speech { Some(&zeromq.part().request) } else { None }
+    }
+
+    /// Its requests to the cache, if it speaks ZeroMQ.
+    pub(super) fn request_mut<B>(&mut self) -> Option<&mut Request<B>>
+    where
+        Z: Part<ZeroMq<B>>,
+    {
+        if let Speech::ZeroMq(zeromq) = &mut self.speech { Some(&mut zeromq.part_mut().request) } else { None }
+    }
+
     /// A reply that waits to be sent.
-    pub(super) fn reply(&self) -> Option<&Span<B>> {
-        self.request.reply.as_ref()
+    pub(super) fn reply<B>(&self) -> Option<&Span<B>>
+    where
+        Z: Part<ZeroMq<B>>,
+    {
+        self.request()?.reply.as_ref()
     }
 }
 
@@ -203,7 +240,7 @@ pub(super) struct InBlocked;
 #[derive(Debug)]
 pub(super) struct InTimer;
 
-impl<B> Linked<InReady> for Peer<B> {
+impl<Z> Linked<InReady> for Peer<Z> {
     fn link(&mut self) -> &mut Link {
         &mut self.ready_link
     }
@@ -212,7 +249,7 @@ impl<B> Linked<InReady> for Peer<B> {
     }
 }
 
-impl<B> Linked<InBlocked> for Peer<B> {
+impl<Z> Linked<InBlocked> for Peer<Z> {
     fn link(&mut self) -> &mut Link {
         &mut self.blocked_link
     }
@@ -221,7 +258,7 @@ impl<B> Linked<InBlocked> for Peer<B> {
     }
 }
 
-impl<B> Linked<InTimer> for Peer<B> {
+impl<Z> Linked<InTimer> for Peer<Z> {
     fn link(&mut self) -> &mut Link {
         &mut self.timer_link
     }

@@ -2,24 +2,33 @@
 
 use core::fmt::Debug;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Span};
 use crate::cache::Entry;
-use crate::collections::{Place, Slot, Table};
+use crate::collections::{Place, Queue, Slot, Table};
 use crate::master::{FixedStorage, MasterStorage, Tables};
 
+use super::event::EndpointEvent;
 use super::native::{FixedNative, NativeStorage, NativeTables};
-use super::peer::Peer;
+use super::part::{Absent, Part};
+use super::peer::{Peer, ZeroMq};
 
-/// The types of an endpoint's tables. Use [`FixedEndpoint`], or `HeapEndpoint` with the `alloc` feature.
+/// Events that wait to be polled at most, where tables lie inline: each takes 128 bytes.
+const EVENTS_INLINE: usize = 2;
+
+/// The types of an endpoint's tables. Use [`FixedEndpoint`], [`NativeEndpoint`], or `HeapEndpoint` with the `alloc` feature.
 pub trait EndpointStorage: Debug {
     /// The master's tables.
     type Master: MasterStorage;
+    /// What there is to a connection that speaks ZeroMQ; [`Absent`] where none does.
+    type ZeroMq: Part<ZeroMq<<Self::Master as MasterStorage>::Buffer>>;
     /// Connections.
-    type Peers: Table<Slot<Peer<<Self::Master as MasterStorage>::Buffer>>> + Debug;
+    type Peers: Table<Slot<Peer<Self::ZeroMq>>> + Debug;
     /// The cache's entries.
     type Entries: Table<Slot<Entry<<Self::Master as MasterStorage>::Buffer>>> + Debug;
     /// The index of the cache.
     type EntryPlaces: Table<Place> + Debug;
+    /// Events that wait to be polled.
+    type Events: Queue<EndpointEvent>;
     /// The tables for native peers.
     type Native: NativeStorage<Master = Self::Master>;
 }
@@ -44,13 +53,58 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
     for FixedEndpoint<B, TASKS, PEERS>
 {
     type Master = FixedStorage<B, TASKS, PEERS>;
-    type Peers = heapless::Vec<Slot<Peer<B>>, PEERS>;
+    type ZeroMq = ZeroMq<B>;
+    type Peers = heapless::Vec<Slot<Peer<ZeroMq<B>>>, PEERS>;
     type Entries = heapless::Vec<Slot<Entry<B>>, PEERS>;
     type EntryPlaces = heapless::Vec<Place, PEERS>;
-    type Native = FixedNative<B, TASKS, PEERS>;
+    type Events = heapless::Deque<EndpointEvent, EVENTS_INLINE>;
+    type Native = FixedNative<Self::Master, B, Span<B>, TASKS, PEERS, 8>;
 }
 
 impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> EndpointTables<FixedEndpoint<B, TASKS, PEERS>> {
+    /// Empty tables.
+    pub const fn fixed() -> Self {
+        Self {
+            master: Tables::fixed(),
+            peers: heapless::Vec::new(),
+            entries: heapless::Vec::new(),
+            entry_places: heapless::Vec::new(),
+            native: NativeTables::fixed(),
+        }
+    }
+}
+
+/// Tables inline of an endpoint for native peers only, without a cache, for where each kilobyte counts: `TASKS` messages, `RESULTS`
+/// results, and `PEERS` connections, of which one in eight is kept for workers.
+///
+/// Each message has a place for its result set aside, and one client has no more messages than places are left: four with eight.
+/// A function's name may have 32 bytes, and the messages with it have some 90 bytes beside the name and the payload. With buffers
+/// of 176 bytes, four messages and eight results, six connections take 16 KiB, of which each takes 1.2.
+#[derive(Debug)]
+pub struct NativeEndpoint<B, const TASKS: usize, const RESULTS: usize, const PEERS: usize> {
+    buffer: core::marker::PhantomData<B>,
+}
+
+/// A topic of a native client: its session's id in hexadecimal digits.
+type SessionTopic = heapless::Vec<u8, 32>;
+/// What the messages of a native client with a function begin with: pipeline and client take 68 bytes.
+type Opening = heapless::Vec<u8, 102>;
+
+impl<B: Buffer + Clone + Debug, const TASKS: usize, const RESULTS: usize, const PEERS: usize> EndpointStorage
+    for NativeEndpoint<B, TASKS, RESULTS, PEERS>
+{
+    type Master = FixedStorage<B, TASKS, PEERS, SessionTopic, RESULTS>;
+    type ZeroMq = Absent;
+    type Peers = heapless::Vec<Slot<Peer<Absent>>, PEERS>;
+    type Entries = heapless::Vec<Slot<Entry<B>>, 0>;
+    type EntryPlaces = heapless::Vec<Place, 0>;
+    type Events = heapless::Deque<EndpointEvent, EVENTS_INLINE>;
+    type Native = FixedNative<Self::Master, Opening, Absent, TASKS, PEERS, 4>;
+}
+
+impl<B: Buffer + Clone + Debug, const TASKS: usize, const RESULTS: usize, const PEERS: usize>
+    EndpointTables<NativeEndpoint<B, TASKS, RESULTS, PEERS>>
+{
     /// Empty tables.
     pub const fn fixed() -> Self {
         Self {
@@ -75,6 +129,9 @@ mod heap {
     use crate::endpoint::native::{HeapNative, native_tables};
     use crate::master::{HeapStorage, TableSizes};
 
+    /// Events that wait to be polled at most.
+    const EVENTS: usize = 32;
+
     /// Tables on the heap, sized when the endpoint is made; messages in [`Bytes`] unless told otherwise.
     #[derive(Debug)]
     pub struct HeapEndpoint<B = Bytes> {
@@ -83,9 +140,11 @@ mod heap {
 
     impl<B: Buffer + Clone + Debug> EndpointStorage for HeapEndpoint<B> {
         type Master = HeapStorage<B>;
-        type Peers = HeapTable<Slot<Peer<B>>>;
+        type ZeroMq = ZeroMq<B>;
+        type Peers = HeapTable<Slot<Peer<ZeroMq<B>>>>;
         type Entries = HeapTable<Slot<Entry<B>>>;
         type EntryPlaces = HeapTable<Place>;
+        type Events = heapless::Deque<EndpointEvent, EVENTS>;
         type Native = HeapNative<B>;
     }
 

@@ -18,9 +18,11 @@ pub(super) enum Class {
     Pinged,
     /// More of a message that has come in part.
     Partial,
+    /// Room for what a native peer says, which is shown in the meantime that the master lives.
+    Unread,
 }
 
-const CLASSES: usize = 4;
+const CLASSES: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct Timers {
@@ -31,12 +33,13 @@ pub(super) struct Timers {
 impl Timers {
     /// `handshake` and `partial` are given up after; a peer is asked after `heartbeat`, and given up after twice that more.
     pub(super) fn new(handshake: Duration, heartbeat: Duration, partial: Duration) -> Self {
-        Self { lists: [const { List::new() }; CLASSES], delays: [handshake, heartbeat, heartbeat * 2, partial] }
+        let delays = [handshake, heartbeat, heartbeat * 2, partial, (heartbeat / 2).max(Duration::from_millis(1))];
+        Self { lists: [const { List::new() }; CLASSES], delays }
     }
 
-    pub(super) fn start<B, T: Table<Slot<Peer<B>>>>(
+    pub(super) fn start<Z, T: Table<Slot<Peer<Z>>>>(
         &mut self,
-        peers: &mut Slab<Peer<B>, T>,
+        peers: &mut Slab<Peer<Z>, T>,
         now: Instant,
         index: u32,
         class: Class,
@@ -48,21 +51,21 @@ impl Timers {
         self.lists[class as usize].push_back(peers, index);
     }
 
-    pub(super) fn stop<B, T: Table<Slot<Peer<B>>>>(&mut self, peers: &mut Slab<Peer<B>, T>, index: u32) {
+    pub(super) fn stop<Z, T: Table<Slot<Peer<Z>>>>(&mut self, peers: &mut Slab<Peer<Z>, T>, index: u32) {
         if let Some(class) = peers[index].timer.take() {
             self.lists[class as usize].remove(peers, index);
         }
     }
 
-    pub(super) fn next<B, T: Table<Slot<Peer<B>>>>(&self, peers: &Slab<Peer<B>, T>) -> Option<Instant> {
+    pub(super) fn next<Z, T: Table<Slot<Peer<Z>>>>(&self, peers: &Slab<Peer<Z>, T>) -> Option<Instant> {
         let first = |(list, &delay): (&List<InTimer>, &Duration)| Some(peers[list.front()?].timer_since + delay);
         self.lists.iter().zip(&self.delays).filter_map(first).min()
     }
 
     /// Somebody whose time is over, taken off the list.
-    pub(super) fn expire<B, T: Table<Slot<Peer<B>>>>(
+    pub(super) fn expire<Z, T: Table<Slot<Peer<Z>>>>(
         &mut self,
-        peers: &mut Slab<Peer<B>, T>,
+        peers: &mut Slab<Peer<Z>, T>,
         now: Instant,
     ) -> Option<(u32, Class)> {
         for (list, &delay) in self.lists.iter_mut().zip(&self.delays) {

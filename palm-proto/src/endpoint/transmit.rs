@@ -48,6 +48,7 @@ impl<B> Transmit<'_, B> {
 
 impl<B: Buffer> Transmit<'_, B> {
     /// The bytes before the body: to be copied.
+    #[inline]
     pub fn before(&self) -> [&[u8]; 4] {
         let topic = match &self.topic {
             Topic::None => &[],
@@ -58,6 +59,7 @@ impl<B: Buffer> Transmit<'_, B> {
     }
 
     /// The message's own bytes.
+    #[inline]
     pub fn body_bytes(&self) -> &[u8] {
         match &self.part {
             None => self.whole(),
@@ -65,6 +67,7 @@ impl<B: Buffer> Transmit<'_, B> {
         }
     }
 
+    #[inline]
     fn whole(&self) -> &[u8] {
         match &self.body {
             Body::None => &[],

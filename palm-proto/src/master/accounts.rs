@@ -155,6 +155,17 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         claim <= free && (sender.held as usize) < room
     }
 
+    /// How many such messages may come in, of which each leaves less to all others.
+    pub(super) fn room_for(&self, SenderId(id): SenderId, len: u64, room: usize) -> usize {
+        let Some(sender) = self.senders.get(id) else { return 0 };
+        let coming = u64::from(sender.tasks) * sender.result_size;
+        let free = self.free().saturating_sub(self.limit / KEPT_FOR_RESULTS);
+        let each = 2 * (len + MESSAGE_OVERHEAD) + sender.result_size;
+        let by_bytes = free.saturating_sub(sender.bytes + coming) / each;
+        let by_count = room.saturating_sub(sender.held as usize).div_ceil(2);
+        usize::try_from(by_bytes).unwrap_or(usize::MAX).min(by_count)
+    }
+
     pub(super) fn reserve(&mut self, id: u32, bytes: u64) {
         self.used += bytes;
         if let Some(sender) = self.senders.get_mut(id) {

@@ -11,7 +11,7 @@ use super::journal::{Journal as _, Record};
 use super::machine::Master;
 use super::origin::{Note, ResultKind};
 use super::output::Tags;
-use super::reply::{Body, reply};
+use super::reply::{Body, Reply};
 use super::results::Publication;
 use super::storage::MasterStorage;
 use super::submit::{NotTaken, Refusal};
@@ -162,10 +162,10 @@ impl<S: MasterStorage> Master<S> {
             Some((index, _)) if has_it && is_part => self.pass_part(now, index, payload)?,
             Some((index, entry)) if !is_part && status != Status::HandedBack => {
                 let body = if status == Status::Done { Body::Result(payload) } else { Body::Failure(status, text) };
-                let message = reply(entry, body);
+                let reply = Reply::new(entry, body);
                 self.counters.answered += 1;
-                match message {
-                    Some(answer) => self.complete(now, index, attempt, answer),
+                match reply {
+                    Some(reply) => self.complete_with(now, index, attempt, reply),
                     None => self.give_up(now, index, Status::Failed, "the result is longer than its master can hold"),
                 }
             }
@@ -183,7 +183,7 @@ impl<S: MasterStorage> Master<S> {
         }
         let entry = &self.dispatcher.tasks[index];
         let worker = entry.worker;
-        let message = reply(entry, Body::Part(payload));
+        let message = Reply::new(entry, Body::Part(payload)).and_then(|reply| reply.beside(entry));
         self.dispatcher.renew_lease(now, worker);
         match message {
             Some(part) if self.room() > 0 => {

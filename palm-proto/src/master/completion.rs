@@ -9,6 +9,7 @@ use super::finished::Finished;
 use super::journal::{Journal as _, Record};
 use super::machine::Master;
 use super::origin::Note;
+use super::reply::Reply;
 use super::results::Publication;
 use super::storage::MasterStorage;
 use super::task::{Taken, Task};
@@ -61,6 +62,19 @@ impl<S: MasterStorage> Master<S> {
         if attempt != 0 {
             self.resume(now, id, attempt, task.taken_from);
         }
+    }
+
+    /// A live task is answered in `attempt`, by what is made of its own message.
+    #[inline]
+    pub(super) fn complete_with(&mut self, now: Instant, index: u32, attempt: u32, reply: Reply<'_>) {
+        let id = self.dispatcher.id(index);
+        let task = self.finish(now, index, attempt);
+        let (sender, footprint, taken_from) = (task.sender, task.message.footprint(), task.taken_from);
+        if let Some(answer) = reply.made_of(task) {
+            self.publish(now, answer);
+        }
+        self.dispatcher.accounts.remove_task(sender, footprint);
+        self.resume(now, id, attempt, taken_from);
     }
 
     /// Takes a task out, wherever it is, and notes which attempt was accepted.

@@ -140,10 +140,9 @@ pub struct Gauges {
 
 impl fmt::Display for Gauges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} queued, {} with {} workers, {} results for {} subscribers, {} bytes",
-            self.queued, self.leased, self.workers, self.results, self.subscribers, self.memory
-        )
+        let s = |count: usize| if count == 1 { "" } else { "s" };
+        let Self { queued, leased, results, memory, workers, subscribers } = self;
+        write!(f, "{queued} queued, {leased} with {workers} worker{}, ", s(*workers))?;
+        write!(f, "{results} result{} for {subscribers} subscriber{}, {memory} bytes", s(*results), s(*subscribers))
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     pub(super) accounts: Accounts<S::Senders>,
     pub(super) deadlines: Deadlines<S::Deadlines>,
     /// What was taken from workers that are there still.
-    pub(super) revocations: Revocations,
+    pub(super) revocations: Revocations<S::Revocations>,
     /// Workers with credit, by load.
     levels: [List<InLevel>; LEVELS],
     /// A bit for each level at which there is a worker.

@@ -1,5 +1,6 @@
 //! What an operator may want to know.
 
+use crate::collections::Queue;
 use crate::message::TaskId;
 
 /// The beginning of a name, for a log line.
@@ -54,20 +55,20 @@ pub enum Event {
 
 /// A short queue of events; what finds no room is only counted.
 #[derive(Debug, Default)]
-pub(super) struct Events {
-    queue: heapless::Deque<Event, 16>,
+pub(super) struct Events<Q> {
+    queue: Q,
     missed: u64,
 }
 
-impl Events {
+impl<Q: Queue<Event>> Events<Q> {
     pub(super) fn push(&mut self, event: Event) {
-        if self.queue.push_back(event).is_err() {
+        if self.queue.push(event).is_err() {
             self.missed += 1;
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
-        self.queue.pop_front()
+        self.queue.pop()
     }
 
     pub(super) fn missed(&self) -> u64 {

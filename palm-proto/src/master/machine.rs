@@ -38,7 +38,7 @@ pub struct Master<S: MasterStorage> {
     pub(super) results: Results<S>,
     pub(super) journal: S::Journal,
     pub(super) random: Random,
-    pub(super) events: Events,
+    pub(super) events: Events<S::Events>,
     pub(super) counters: Counters,
     /// No message is given out any more.
     pub(super) stopped: bool,
@@ -71,6 +71,7 @@ impl<S: MasterStorage> Master<S> {
             tables.subscribers,
             tables.subscriptions,
             tables.subscription_places,
+            tables.lengths,
             tables.topics,
             tables.topic_places,
             KeyedHash::new(seed.derive("topics")),

@@ -75,6 +75,7 @@ pub use journal::{Journal, Record, ResultId};
 pub use machine::{Master, NameTooLong};
 pub(crate) use origin::Prepared;
 pub use origin::{Note, Origin, ResultKind};
+pub(crate) use output::millis_left;
 pub use output::{Assignment, Outcome, Tags};
 pub use results::SubscriberId;
 pub use revoked::Revoked;
@@ -82,6 +83,6 @@ pub use storage::{FixedStorage, MasterStorage, Tables};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapStorage, TableSizes};
 pub use submit::{NotTaken, Refusal};
-pub use subscriptions::{SubscribeError, Subscription};
+pub use subscriptions::{Known, Length, SubscribeError, Subscription};
 pub use task::Task;
 pub use worker::{Worker, WorkerId};

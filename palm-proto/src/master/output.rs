@@ -96,7 +96,7 @@ impl<B> Assignment<'_, B> {
             let mut rare: heapless::Vec<u8, 24> = heapless::Vec::new();
             let mut writer = MessageWriter::new(&mut rare);
             if let Some(deadline) = self.deadline {
-                writer.deadline((deadline - now).as_millis() as u64);
+                writer.deadline(millis_left(now, deadline));
             }
             writer.attempt(self.attempt);
             debug_assert!(writer.finish().is_ok(), "12 + 7 bytes fit");
@@ -141,4 +141,9 @@ impl<B> Outcome<B> {
             tags.push(&field);
         }
     }
+}
+
+/// How long a worker has, in milliseconds: rounded up, for it is not to be late before its client is.
+pub(crate) fn millis_left(now: Instant, deadline: Instant) -> u64 {
+    (deadline - now).as_micros().div_ceil(1_000) as u64
 }

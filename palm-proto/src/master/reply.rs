@@ -18,47 +18,77 @@ pub(super) enum Body<'a> {
     Failure(Status, &'a str),
 }
 
-/// The answer to `task`: its message's own fields without its payload, then the answer's. `None` if that does not fit into a
-/// buffer.
-pub(super) fn reply<B: Buffer>(task: &Task<B>, body: Body<'_>) -> Option<Publication<B>> {
-    let message = task.message.as_slice();
-    let payload = payload_field(message, task.payload).unwrap_or(message.len()..message.len());
-    let mut topic = match task.opening.client() {
-        Some(client) => client,
-        None => RawMessage::parse(message).ok()?.client_place(),
-    };
-    if topic.start as usize >= payload.end {
-        let cut = payload.len() as u32;
-        topic = topic.start - cut..topic.end - cut;
-    }
-    let mut mark: heapless::Vec<u8, 24> = heapless::Vec::new();
-    let kind = match body {
-        Body::Result(_) => ResultKind::Done,
-        Body::Part(_) => ResultKind::Part,
-        Body::Failure(..) => ResultKind::Unread,
-    };
-    let (bytes, text) = match body {
-        Body::Result(bytes) => (bytes, ""),
-        Body::Part(bytes) => {
-            MessageWriter::new(&mut mark).partial().finish().ok()?;
-            (bytes, "")
+/// How an answer is made of the message that it answers: its own fields without its payload, then the answer's.
+pub(super) struct Reply<'a> {
+    /// The message's payload, which is cut out.
+    cut: Range<usize>,
+    head: FieldHead,
+    bytes: &'a [u8],
+    /// Fields behind the payload.
+    mark: heapless::Vec<u8, 24>,
+    text: &'a str,
+    topic: Range<u32>,
+    kind: ResultKind,
+    /// Where the answer's payload is.
+    payload: Range<u32>,
+}
+
+impl<'a> Reply<'a> {
+    /// The answer to `task`; `None` if a buffer cannot hold it.
+    #[inline]
+    pub(super) fn new<B: Buffer>(task: &Task<B>, body: Body<'a>) -> Option<Self> {
+        let message = task.message.as_slice();
+        let cut = payload_field(message, task.payload).unwrap_or(message.len()..message.len());
+        let mut topic = match task.opening.client() {
+            Some(client) => client,
+            None => RawMessage::parse(message).ok()?.client_place(),
+        };
+        if topic.start as usize >= cut.end {
+            let len = cut.len() as u32;
+            topic = topic.start - len..topic.end - len;
         }
-        Body::Failure(status, text) => {
-            MessageWriter::new(&mut mark).status(status).finish().ok()?;
-            if !text.is_empty() {
-                mark.extend_from_slice(&FieldHead::of_bytes(field::ERROR, text.len())).ok()?;
+        let mut mark: heapless::Vec<u8, 24> = heapless::Vec::new();
+        let (kind, bytes, text) = match body {
+            Body::Result(bytes) => (ResultKind::Done, bytes, ""),
+            Body::Part(bytes) => {
+                MessageWriter::new(&mut mark).partial().finish().ok()?;
+                (ResultKind::Part, bytes, "")
             }
-            (FAILURE_PAYLOAD, text)
+            Body::Failure(status, text) => {
+                MessageWriter::new(&mut mark).status(status).finish().ok()?;
+                if !text.is_empty() {
+                    mark.extend_from_slice(&FieldHead::of_bytes(field::ERROR, text.len())).ok()?;
+                }
+                (ResultKind::Unread, FAILURE_PAYLOAD, text)
+            }
+        };
+        let head = FieldHead::of_bytes(field::PAYLOAD, bytes.len());
+        let start = message.len() - cut.len() + head.len();
+        let len = start + bytes.len() + mark.len() + text.len();
+        if len > B::CAPACITY || u32::try_from(len).is_err() {
+            return None;
         }
-    };
-    let head = FieldHead::of_bytes(field::PAYLOAD, bytes.len());
-    let (before, after) = (message.get(..payload.start)?, message.get(payload.end..)?);
-    let parts = [before, after, &head, bytes, &mark, text.as_bytes()];
-    let len: usize = parts.iter().map(|part| part.len()).sum();
-    u32::try_from(len).ok()?;
-    let start = (before.len() + after.len() + head.len()) as u32;
-    let note = Note { origin: task.origin, kind, payload: start..start + bytes.len() as u32 };
-    Some(Publication { message: Span::whole(B::joined(&parts)?), topic, sender: task.sender, note })
+        let payload = start as u32..(start + bytes.len()) as u32;
+        Some(Self { cut, head, bytes, mark, text, topic, kind, payload })
+    }
+
+    /// The answer, in the buffer of its task's message.
+    #[inline]
+    pub(super) fn made_of<B: Buffer>(self, task: Task<B>) -> Option<Publication<B>> {
+        let parts = [&*self.head, self.bytes, &self.mark, self.text.as_bytes()];
+        let message = task.message.spliced(self.cut, parts)?;
+        let note = Note { origin: task.origin, kind: self.kind, payload: self.payload };
+        Some(Publication { message, topic: self.topic, sender: task.sender, note })
+    }
+
+    /// The answer, in a buffer of its own.
+    pub(super) fn beside<B: Buffer>(self, task: &Task<B>) -> Option<Publication<B>> {
+        let message = task.message.as_slice();
+        let (before, after) = (message.get(..self.cut.start)?, message.get(self.cut.end..)?);
+        let message = B::joined(&[before, after, &self.head, self.bytes, &self.mark, self.text.as_bytes()])?;
+        let note = Note { origin: task.origin, kind: self.kind, payload: self.payload };
+        Some(Publication { message: Span::whole(message), topic: self.topic, sender: task.sender, note })
+    }
 }
 
 /// Where in `message` the field of its payload is, with its key and length, if its length takes no more bytes than that needs.
@@ -95,7 +125,12 @@ mod tests {
             let payload = (payload.start as u32, payload.end as u32);
             let task = Task { opening, payload, ..Task::new(Span::<Bytes>::copy_from(&message).unwrap(), 0) };
             for body in [Body::Result(b"yes"), Body::Part(b"yes"), Body::Failure(Status::Failed, "no")] {
-                let Publication { message: answer, topic, note, .. } = reply(&task, body).unwrap();
+                let beside = Reply::new(&task, body).unwrap().beside(&task).unwrap();
+                let message = task.message.clone();
+                let task = Task { opening, payload, ..Task::new(message, 0) };
+                let Publication { message: answer, topic, note, .. } =
+                    Reply::new(&task, body).unwrap().made_of(task).unwrap();
+                assert_eq!(answer.as_slice(), beside.message.as_slice());
                 let view = MessageRef::parse(answer.as_slice()).unwrap();
                 assert_eq!((view.pipeline, view.client, view.function, view.cache), ("p", "me", "a.b", "user"));
                 assert_eq!(view.extension.sequence, Some(5));
@@ -115,6 +150,6 @@ mod tests {
     fn what_does_not_fit_is_no_message() {
         let message = message(|w| _ = w.client("me").function("a.b"));
         let small = Span::<heapless::Vec<u8, 12>>::copy_from(&message).unwrap();
-        assert!(reply(&Task::new(small, 0), Body::Result(b"yes")).is_none());
+        assert!(Reply::new(&Task::new(small, 0), Body::Result(b"yes")).is_none());
     }
 }

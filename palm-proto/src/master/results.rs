@@ -41,7 +41,7 @@ pub(super) struct Results<S: MasterStorage> {
     deliveries: Slab<Delivery<S::Buffer>, S::Deliveries>,
     subscribers: Slab<Subscriber, S::Subscribers>,
     subscriptions: Subscriptions<S>,
-    topics: Slab<Topic<S::Buffer>, S::Topics>,
+    topics: Slab<Topic<S::Key>, S::Topics>,
     by_topic: Index<S::TopicPlaces>,
     /// All deliveries, roughly by age.
     ages: List<InAge>,
@@ -51,7 +51,7 @@ pub(super) struct Results<S: MasterStorage> {
     /// Number of the current publication.
     publication: u64,
     /// The master's name, where results go to the next stage.
-    pub(super) own_topic: Option<Span<S::Buffer>>,
+    pub(super) own_topic: Option<Span<S::Key>>,
 }
 
 impl<S: MasterStorage> Results<S> {
@@ -61,6 +61,7 @@ impl<S: MasterStorage> Results<S> {
         subscribers: S::Subscribers,
         subscriptions: S::Subscriptions,
         subscription_places: S::SubscriptionPlaces,
+        lengths: S::Lengths,
         topics: S::Topics,
         topic_places: S::TopicPlaces,
         hash: KeyedHash,
@@ -69,7 +70,7 @@ impl<S: MasterStorage> Results<S> {
         Self {
             deliveries: Slab::new(deliveries, 0),
             subscribers: Slab::new(subscribers, 0),
-            subscriptions: Subscriptions::new(subscriptions, subscription_places, hash),
+            subscriptions: Subscriptions::new(subscriptions, subscription_places, lengths, hash),
             topics: Slab::new(topics, 0),
             by_topic: Index::new(topic_places),
             ages: List::new(),
@@ -455,7 +456,11 @@ pub(super) enum Expiry<B> {
 }
 
 /// The topic of a result: `own` where results go to the next stage, else its client's id.
-pub(super) fn topic_of<'a, B: Buffer>(message: &'a Span<B>, topic: &Range<u32>, own: Option<&'a Span<B>>) -> &'a [u8] {
+pub(super) fn topic_of<'a, B: Buffer, K: Buffer>(
+    message: &'a Span<B>,
+    topic: &Range<u32>,
+    own: Option<&'a Span<K>>,
+) -> &'a [u8] {
     match own {
         Some(name) => name.as_slice(),
         None => message.as_slice().get(topic.start as usize..topic.end as usize).unwrap_or(&[]),

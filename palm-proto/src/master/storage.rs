@@ -3,32 +3,45 @@
 use core::fmt::Debug;
 
 use crate::buffer::Buffer;
-use crate::collections::{Place, Slot, Table};
+use crate::collections::{Place, Queue, Slot, Table};
 
 use super::accounts::Sender;
 use super::delivery::{Delivery, Subscriber, Topic};
+use super::event::Event;
 use super::finished::Finished;
 use super::journal::Journal;
-use super::subscriptions::Subscription;
+use super::revoked::Revoked;
+use super::subscriptions::{Known, Length, Subscription};
 use super::task::Task;
 use super::worker::Worker;
+
+/// Events that wait to be polled at most, where tables lie inline: each takes 128 bytes.
+const EVENTS_INLINE: usize = 2;
 
 /// The types of a master's tables. Use [`FixedStorage`], or `HeapStorage` with the `alloc` feature.
 #[expect(missing_docs, reason = "one table each, named for what it holds")]
 pub trait MasterStorage: Debug {
+    /// What a message is kept in.
     type Buffer: Buffer + Clone + Debug;
+    /// What a topic, or the beginning of one, is kept in.
+    type Key: Buffer + Debug;
     type Tasks: Table<Slot<Task<Self::Buffer>>> + Debug;
     type Workers: Table<Slot<Worker>> + Debug;
     type Senders: Table<Slot<Sender>> + Debug;
     type Deadlines: Table<u32> + Debug;
     type Deliveries: Table<Slot<Delivery<Self::Buffer>>> + Debug;
     type Subscribers: Table<Slot<Subscriber>> + Debug;
-    type Subscriptions: Table<Slot<Subscription<Self::Buffer>>> + Debug;
+    type Subscriptions: Table<Slot<Subscription<Self::Key>>> + Debug;
     type SubscriptionPlaces: Table<Place> + Debug;
-    type Topics: Table<Slot<Topic<Self::Buffer>>> + Debug;
+    type Lengths: Table<Length> + Debug;
+    /// An array, best of a power of two.
+    type Known: AsRef<[Known]> + AsMut<[Known]> + Default + Debug;
+    type Topics: Table<Slot<Topic<Self::Key>>> + Debug;
     type TopicPlaces: Table<Place> + Debug;
     type Finished: Table<Finished> + Debug;
     type FinishedPlaces: Table<Place> + Debug;
+    type Revocations: Queue<Revoked>;
+    type Events: Queue<Event>;
     /// Who is told of all that happens; `()`: nobody.
     type Journal: Journal<Self::Buffer>;
 }
@@ -44,6 +57,7 @@ pub struct Tables<S: MasterStorage> {
     pub(super) subscribers: S::Subscribers,
     pub(super) subscriptions: S::Subscriptions,
     pub(super) subscription_places: S::SubscriptionPlaces,
+    pub(super) lengths: S::Lengths,
     pub(super) topics: S::Topics,
     pub(super) topic_places: S::TopicPlaces,
     pub(super) finished: S::Finished,
@@ -52,31 +66,47 @@ pub struct Tables<S: MasterStorage> {
 }
 
 /// Tables inline: `TASKS` messages and as many results, `PEERS` connections of each role and as many subscriptions.
+///
+/// Where each byte counts: topics may be kept in another buffer, `K`, and there may be more `RESULTS` than messages. Each message
+/// has a place for its result set aside, and one sender may have no more messages than places are left free: with eight, four.
 #[derive(Debug)]
-pub struct FixedStorage<B, const TASKS: usize, const PEERS: usize> {
-    buffer: core::marker::PhantomData<B>,
+pub struct FixedStorage<B, const TASKS: usize, const PEERS: usize, K = B, const RESULTS: usize = TASKS> {
+    buffers: core::marker::PhantomData<(B, K)>,
 }
 
-impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> MasterStorage
-    for FixedStorage<B, TASKS, PEERS>
+impl<B, const TASKS: usize, const PEERS: usize, K, const RESULTS: usize> MasterStorage
+    for FixedStorage<B, TASKS, PEERS, K, RESULTS>
+where
+    B: Buffer + Clone + Debug,
+    K: Buffer + Debug,
 {
     type Buffer = B;
+    type Key = K;
     type Tasks = heapless::Vec<Slot<Task<B>>, TASKS>;
     type Workers = heapless::Vec<Slot<Worker>, PEERS>;
     type Senders = heapless::Vec<Slot<Sender>, PEERS>;
     type Deadlines = heapless::Vec<u32, TASKS>;
-    type Deliveries = heapless::Vec<Slot<Delivery<B>>, TASKS>;
+    type Deliveries = heapless::Vec<Slot<Delivery<B>>, RESULTS>;
     type Subscribers = heapless::Vec<Slot<Subscriber>, PEERS>;
-    type Subscriptions = heapless::Vec<Slot<Subscription<B>>, PEERS>;
+    type Subscriptions = heapless::Vec<Slot<Subscription<K>>, PEERS>;
     type SubscriptionPlaces = heapless::Vec<Place, PEERS>;
-    type Topics = heapless::Vec<Slot<Topic<B>>, TASKS>;
-    type TopicPlaces = heapless::Vec<Place, TASKS>;
+    type Lengths = heapless::Vec<Length, PEERS>;
+    type Known = [Known; 2];
+    type Topics = heapless::Vec<Slot<Topic<K>>, RESULTS>;
+    type TopicPlaces = heapless::Vec<Place, RESULTS>;
     type Finished = heapless::Vec<Finished, TASKS>;
     type FinishedPlaces = heapless::Vec<Place, TASKS>;
+    type Revocations = heapless::Deque<Revoked, TASKS>;
+    type Events = heapless::Deque<Event, EVENTS_INLINE>;
     type Journal = ();
 }
 
-impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Tables<FixedStorage<B, TASKS, PEERS>> {
+impl<B, const TASKS: usize, const PEERS: usize, K, const RESULTS: usize>
+    Tables<FixedStorage<B, TASKS, PEERS, K, RESULTS>>
+where
+    B: Buffer + Clone + Debug,
+    K: Buffer + Debug,
+{
     /// Empty tables.
     pub const fn fixed() -> Self {
         Self {
@@ -88,6 +118,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Tables<F
             subscribers: heapless::Vec::new(),
             subscriptions: heapless::Vec::new(),
             subscription_places: heapless::Vec::new(),
+            lengths: heapless::Vec::new(),
             topics: heapless::Vec::new(),
             topic_places: heapless::Vec::new(),
             finished: heapless::Vec::new(),
@@ -106,6 +137,11 @@ mod heap {
 
     use super::*;
     use crate::collections::HeapTable;
+    use crate::master::revoked::REVOCATIONS;
+    use crate::master::subscriptions::TOPIC_MAX;
+
+    /// Events that wait to be polled at most.
+    const EVENTS: usize = 16;
 
     /// Tables on the heap, sized when the master is made; messages in [`Bytes`] unless told otherwise.
     #[derive(Debug)]
@@ -115,6 +151,7 @@ mod heap {
 
     impl<B: Buffer + Clone + Debug, J: Journal<B>> MasterStorage for HeapStorage<B, J> {
         type Buffer = B;
+        type Key = B;
         type Tasks = HeapTable<Slot<Task<B>>>;
         type Workers = HeapTable<Slot<Worker>>;
         type Senders = HeapTable<Slot<Sender>>;
@@ -123,10 +160,14 @@ mod heap {
         type Subscribers = HeapTable<Slot<Subscriber>>;
         type Subscriptions = HeapTable<Slot<Subscription<B>>>;
         type SubscriptionPlaces = HeapTable<Place>;
+        type Lengths = HeapTable<Length>;
+        type Known = [Known; 8];
         type Topics = HeapTable<Slot<Topic<B>>>;
         type TopicPlaces = HeapTable<Place>;
         type Finished = HeapTable<Finished>;
         type FinishedPlaces = HeapTable<Place>;
+        type Revocations = heapless::Deque<Revoked, REVOCATIONS>;
+        type Events = heapless::Deque<Event, EVENTS>;
         type Journal = J;
     }
 
@@ -163,6 +204,7 @@ mod heap {
                 subscribers: HeapTable::new(peers),
                 subscriptions: HeapTable::new(subscriptions),
                 subscription_places: HeapTable::new(subscriptions.saturating_mul(2)),
+                lengths: HeapTable::new(TOPIC_MAX + 1),
                 topics: HeapTable::new(tasks.saturating_mul(2)),
                 topic_places: HeapTable::new(tasks.saturating_mul(4)),
                 finished: HeapTable::new(tasks),

@@ -64,6 +64,15 @@ impl<S: MasterStorage> Master<S> {
         !self.dispatcher.tasks.is_full() && self.dispatcher.accounts.may_submit(sender, len as u64, room)
     }
 
+    /// How many messages of `len` bytes may come from this sender, if nobody else sends any. As many results are expected.
+    pub fn room_for(&self, sender: SenderId, len: usize) -> usize {
+        if !self.may_submit(sender, len) {
+            return 0;
+        }
+        let (room, free) = (self.room_for_messages(), self.dispatcher.tasks.capacity() - self.dispatcher.tasks.len());
+        self.dispatcher.accounts.room_for(sender, len as u64, room).max(1).min(free)
+    }
+
     /// Whether there is a place for a message, of which the bytes have been counted with [`reserve`](Self::reserve).
     pub fn has_place(&self) -> bool {
         self.room_for_messages() > 0 && !self.dispatcher.tasks.is_full()

@@ -1,7 +1,7 @@
 //! Who has subscribed to what.
 
 use crate::buffer::Span;
-use crate::collections::{Index, Link, Linked, List, NONE, Slab};
+use crate::collections::{Index, Link, Linked, List, NONE, Slab, Table};
 use crate::hash::KeyedHash;
 
 use super::MasterStorage;
@@ -58,25 +58,27 @@ impl<B> Linked<OfSubscriber> for Subscription<B> {
 /// Subscribers are numbers here; each one's list of its subscriptions is its own, and comes with the calls that change it.
 #[derive(Debug)]
 pub(super) struct Subscriptions<S: MasterStorage> {
-    entries: Slab<Subscription<S::Buffer>, S::Subscriptions>,
+    entries: Slab<Subscription<S::Key>, S::Subscriptions>,
     by_prefix: Index<S::SubscriptionPlaces>,
     hash: KeyedHash,
-    /// How many subscriptions there are of each length.
-    lengths: [u32; TOPIC_MAX + 1],
     /// Lengths that occur, shortest first.
-    distinct: heapless::Vec<u8, { TOPIC_MAX + 1 }>,
-    known: [Known; KNOWN],
+    lengths: S::Lengths,
+    known: S::Known,
 }
 
 impl<S: MasterStorage> Subscriptions<S> {
-    pub(super) fn new(entries: S::Subscriptions, places: S::SubscriptionPlaces, hash: KeyedHash) -> Self {
+    pub(super) fn new(
+        entries: S::Subscriptions,
+        places: S::SubscriptionPlaces,
+        lengths: S::Lengths,
+        hash: KeyedHash,
+    ) -> Self {
         Self {
             entries: Slab::new(entries, 0),
             by_prefix: Index::new(places),
             hash,
-            lengths: [0; TOPIC_MAX + 1],
-            distinct: heapless::Vec::new(),
-            known: [const { Known::NONE }; KNOWN],
+            lengths,
+            known: S::Known::default(),
         }
     }
 
@@ -102,9 +104,13 @@ impl<S: MasterStorage> Subscriptions<S> {
             self.entries.remove(index);
             return Err(SubscribeError::Full);
         }
+        if !self.count_length(prefix.len() as u8) {
+            self.by_prefix.remove(hash, index);
+            self.entries.remove(index);
+            return Err(SubscribeError::Full);
+        }
         own.push_back(&mut self.entries, index);
-        self.lengths[prefix.len()] += 1;
-        self.note_lengths();
+        self.forget_known();
         Ok(true)
     }
 
@@ -127,13 +133,16 @@ impl<S: MasterStorage> Subscriptions<S> {
     /// The only subscriber of a topic, if that has been seen lately.
     #[inline]
     pub(super) fn only_target(&self, topic: &[u8]) -> Option<u32> {
-        let known = self.known.get(known_place(topic))?;
+        let known = self.known.as_ref();
+        let known = known.get(known_place(topic, known.len()))?;
         (known.subscriber != NONE && known.topic.as_slice() == topic).then_some(known.subscriber)
     }
 
     /// `subscriber` is the only one of `topic`, as long as the subscriptions do not change.
     pub(super) fn learn(&mut self, topic: &[u8], subscriber: u32) {
-        if let (Ok(topic), Some(known)) = (heapless::Vec::from_slice(topic), self.known.get_mut(known_place(topic))) {
+        let known = self.known.as_mut();
+        let place = known_place(topic, known.len());
+        if let (Ok(topic), Some(known)) = (heapless::Vec::from_slice(topic), known.get_mut(place)) {
             *known = Known { topic, subscriber };
         }
     }
@@ -142,8 +151,8 @@ impl<S: MasterStorage> Subscriptions<S> {
     /// more.
     pub(super) fn targets(&self, topic: &[u8], passed_over: impl Fn(u32) -> bool) -> heapless::Vec<u32, 8> {
         let mut found = heapless::Vec::new();
-        for &length in &self.distinct {
-            let Some(prefix) = topic.get(..usize::from(length)) else { break };
+        for length in self.lengths.as_ref() {
+            let Some(prefix) = topic.get(..usize::from(length.bytes)) else { break };
             for index in self.by_prefix.candidates(self.hash.hash(prefix)) {
                 let subscription = &self.entries[index];
                 let target = subscription.subscriber;
@@ -167,34 +176,64 @@ impl<S: MasterStorage> Subscriptions<S> {
         own.remove(&mut self.entries, index);
         let Some(entry) = self.entries.remove(index) else { return };
         self.by_prefix.remove(self.hash.hash(entry.prefix.as_slice()), index);
-        self.lengths[entry.prefix.len()] -= 1;
-        self.note_lengths();
+        self.discount_length(entry.prefix.len() as u8);
+        self.forget_known();
+    }
+
+    /// One more subscription has this length. `false` if there is no room for another length.
+    fn count_length(&mut self, bytes: u8) -> bool {
+        let place = self.lengths.as_ref().partition_point(|length| length.bytes < bytes);
+        if let Some(length) = self.lengths.as_mut().get_mut(place).filter(|length| length.bytes == bytes) {
+            length.subscriptions += 1;
+            return true;
+        }
+        let pushed = self.lengths.push(Length { bytes, subscriptions: 1 }).is_ok();
+        if let (true, Some(from_place)) = (pushed, self.lengths.as_mut().get_mut(place..)) {
+            from_place.rotate_right(1);
+        }
+        pushed
+    }
+
+    /// One less has it.
+    fn discount_length(&mut self, bytes: u8) {
+        let place = self.lengths.as_ref().partition_point(|length| length.bytes < bytes);
+        let Some(from_place) = self.lengths.as_mut().get_mut(place..) else { return };
+        let Some(length) = from_place.first_mut().filter(|length| length.bytes == bytes) else { return };
+        length.subscriptions -= 1;
+        if length.subscriptions == 0 {
+            from_place.rotate_left(1);
+            self.lengths.pop();
+        }
     }
 
     /// The subscriptions have changed.
-    fn note_lengths(&mut self) {
-        self.known.iter_mut().for_each(|known| known.subscriber = NONE);
-        let occurring = self.lengths.iter().enumerate().filter(|(_, count)| **count > 0);
-        self.distinct = occurring.map(|(length, _)| length as u8).collect();
+    fn forget_known(&mut self) {
+        self.known.as_mut().iter_mut().for_each(|known| known.subscriber = NONE);
     }
 }
 
-/// A topic with a single subscriber: most results need not be looked up by hash.
+/// A length that subscriptions have, and how many have it; named only by storage types.
 #[derive(Debug)]
-struct Known {
+pub struct Length {
+    bytes: u8,
+    subscriptions: u32,
+}
+
+/// A topic with a single subscriber: most results need not be looked up by hash. Named only by storage types.
+#[derive(Debug)]
+pub struct Known {
     topic: heapless::Vec<u8, 40>,
     subscriber: u32,
 }
 
-impl Known {
-    const NONE: Self = Self { topic: heapless::Vec::new(), subscriber: NONE };
+impl Default for Known {
+    fn default() -> Self {
+        Self { topic: heapless::Vec::new(), subscriber: NONE }
+    }
 }
 
-/// Topics that are remembered; a power of two.
-const KNOWN: usize = 8;
-
-/// Where a topic is remembered: topics differ at their end, as UUIDs and counted names do.
-fn known_place(topic: &[u8]) -> usize {
+/// Where among `places` a topic is remembered: topics differ at their end, as UUIDs and counted names do.
+fn known_place(topic: &[u8], places: usize) -> usize {
     let last = topic.last_chunk::<2>().map_or(0, |&[a, b]| usize::from(a) ^ usize::from(b) << 1);
-    last % KNOWN
+    last % places.max(1)
 }

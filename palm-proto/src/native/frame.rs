@@ -6,6 +6,7 @@ use core::fmt::{self, Debug};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::numbers::{NUMBERS_MAX, Numbers};
 use super::stream::{self, FrameTooLong, PREFIX_MAX};
 
 /// Room for the longest header, in bytes.
@@ -28,6 +29,18 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     /// What follows a header like this one.
     fn shape(&self) -> Shape;
 
+    /// The header as numbers, if it is one of the commonest, which are nothing else: it is the same bytes then, in less time.
+    #[inline]
+    fn numbers(&self) -> Option<Numbers> {
+        None
+    }
+
+    /// Reads a header of the commonest kinds, in their commonest form, and gives what comes after it; the same as postcard does.
+    #[inline]
+    fn of_numbers(_frame: &[u8]) -> Option<(Self, &[u8])> {
+        None
+    }
+
     /// Reads a frame; `None` if it says nothing to us: it is empty, or of a kind that may be passed over.
     ///
     /// O(1), but for text, which is checked to be UTF-8.
@@ -43,7 +56,10 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
                 _ => Err(FrameError::UnknownKind { kind }),
             };
         }
-        let (header, rest) = postcard::take_from_bytes::<Self>(frame).map_err(|_| FrameError::Header { kind })?;
+        let (header, rest) = match Self::of_numbers(frame) {
+            Some(read) => read,
+            None => postcard::take_from_bytes::<Self>(frame).map_err(|_| FrameError::Header { kind })?,
+        };
         let shape = header.shape();
         let (front, body) = rest.split_at_checked(shape.front_len).ok_or(FrameError::Front { kind })?;
         if !shape.front.admits(front) {
@@ -61,20 +77,49 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
     /// If the frame is longer than any may be on a stream.
     #[inline]
     fn stream_head_for(&self, len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
-        let header = self.encode();
-        stream::put_prefix(out, header.len().saturating_add(len))?;
-        out.extend_from_slice(&header).expect("HeaderBytes have room for a prefix and a header");
-        Ok(())
+        if let Some(numbers) = self.numbers() {
+            return put_head(numbers.write(&mut [0; NUMBERS_MAX]), len, out);
+        }
+        put_head(self.encode_to(&mut [0; HEADER_MAX]), len, out)
     }
 
     /// The encoded header.
     #[inline]
     fn encode(&self) -> HeaderBytes {
+        let mut bytes = [0; HEADER_MAX];
         let mut out = HeaderBytes::new();
-        out.resize_default(HEADER_MAX).expect("HeaderBytes have room for a header");
-        let len = postcard::to_slice(self, &mut out).expect("HEADER_MAX has room for the longest header").len();
-        out.truncate(len);
+        out.extend_from_slice(self.encode_to(&mut bytes)).expect("HeaderBytes have room for a header");
         out
+    }
+
+    /// The header, encoded into `room`.
+    #[inline]
+    fn encode_to<'a>(&self, room: &'a mut [u8; HEADER_MAX]) -> &'a [u8] {
+        postcard::to_slice(self, room).expect("HEADER_MAX has room for the longest header")
+    }
+}
+
+/// Appends the length of a frame with this header and `len` bytes behind it, and the header.
+#[inline]
+fn put_head(header: &[u8], len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
+    stream::put_prefix(out, header.len().saturating_add(len))?;
+    out.extend_from_slice(header).expect("HeaderBytes have room for a prefix and a header");
+    Ok(())
+}
+
+/// Longest header on a stream, with the length before it, in bytes.
+pub(crate) const STREAM_HEAD_MAX: usize = HEADER_MAX + PREFIX_MAX;
+
+/// The header of a frame on a stream of which as much has come as a header may take; `None` if it may be passed over.
+pub(crate) fn header_on_stream<H: Header>(begun: &[u8]) -> Result<Option<H>, FrameError> {
+    let prefix = begun.iter().take(PREFIX_MAX - 1).take_while(|&&byte| byte >= 0x80).count() + 1;
+    let frame = begun.get(prefix..).unwrap_or(&[]);
+    match frame.first() {
+        Some(&kind) if kind < H::KINDS => {
+            let header = postcard::take_from_bytes(frame).map_err(|_| FrameError::Header { kind })?;
+            Ok(Some(header.0))
+        }
+        _ => H::decode(frame).map(|_| None),
     }
 }
 

@@ -33,6 +33,7 @@ mod cobs;
 mod frame;
 mod handshake;
 mod line;
+mod numbers;
 pub mod peer;
 mod stream;
 mod task_number;
@@ -47,8 +48,10 @@ pub use alias::{HeapAliasTable, HeapInterner};
 pub use cache::{CacheRefusalCode, When};
 pub use checksum::Checksum;
 pub use frame::{Content, Frame, FrameError, HEADER_MAX, Header, HeaderBytes, Shape, front_of};
+pub(crate) use frame::{STREAM_HEAD_MAX, header_on_stream};
 pub use handshake::{Magic, RefusalCode, Role, SessionId, Versions, token_matches};
 pub use line::{LINE_OVERHEAD, LineDecoder, LineEncoder, LineFault, LineUnit, line_len_max};
+pub use numbers::Numbers;
 pub use peer::{
     CacheAnswer, Client, ClientEvent, ClientStorage, Deframed, Fault, FixedClient, FixedClientStorage, FixedWorker,
     FixedWorkerStorage, Framing, FramingFault, FunctionName, HeldId, HeldTask, LineFraming, Lost, NotFramed, NotSent,

@@ -80,6 +80,9 @@ fn long_length(input: &[u8]) -> Result<Option<(usize, u32)>, FrameTooLong> {
 /// Appends the length of a frame.
 #[inline]
 pub(super) fn put_prefix(out: &mut HeaderBytes, len: usize) -> Result<(), FrameTooLong> {
+    if let short @ ..0x80 = len {
+        return out.push(short as u8).map_err(|_| FrameTooLong);
+    }
     let len = u32::try_from(len).ok().filter(|&len| len <= STREAM_FRAME_MAX).ok_or(FrameTooLong)?;
     let mut bytes = [0; PREFIX_MAX];
     let used = put_varint(&mut bytes, u64::from(len)).unwrap_or(PREFIX_MAX);

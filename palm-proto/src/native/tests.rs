@@ -59,6 +59,7 @@ fn to_master() -> impl Strategy<Value = ToMaster> {
         ),
         any::<u64>().prop_map(|sequence| ToMaster::Cancel { sequence }),
         any::<u32>().prop_map(|results| ToMaster::Received { results }),
+        Just(ToMaster::Restart),
     ];
     let cache = prop_oneof![
         any::<u32>().prop_map(|id| ToMaster::Get { id }),
@@ -105,6 +106,7 @@ fn to_peer() -> impl Strategy<Value = ToPeer> {
         any::<(u64, u16)>().prop_map(|(sequence, permille)| ToPeer::Progress { sequence, permille }),
         any::<(u64, u32)>().prop_map(|(sequence, code)| ToPeer::Failed { sequence, code }),
         any::<u32>().prop_map(|more| ToPeer::Window { more }),
+        any::<u64>().prop_map(|from| ToPeer::NoRoom { from }),
     ];
     let cache = prop_oneof![
         any::<(u32, u64)>().prop_map(|(id, version)| ToPeer::Value { id, version }),
@@ -139,6 +141,7 @@ fn check<H: Header>(header: H, text: &str, bytes: &[u8]) -> Result<(), TestCaseE
     let body = contents(shape.body, None, text, bytes);
     let frame = Frame { header, front: &front, body: &body };
     let head = frame.stream_head().unwrap();
+    prop_assert!(head.ends_with(&header.encode()), "both ways to write a header give the same");
     let wire = [head.as_slice(), &front, &body].concat();
     prop_assert!(header.encode().len() <= HEADER_MAX);
     let Ok(Streamed::Frame { used, range }) = decode_stream(&wire, u32::MAX) else { panic!("not whole") };
@@ -159,6 +162,9 @@ fn check<H: Header>(header: H, text: &str, bytes: &[u8]) -> Result<(), TestCaseE
 
 /// What can be read can be written, and is then the same.
 fn check_noise<H: Header + Debug>(noise: &[u8]) -> Result<(), TestCaseError> {
+    if let Some(read) = H::of_numbers(noise) {
+        prop_assert_eq!(postcard::take_from_bytes::<H>(noise), Ok(read), "both ways to read one do");
+    }
     if let Ok(Some(frame)) = H::decode(noise) {
         let again = [frame.header.encode().as_slice(), frame.front, frame.body].concat();
         prop_assert!(again.len() <= noise.len());

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Content, Header, Shape};
+#[cfg(feature = "alloc")]
+use super::numbers::{Numbers, take, take_short};
 use super::{Alias, FUNCTION_MAX, Magic, NAME_MAX, Role, SessionId, TEXT_MAX, TOKEN_MAX, TaskNumber, Versions, When};
 
 /// A header of a frame to the master. The kind is the place in this list, from 0.
@@ -143,10 +145,41 @@ pub enum ToMaster {
         /// On what condition.
         when: When,
     },
+
+    /// From a client: it has heard NoRoom. What it was allowed to submit before counts no more.
+    Restart,
 }
 
+/// Kinds that are numbers only.
+#[cfg(feature = "alloc")]
+const DONE: u8 = 5;
+#[cfg(feature = "alloc")]
+const SUBMIT: u8 = 13;
+
 impl Header for ToMaster {
-    const KINDS: u8 = 20;
+    const KINDS: u8 = 21;
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn numbers(&self) -> Option<Numbers> {
+        match *self {
+            Self::Done { number } => Some(Numbers::one(DONE, number.number().into())),
+            Self::Submit { sequence, function } => Some(Numbers::two(SUBMIT, [sequence, function.number().into()])),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn of_numbers(frame: &[u8]) -> Option<(Self, &[u8])> {
+        let (&kind, mut rest) = frame.split_first()?;
+        let header = match kind {
+            DONE => Self::Done { number: take_short(&mut rest)?.try_into().ok()? },
+            SUBMIT => Self::Submit { sequence: take(&mut rest)?, function: Alias::new(take_short(&mut rest)?)? },
+            _ => return None,
+        };
+        Some((header, rest))
+    }
 
     #[inline]
     fn shape(&self) -> Shape {
@@ -157,7 +190,7 @@ impl Header for ToMaster {
                 front: Content::Text { min: 0, max: NAME_MAX },
                 body: Content::Short { max: TOKEN_MAX },
             },
-            Self::Bye | Self::Ping | Self::Pong | Self::Drain => Shape::body(Content::Nothing),
+            Self::Bye | Self::Ping | Self::Pong | Self::Drain | Self::Restart => Shape::body(Content::Nothing),
             Self::Credit { .. } | Self::HandBack { .. } | Self::Holding { .. } => Shape::body(Content::Nothing),
             Self::Cancel { .. } | Self::Received { .. } => Shape::body(Content::Nothing),
             Self::Done { .. } | Self::Partial { .. } | Self::Submit { .. } => Shape::body(Content::Bytes),

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Content, Header, Shape};
+#[cfg(feature = "alloc")]
+use super::numbers::{Numbers, take, take_short};
 use super::{Alias, CacheRefusalCode, FUNCTION_MAX, Magic, NAME_MAX, RefusalCode, SessionId, TEXT_MAX, TaskNumber};
 
 /// A header of a frame from the master. The kind is the place in this list, from 0.
@@ -156,10 +158,49 @@ pub enum ToPeer {
         /// How many.
         numbers: u32,
     },
+    /// To a client: there was no room for a task. It was not taken, nor is any Submit after it before Restart.
+    NoRoom {
+        /// The client's number for it.
+        from: u64,
+    },
 }
 
+/// Kinds that are numbers only.
+#[cfg(feature = "alloc")]
+const TASK: u8 = 7;
+#[cfg(feature = "alloc")]
+const RESULT: u8 = 11;
+
 impl Header for ToPeer {
-    const KINDS: u8 = 23;
+    const KINDS: u8 = 24;
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn numbers(&self) -> Option<Numbers> {
+        match *self {
+            Self::Task { function, session, sequence } => {
+                Some(Numbers::three(TASK, [function.number().into(), session.number().into(), sequence]))
+            }
+            Self::Result { sequence } => Some(Numbers::one(RESULT, sequence)),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn of_numbers(frame: &[u8]) -> Option<(Self, &[u8])> {
+        let (&kind, mut rest) = frame.split_first()?;
+        let header = match kind {
+            TASK => {
+                let function = Alias::new(take_short(&mut rest)?)?;
+                let session = Alias::new(take_short(&mut rest)?)?;
+                Self::Task { function, session, sequence: take(&mut rest)? }
+            }
+            RESULT => Self::Result { sequence: take(&mut rest)? },
+            _ => return None,
+        };
+        Some((header, rest))
+    }
 
     #[inline]
     fn shape(&self) -> Shape {
@@ -168,7 +209,7 @@ impl Header for ToPeer {
             Self::Welcome { .. } => Shape::body(Content::Text { min: 0, max: NAME_MAX }),
             Self::Ping | Self::Pong | Self::Bye => Shape::body(Content::Nothing),
             Self::Session { .. } | Self::CancelTask { .. } | Self::Skip { .. } => Shape::body(Content::Nothing),
-            Self::Accepted { .. } | Self::Window { .. } => Shape::body(Content::Nothing),
+            Self::Accepted { .. } | Self::Window { .. } | Self::NoRoom { .. } => Shape::body(Content::Nothing),
             Self::Stored { .. } | Self::Deleted { .. } => Shape::body(Content::Nothing),
             Self::Absent { .. } | Self::Conflict { .. } => Shape::body(Content::Nothing),
             Self::Function { .. } => Shape::body(Content::Text { min: 1, max: FUNCTION_MAX }),

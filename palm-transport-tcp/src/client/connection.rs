@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +14,9 @@ use palm_proto::native::{
 use palm_proto::{Seed, Status};
 
 use super::failure::Failure;
-use super::tasks::{Submission, TaskKey, Tasks};
+use super::tasks::{Like, Submission, TaskKey, Tasks};
 use crate::clock::Clock;
-use crate::peer::{BuildError, CacheBook, CacheRequest, Link, Machine, Out, PeerOptions, Verdict, kept};
+use crate::peer::{BuildError, CacheBook, CacheRequest, Keeper, Link, Machine, Out, PeerOptions, Verdict};
 
 /// Results that the master sends before it hears that they are safe.
 const RESULTS: u32 = 32_768;
@@ -111,6 +112,7 @@ impl<T: Clone> ClientConnection<T> {
                 tasks: Tasks::default(),
                 events: VecDeque::new(),
                 cache: CacheBook::default(),
+                keeper: Keeper::default(),
                 connected: false,
                 acknowledge_at: None,
             },
@@ -157,10 +159,21 @@ impl<T: Clone> ClientConnection<T> {
     pub fn submit(&mut self, submission: Submission, tag: T) -> TaskKey {
         let clock = self.side.clock;
         let key = self.side.tasks.insert(|| clock.now(), submission, tag);
+        self.submitted(key);
+        key
+    }
+
+    /// Submits one of several tasks that have all but their payloads in common.
+    pub(super) fn submit_like(&mut self, like: Arc<Like>, payload: Bytes, tag: T) {
+        let clock = self.side.clock;
+        let key = self.side.tasks.insert_like(|| clock.now(), like, payload, tag);
+        self.submitted(key);
+    }
+
+    fn submitted(&mut self, key: TaskKey) {
         if self.link.is_over() {
             self.side.fail(key, Failure::of(Status::Unavailable));
         }
-        key
     }
 
     /// Forgets a task: no event tells of it any more, and the master is told that nobody wants its result. `false` if it was over.
@@ -231,6 +244,7 @@ struct Side<T> {
     tasks: Tasks<T>,
     events: VecDeque<ClientEvent<T>>,
     cache: CacheBook,
+    keeper: Keeper,
     connected: bool,
     /// When the master is to be told at the latest that results are safe.
     acknowledge_at: Option<palm_proto::Instant>,
@@ -266,7 +280,7 @@ impl<T: Clone> Side<T> {
                 continue;
             };
             match self.client.resubmit(&entry.submit(now)) {
-                Ok(submitted) => send(&submitted, &entry.submission.payload, out),
+                Ok(submitted) => send(&submitted, &entry.payload, out),
                 Err(NotSent::NotConnected | NotSent::NoRoom) => return,
                 Err(refused) => {
                     self.client.cancel(sequence);
@@ -283,7 +297,7 @@ impl<T: Clone> Side<T> {
             let Some(entry) = self.tasks.get_mut(key) else { return };
             match self.client.submit(key.number(), &entry.submit(now)) {
                 Ok(submitted) => {
-                    send(&submitted, &entry.submission.payload, out);
+                    send(&submitted, &entry.payload, out);
                     let sequence = submitted.sequence;
                     entry.sequence = Some(sequence);
                     self.tasks.submitted();
@@ -327,13 +341,13 @@ impl<T: Clone> Machine for Side<T> {
         match said {
             Said::Result { key, payload, last: true, .. } => {
                 if let Some(entry) = self.tasks.remove(TaskKey::of(key)) {
-                    let result = Ok(kept(payload, whole));
+                    let result = Ok(self.keeper.keep(payload, whole));
                     self.events.push_back(ClientEvent::Last { tag: entry.tag, result });
                 }
             }
             Said::Result { key, payload, .. } => {
                 if let Some(tag) = self.tag(key) {
-                    self.events.push_back(ClientEvent::Partial { tag, payload: kept(payload, whole) });
+                    self.events.push_back(ClientEvent::Partial { tag, payload: self.keeper.keep(payload, whole) });
                 }
             }
             Said::Failed { key, status, text, .. } => {

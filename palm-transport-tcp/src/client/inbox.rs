@@ -40,6 +40,8 @@ pub(super) struct Inbox {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The one that came first: there is no other as a rule where one task is waited for.
+    first: Option<Outcome>,
     outcomes: VecDeque<Outcome>,
     progress: Option<Progress>,
     /// Somebody waits for outcomes.
@@ -50,7 +52,11 @@ impl Inbox {
     /// Puts all that has arrived in; one wake-up for all.
     pub(super) fn put(&self, arrived: &mut Vec<Outcome>) {
         let mut state = self.lock();
-        state.outcomes.extend(arrived.drain(..));
+        let mut arrived = arrived.drain(..);
+        if state.first.is_none() && state.outcomes.is_empty() {
+            state.first = arrived.next();
+        }
+        state.outcomes.extend(arrived);
         if std::mem::take(&mut state.waiting) {
             drop(state);
             self.there.notify_one();
@@ -65,30 +71,41 @@ impl Inbox {
         self.lock().progress.clone()
     }
 
-    /// Moves what has arrived to `outcomes`; waits for something until `until`, for ever if that is `None`. Whether there was any.
-    pub(super) fn take(&self, outcomes: &mut VecDeque<Outcome>, until: Option<Instant>) -> bool {
+    /// Moves what has arrived to `outcomes`; waits for something.
+    pub(super) fn take_all(&self, outcomes: &mut VecDeque<Outcome>) {
+        let mut state = self.wait(None);
+        outcomes.extend(state.first.take());
+        if outcomes.is_empty() {
+            std::mem::swap(outcomes, &mut state.outcomes);
+        } else {
+            outcomes.append(&mut state.outcomes);
+        }
+    }
+
+    /// Takes what arrived first; waits for something until `until`, for ever if that is `None`.
+    pub(super) fn take(&self, until: Option<Instant>) -> Option<Outcome> {
+        let mut state = self.wait(until);
+        state.first.take().or_else(|| state.outcomes.pop_front())
+    }
+
+    /// Waits for something until `until`, for ever if that is `None`.
+    fn wait(&self, until: Option<Instant>) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        while state.outcomes.is_empty() {
+        while state.first.is_none() && state.outcomes.is_empty() {
             state.waiting = true;
             state = match until {
                 None => self.there.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        state.waiting = false;
-                        return false;
+                        break;
                     }
                     self.there.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
         state.waiting = false;
-        if outcomes.is_empty() {
-            std::mem::swap(outcomes, &mut state.outcomes);
-        } else {
-            outcomes.append(&mut state.outcomes);
-        }
-        true
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -12,7 +12,7 @@ use super::Handle;
 use super::failure::Failure;
 use super::inbox::{Inbox, Outcome, Progress};
 use super::run::Command;
-use super::tasks::Submission;
+use super::tasks::Like;
 
 /// How a job is done: `JobOptions { window: 100, ..JobOptions::default() }`.
 #[derive(Clone, Debug)]
@@ -36,14 +36,14 @@ impl Default for JobOptions {
 }
 
 impl JobOptions {
-    pub(super) fn submission(&self, function: Arc<str>, payload: Bytes) -> Submission {
-        let Self { priority, timeout, .. } = *self;
-        Submission {
-            user_data: self.user_data.as_str().into(),
-            priority,
-            timeout,
-            ..Submission::new(function, payload)
-        }
+    /// What a task is with these options.
+    pub(super) fn like(&self, function: Arc<str>) -> Like {
+        Like { function, user_data: self.user_data.as_str().into(), priority: self.priority, timeout: self.timeout }
+    }
+
+    /// Whether that is `like`, but for its function.
+    pub(super) fn are_of(&self, like: &Like) -> bool {
+        *self.user_data == *like.user_data && (self.priority, self.timeout) == (like.priority, like.timeout)
     }
 }
 
@@ -55,7 +55,7 @@ pub struct Job<I> {
     inbox: Arc<Inbox>,
     inputs: I,
     ended: bool,
-    like: Submission,
+    like: Arc<Like>,
     window: u64,
     /// Inputs taken.
     taken: u64,
@@ -85,7 +85,7 @@ where
             inbox: Arc::default(),
             inputs,
             ended: false,
-            like: options.submission(function, Bytes::new()),
+            like: Arc::new(options.like(function)),
             window: u64::from(options.window.max(1)),
             taken: 0,
             under_way: 0,
@@ -119,7 +119,8 @@ where
         let (first, count) = (self.taken, payloads.len() as u64);
         self.taken += count;
         self.under_way += count;
-        let command = Command::SubmitAll { inbox: Arc::clone(&self.inbox), first, like: self.like.clone(), payloads };
+        let command =
+            Command::SubmitAll { inbox: Arc::clone(&self.inbox), first, like: Arc::clone(&self.like), payloads };
         if !self.handle.shared.push(command) {
             let failed = |sequence| Outcome { sequence, result: Err(Failure::of(Status::Unavailable)), last: true };
             self.inbox.put(&mut (first..first + count).map(failed).collect());
@@ -179,7 +180,7 @@ where
                 // Nothing is under way, nothing has come: there were no more inputs.
                 return None;
             }
-            self.inbox.take(&mut self.arrived, None);
+            self.inbox.take_all(&mut self.arrived);
             self.sort();
             self.take_inputs();
         }

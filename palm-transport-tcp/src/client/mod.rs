@@ -9,7 +9,7 @@ mod run;
 mod tasks;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,10 +23,11 @@ pub use inbox::{Outcome, Progress};
 pub use job::{Job, JobOptions};
 pub use pending::Pending;
 use run::{Command, Shared, Standing};
+use tasks::Like;
 pub use tasks::{Submission, TaskKey};
 
 /// Tasks under way of [`Client::submit_all`]: as many as keep master and workers busy while a batch of results comes back.
-const BATCH: u32 = 8_192;
+const BATCH: u32 = 4_096;
 
 /// A client of one master, for threads that wait. Clones share the connection, which has a thread of its own.
 ///
@@ -79,6 +80,8 @@ struct Handle {
     thread: Option<JoinHandle<()>>,
     master: Arc<str>,
     cache: Cache,
+    /// The function that was asked for last on its own, and what the task was.
+    last: Mutex<Option<(Box<str>, Arc<Like>)>>,
 }
 
 impl Drop for Handle {
@@ -123,8 +126,21 @@ impl Client {
 
     /// Submits one task with a time limit, a priority or user data; window and order make no difference here.
     pub fn submit_with(&self, function: &str, payload: impl Into<Bytes>, options: &JobOptions) -> Pending {
-        let submission = options.submission(self.qualified(function), payload.into());
-        Pending::new(Arc::clone(&self.handle), submission)
+        Pending::new(Arc::clone(&self.handle), self.like(function, options), payload.into())
+    }
+
+    /// What a task for `function` is with `options`: most are like the one before.
+    fn like(&self, function: &str, options: &JobOptions) -> Arc<Like> {
+        let mut last = self.handle.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((asked, like)) = &*last
+            && **asked == *function
+            && options.are_of(like)
+        {
+            return Arc::clone(like);
+        }
+        let like = Arc::new(options.like(self.qualified(function)));
+        *last = Some((function.into(), Arc::clone(&like)));
+        like
     }
 
     /// Submits a task for each input, and gives their results in the same order: the way to get through many small ones, as
@@ -231,6 +247,7 @@ impl ClientBuilder {
             shared,
             thread: Some(thread),
             master: "".into(),
+            last: Mutex::default(),
         };
         match standing {
             Standing::Connected { master } => {

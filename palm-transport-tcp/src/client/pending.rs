@@ -1,6 +1,5 @@
 //! One task that is under way.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,25 +11,24 @@ use super::Handle;
 use super::failure::Failure;
 use super::inbox::{Inbox, Outcome, Progress};
 use super::run::Command;
-use super::tasks::Submission;
+use super::tasks::Like;
 
 /// A task that was submitted. Dropped before its result is there, it is cancelled.
 pub struct Pending {
     handle: Arc<Handle>,
     inbox: Arc<Inbox>,
-    arrived: VecDeque<Outcome>,
     over: bool,
 }
 
 impl Pending {
-    pub(super) fn new(handle: Arc<Handle>, submission: Submission) -> Self {
+    pub(super) fn new(handle: Arc<Handle>, like: Arc<Like>, payload: Bytes) -> Self {
         let inbox = Arc::<Inbox>::default();
-        let command = Command::Submit { inbox: Arc::clone(&inbox), submission };
+        let command = Command::Submit { inbox: Arc::clone(&inbox), like, payload };
         if !handle.shared.push(command) {
             let result = Err(Failure::of(Status::Unavailable));
             inbox.put(&mut vec![Outcome { sequence: 0, result, last: true }]);
         }
-        Self { handle, inbox, arrived: VecDeque::new(), over: false }
+        Self { handle, inbox, over: false }
     }
 
     /// Waits for the last result.
@@ -59,11 +57,11 @@ impl Pending {
     }
 
     fn next_until(&mut self, until: Option<Instant>) -> Option<Outcome> {
-        if self.arrived.is_empty() && (self.over || !self.inbox.take(&mut self.arrived, until)) {
+        if self.over {
             return None;
         }
-        let outcome = self.arrived.pop_front()?;
-        self.over |= outcome.last;
+        let outcome = self.inbox.take(until)?;
+        self.over = outcome.last;
         Some(outcome)
     }
 }

@@ -8,7 +8,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::connection::{ClientConnection, ClientEvent};
 use super::inbox::{Inbox, Outcome, Progress};
-use super::tasks::Submission;
+use super::tasks::Like;
 use crate::peer::{CacheDoor, CacheRequest};
 use crate::poll::wait;
 
@@ -31,13 +31,14 @@ pub(super) struct Tag {
 pub(super) enum Command {
     Submit {
         inbox: Arc<Inbox>,
-        submission: Submission,
+        like: Arc<Like>,
+        payload: Bytes,
     },
     /// Tasks that follow each other, each like the first but for the payload.
     SubmitAll {
         inbox: Arc<Inbox>,
         first: u64,
-        like: Submission,
+        like: Arc<Like>,
         payloads: Vec<Bytes>,
     },
     /// Nobody wants these results any more.
@@ -188,11 +189,13 @@ impl Shared {
 fn handle(commands: &mut Vec<Command>, connection: &mut ClientConnection<Tag>, until: &mut Option<Instant>) {
     for command in commands.drain(..) {
         match command {
-            Command::Submit { inbox, submission } => _ = connection.submit(submission, Tag { inbox, sequence: 0 }),
+            Command::Submit { inbox, like, payload } => {
+                connection.submit_like(like, payload, Tag { inbox, sequence: 0 });
+            }
             Command::SubmitAll { inbox, first, like, payloads } => {
                 for (sequence, payload) in (first..).zip(payloads) {
-                    let submission = Submission { payload, ..like.clone() };
-                    connection.submit(submission, Tag { inbox: Arc::clone(&inbox), sequence });
+                    let tag = Tag { inbox: Arc::clone(&inbox), sequence };
+                    connection.submit_like(Arc::clone(&like), payload, tag);
                 }
             }
             Command::Forget(inbox) => connection.cancel_all(|tag| Arc::ptr_eq(&tag.inbox, &inbox)),

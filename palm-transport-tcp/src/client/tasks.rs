@@ -47,24 +47,45 @@ impl TaskKey {
     }
 }
 
+/// What a task is but for its payload: many that follow each other have it in common.
+#[derive(Debug)]
+pub(super) struct Like {
+    pub(super) function: Arc<str>,
+    pub(super) user_data: Arc<str>,
+    pub(super) priority: u8,
+    pub(super) timeout: Option<std::time::Duration>,
+}
+
+impl Like {
+    /// Whether a submission is like this, as far as that is seen at once.
+    fn is_of(&self, submission: &Submission) -> bool {
+        Arc::ptr_eq(&self.function, &submission.function)
+            && (self.user_data.is_empty() && submission.user_data.is_empty()
+                || Arc::ptr_eq(&self.user_data, &submission.user_data))
+            && (self.priority, self.timeout) == (submission.priority, submission.timeout)
+    }
+}
+
 /// A task, and where its results go.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
-    pub(super) submission: Submission,
+    pub(super) payload: Bytes,
+    like: Arc<Like>,
     pub(super) tag: T,
-    pub(super) deadline: Option<Instant>,
+    deadline: Option<Instant>,
     /// The client's number for it, when it has been submitted.
     pub(super) sequence: Option<u64>,
 }
 
 impl<T> Entry<T> {
     /// What is sent of it at `now`.
+    #[inline]
     pub(super) fn submit(&self, now: Instant) -> Submit<'_> {
         Submit {
-            priority: self.submission.priority,
+            priority: self.like.priority,
             deadline_ms: self.deadline.map(|at| u32::try_from((at - now).as_millis()).unwrap_or(u32::MAX)),
-            cache: &self.submission.user_data,
-            ..Submit::new(&self.submission.function, &self.submission.payload)
+            cache: &self.like.user_data,
+            ..Submit::new(&self.like.function, &self.payload)
         }
     }
 }
@@ -84,12 +105,21 @@ pub(super) struct Tasks<T> {
     backlog: VecDeque<TaskKey>,
     /// Some of them may be over.
     deadlines: BinaryHeap<Reverse<(Instant, TaskKey)>>,
+    /// What the last one that came on its own is like.
+    last: Option<Arc<Like>>,
     len: usize,
 }
 
 impl<T> Default for Tasks<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), backlog: VecDeque::new(), deadlines: BinaryHeap::new(), len: 0 }
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            backlog: VecDeque::new(),
+            deadlines: BinaryHeap::new(),
+            last: None,
+            len: 0,
+        }
     }
 }
 
@@ -100,8 +130,27 @@ impl<T> Tasks<T> {
 
     /// `now` is asked for if the task has a time limit.
     pub(super) fn insert(&mut self, now: impl FnOnce() -> Instant, submission: Submission, tag: T) -> TaskKey {
-        let deadline = submission.timeout.map(|timeout| now() + timeout);
-        let entry = Some(Entry { submission, tag, deadline, sequence: None });
+        let like = match self.last.take().filter(|last| last.is_of(&submission)) {
+            Some(last) => last,
+            None => {
+                let Submission { function, user_data, priority, timeout, .. } = submission;
+                Arc::new(Like { function, user_data, priority, timeout })
+            }
+        };
+        self.last = Some(Arc::clone(&like));
+        self.insert_like(now, like, submission.payload, tag)
+    }
+
+    /// The same for one of several that have all but their payloads in common.
+    pub(super) fn insert_like(
+        &mut self,
+        now: impl FnOnce() -> Instant,
+        like: Arc<Like>,
+        payload: Bytes,
+        tag: T,
+    ) -> TaskKey {
+        let deadline = like.timeout.map(|timeout| now() + timeout);
+        let entry = Some(Entry { payload, like, tag, deadline, sequence: None });
         let key = match self.free.pop() {
             Some(index) => {
                 let place = &mut self.places[index as usize];

@@ -2,13 +2,12 @@
 
 use std::io;
 
-use bytes::Bytes;
 use mio::event::Source as _;
 use mio::{Interest, Registry, Token};
 use palm_proto::buffer::Outgoing;
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 
-use super::turn::{Desk, READS_A_TURN, Step};
+use super::turn::{Desk, LargeBuffers, READS_A_TURN, Step};
 use crate::stream::{More, Received, Stream};
 
 /// Messages from this size on are read into a buffer of their own; smaller ones through the scratch buffer, which all
@@ -25,10 +24,10 @@ pub(super) struct Connection {
     id: ConnectionId,
     stream: Stream,
     outgoing: Outgoing,
-    /// What has been received and could not be used yet.
+    /// A large message that is coming, or could not be used yet.
+    own: Option<Own>,
+    /// What has been received, behind that, and could not be used yet.
     pending: Vec<u8>,
-    /// Length of the message that `pending` is the front of, if that is known.
-    message: usize,
     /// The last message was read into a buffer of its own.
     large: bool,
     state: State,
@@ -38,6 +37,17 @@ pub(super) struct Connection {
     pub(super) watched: bool,
     /// The other side sends no more, so that the end has to be read.
     pub(super) ended: bool,
+}
+
+/// A message with a buffer of its own.
+#[derive(Debug)]
+struct Own {
+    /// The message at the front.
+    bytes: Vec<u8>,
+    /// Its length.
+    len: usize,
+    /// How much of it has come.
+    filled: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +64,8 @@ impl Connection {
             id,
             stream,
             outgoing: Outgoing::new(),
+            own: None,
             pending: Vec::new(),
-            message: 0,
             large: false,
             state: State::Reading,
             readable: false,
@@ -96,7 +106,7 @@ impl Connection {
             if self.state != State::Reading || !self.readable {
                 return Ok(Step::Idle);
             }
-            let received = if self.message >= OWN_BUFFER_FROM { self.read_own(desk)? } else { self.read(desk)? };
+            let received = if self.own.is_some() { self.read_own(desk)? } else { self.read(desk)? };
             match received {
                 Received::End => return Ok(Step::Over),
                 Received::Blocked => self.readable = false,
@@ -140,15 +150,31 @@ impl Connection {
         }
     }
 
-    /// Reads the rest of a large message.
+    /// Reads the rest of a large message, and a little of what comes behind it.
     fn read_own(&mut self, desk: &mut Desk<'_>) -> io::Result<Received> {
-        let missing = self.message - self.pending.len();
-        let received = self.stream.read_more(&mut self.pending, missing)?;
-        if self.pending.len() == self.message {
+        let Some(Own { bytes, len, filled }) = &mut self.own else { return Ok(Received::Blocked) };
+        let (missing, behind) = (&mut bytes[*filled..*len], &mut desk.scratch.bytes[..READ_BETWEEN_LARGE]);
+        let len = missing.len();
+        let received = self.stream.read_both(missing, behind)?;
+        if let Received::Bytes(count, _) = received {
+            *filled += count.min(len);
+            if count < len {
+                desk.endpoint.handle_part(desk.now, self.id);
+                return Ok(received);
+            }
             self.large = true;
-            self.offer_message(desk);
-        } else if let Received::Bytes(..) = received {
-            desk.endpoint.handle_part(desk.now, self.id);
+            self.offer_own(desk);
+            let behind = &desk.scratch.bytes[..count - len];
+            match self.state {
+                State::Reading if behind.is_empty() => {}
+                State::Reading => {
+                    let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, behind);
+                    self.keep(&behind[used..], next, &mut desk.scratch.large);
+                    self.large = true;
+                }
+                State::Waiting => self.pending = behind.to_vec(),
+                State::Closing => {}
+            }
         }
         Ok(received)
     }
@@ -156,18 +182,18 @@ impl Connection {
     /// Reads what there is through the scratch buffer: what is left from before goes to its front, and what comes, behind it.
     fn read(&mut self, desk: &mut Desk<'_>) -> io::Result<Received> {
         let kept = self.pending.len();
-        if desk.scratch.len() < kept + READ_MIN {
-            desk.scratch.resize(kept + READ_MIN, 0);
+        if desk.scratch.bytes.len() < kept + READ_MIN {
+            desk.scratch.bytes.resize(kept + READ_MIN, 0);
         }
         let share = if self.large { READ_BETWEEN_LARGE } else { desk.endpoint.read_share() };
-        let end = (kept + share.max(READ_MIN)).min(desk.scratch.len());
-        let received = self.stream.read(&mut desk.scratch[kept..end])?;
+        let end = (kept + share.max(READ_MIN)).min(desk.scratch.bytes.len());
+        let received = self.stream.read(&mut desk.scratch.bytes[kept..end])?;
         if let Received::Bytes(count, _) = received {
-            let (front, input) = (&mut desk.scratch[..kept], kept + count);
+            let (front, input) = (&mut desk.scratch.bytes[..kept], kept + count);
             front.copy_from_slice(&self.pending);
             self.pending.clear();
-            let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, &desk.scratch[..input]);
-            self.keep(&desk.scratch[used..input], next);
+            let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, &desk.scratch.bytes[..input]);
+            self.keep(&desk.scratch.bytes[used..input], next, &mut desk.scratch.large);
         }
         Ok(received)
     }
@@ -175,43 +201,54 @@ impl Connection {
     /// Offers what is left again.
     fn offer(&mut self, desk: &mut Desk<'_>) {
         self.state = State::Reading;
-        if self.message >= OWN_BUFFER_FROM && self.pending.len() == self.message {
-            return self.offer_message(desk);
+        if self.own.as_ref().is_some_and(|own| own.filled == own.len) {
+            self.offer_own(desk);
+        }
+        if self.state != State::Reading || self.own.is_some() || self.pending.is_empty() {
+            return;
         }
         let pending = std::mem::take(&mut self.pending);
         let Progress { used, next } = desk.endpoint.handle_input(desk.now, self.id, &pending);
-        self.keep(&pending[used..], next);
+        self.keep(&pending[used..], next, &mut desk.scratch.large);
     }
 
-    fn offer_message(&mut self, desk: &mut Desk<'_>) {
-        let message = Bytes::from(std::mem::take(&mut self.pending));
-        match desk.endpoint.handle_message(desk.now, self.id, message.into()) {
-            Ok(next) => {
-                self.message = 0;
-                self.state = if next == Next::Close { State::Closing } else { State::Reading };
-            }
-            Err(message) => {
-                self.pending = Bytes::from(message).into();
+    /// Offers the large message, which is whole.
+    fn offer_own(&mut self, desk: &mut Desk<'_>) {
+        let Some(own) = self.own.take() else { return };
+        match desk.endpoint.handle_input(desk.now, self.id, &own.bytes[..own.len]).next {
+            Next::Read { .. } => self.state = State::Reading,
+            Next::Close => self.state = State::Closing,
+            Next::Wait => {
                 self.state = State::Waiting;
+                self.own = Some(own);
+                return;
             }
         }
+        desk.scratch.large.put(own.bytes);
     }
 
     /// Keeps what could not be used.
-    fn keep(&mut self, rest: &[u8], next: Next) {
-        self.message = 0;
+    fn keep(&mut self, rest: &[u8], next: Next, buffers: &mut LargeBuffers) {
         self.large = false;
-        match next {
+        let message = match next {
             Next::Close => {
                 self.state = State::Closing;
                 return;
             }
-            Next::Wait => self.state = State::Waiting,
-            Next::Read { message } => self.message = message,
+            Next::Wait => {
+                self.state = State::Waiting;
+                0
+            }
+            Next::Read { message } => message,
+        };
+        if message < OWN_BUFFER_FROM {
+            self.pending = rest.to_vec();
+            return;
         }
-        let room = if self.message >= OWN_BUFFER_FROM { self.message } else { rest.len() };
         self.pending = Vec::new();
-        self.pending.reserve_exact(room);
-        self.pending.extend_from_slice(rest);
+        let mut bytes = buffers.take(message);
+        // It is the front of the message, and not all of it.
+        bytes[..rest.len()].copy_from_slice(rest);
+        self.own = Some(Own { bytes, len: message, filled: rest.len() });
     }
 }

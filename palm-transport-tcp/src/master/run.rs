@@ -16,7 +16,7 @@ use super::connections::{Carrier, Connections};
 use super::log::EventLog;
 use super::shared::{Shared, counters};
 use super::stopping::Stopping;
-use super::turn::{Desk, MasterEndpoint, SCRATCH, Step};
+use super::turn::{Desk, MasterEndpoint, Scratch, Step};
 use crate::clock::Clock;
 use crate::listener::Listener;
 use crate::poll::wait;
@@ -47,7 +47,7 @@ pub(super) struct Driver {
     pub(super) connections: Connections,
     pub(super) liveness: Liveness,
     pub(super) shared: Arc<Shared>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     spare: Spare,
     log: EventLog,
     /// Listeners that may have more connections.
@@ -77,7 +77,7 @@ impl Driver {
             connections,
             liveness,
             shared,
-            scratch: vec![0; SCRATCH],
+            scratch: Scratch::new(),
             spare: Spare::new(),
             log: EventLog::default(),
             retry: Some(clock.now()),
@@ -105,6 +105,7 @@ impl Driver {
             self.log.drain(now, &mut self.endpoint);
             self.shared.publish(counters(&self.endpoint));
             if self.shared.is_stopping() && stopping.advance(now, &mut self.endpoint) {
+                self.log.tell_rest();
                 return Ok(());
             }
         }
@@ -333,7 +334,7 @@ impl Driver {
 
 fn desk<'a>(
     endpoint: &'a mut MasterEndpoint,
-    scratch: &'a mut Vec<u8>,
+    scratch: &'a mut Scratch,
     spare: &'a mut Spare,
     now: Instant,
 ) -> Desk<'a> {

@@ -228,7 +228,7 @@ impl CacheBook {
         debug_assert_eq!(asked, id, "answers come in order");
         request.slot.put(match answer {
             CacheAnswer::Value { version, value } => {
-                Ok(Reply::Value(Value { value: super::machine::kept(value, whole), version }))
+                Ok(Reply::Value(Value { value: super::keeper::kept(value, whole), version }))
             }
             CacheAnswer::Stored { version } => Ok(Reply::Stored { version }),
             CacheAnswer::Deleted => Ok(Reply::Deleted),

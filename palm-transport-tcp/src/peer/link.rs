@@ -57,12 +57,12 @@ enum State {
 
 impl Link {
     pub(crate) fn new(address: Address, options: &PeerOptions, seed: Seed) -> Self {
-        let framing = if let Address::Serial { .. } = address { Framing::line() } else { Framing::Stream };
+        let out = Out::new(framing(&address));
         Self {
             address,
             watcher: None,
             state: State::Waiting(Instant::ZERO, None),
-            out: Out::new(framing),
+            out,
             receiver: Receiver::default(),
             backoff: Backoff::new(seed),
             max_frame: options.max_message,
@@ -79,6 +79,16 @@ impl Link {
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.watcher = Some((registry.try_clone()?, token));
         Ok(())
+    }
+
+    /// Has the next connection made to another address, and at once if there is none. A serial line that is open stays.
+    pub(crate) fn relocate(&mut self, address: Address) {
+        self.address = address;
+        self.backoff.reset();
+        if let State::Waiting(..) = self.state {
+            self.close();
+            self.state = State::Waiting(Instant::ZERO, None);
+        }
     }
 
     /// Notes what an event tells.
@@ -159,6 +169,7 @@ impl Link {
                 // Being writable is told only once it has not been: most of the time it is.
                 self.watched = stream.reregister(registry, *token, Interest::READABLE).is_err();
                 self.state = State::Open(stream);
+                self.out.framing = framing(&self.address);
                 self.begin(now, machine);
             }
             Err(error) => {
@@ -302,4 +313,8 @@ impl Link {
             let _ = stream.deregister(registry);
         }
     }
+}
+
+fn framing(address: &Address) -> Framing {
+    if let Address::Serial { .. } = address { Framing::line() } else { Framing::Stream }
 }

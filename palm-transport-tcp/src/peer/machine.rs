@@ -64,11 +64,3 @@ impl Verdict {
         Self::Over(why, code.retry())
     }
 }
-
-/// Bytes that are kept: in the buffer that they lie in, if that is theirs, else a copy.
-pub(crate) fn kept(part: &[u8], whole: Option<&Bytes>) -> Bytes {
-    match whole {
-        Some(whole) if !part.is_empty() => whole.slice_ref(part),
-        _ => Bytes::copy_from_slice(part),
-    }
-}

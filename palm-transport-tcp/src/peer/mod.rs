@@ -1,6 +1,7 @@
 //! What workers and clients have in common: one connection to a master, made anew whenever it breaks.
 
 mod cache;
+mod keeper;
 mod link;
 mod machine;
 mod options;
@@ -9,7 +10,8 @@ mod receive;
 
 pub use cache::{Cache, CacheError, Condition, Value};
 pub(crate) use cache::{CacheBook, CacheDoor, CacheRequest};
+pub(crate) use keeper::Keeper;
 pub(crate) use link::Link;
-pub(crate) use machine::{Machine, Verdict, kept};
+pub(crate) use machine::{Machine, Verdict};
 pub use options::{BuildError, PeerOptions};
 pub(crate) use out::Out;

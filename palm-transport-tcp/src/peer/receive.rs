@@ -9,21 +9,30 @@ use crate::stream::{Received, Stream};
 
 /// Bytes read at a time.
 const READ: usize = 64 << 10;
+/// Bytes read at a time of what comes behind a large frame: little more than the next header, as what is read so is copied once more.
+const READ_BEHIND: usize = 4 << 10;
 /// Bytes read at a time from a line: what its driver in the operating system holds.
 const READ_LINE: usize = 4 << 10;
 
 /// Bytes that have come and are no whole frame yet.
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
+    /// Behind a large frame, if there is one.
     input: Vec<u8>,
-    /// Length of the frame at the front of `input`, if it is so long that it has this buffer for itself.
-    large: Option<usize>,
-    /// The usual buffer, while a large frame comes.
-    usual: Vec<u8>,
+    large: Option<Large>,
     /// The frame on a line, as far as it has come.
     line: Vec<u8>,
     /// Most bytes of `line` that may be filled.
     partial: usize,
+}
+
+/// A frame that is so long that it has a buffer for itself.
+#[derive(Debug)]
+struct Large {
+    /// As long as it is, with its length before it.
+    bytes: Vec<u8>,
+    /// How much of it has come.
+    filled: usize,
 }
 
 /// What is found.
@@ -43,10 +52,16 @@ impl Receiver {
         max_frame: u32,
         mut found: impl FnMut(Found<'_>) -> bool,
     ) -> io::Result<Received> {
-        let received = match self.large {
-            Some(len) => {
-                let missing = len - self.input.len();
-                stream.read_more(&mut self.input, missing)?
+        let received = match &mut self.large {
+            Some(large) => {
+                self.input.resize(READ_BEHIND, 0);
+                let missing = large.bytes.get_mut(large.filled..).unwrap_or(&mut []);
+                let len = missing.len();
+                let received = stream.read_both(missing, &mut self.input)?;
+                let count = if let Received::Bytes(count, _) = received { count } else { 0 };
+                large.filled += count.min(len);
+                self.input.truncate(count.saturating_sub(len));
+                received
             }
             None => {
                 let most = if stream.is_serial() { READ_LINE } else { READ };
@@ -74,16 +89,15 @@ impl Receiver {
     }
 
     fn look_through(&mut self, framing: &mut Framing, max_frame: u32, found: &mut impl FnMut(Found<'_>) -> bool) {
-        if let Some(len) = self.large {
-            if self.input.len() < len {
-                return;
+        if let Some(large) = self.large.take_if(|large| large.filled == large.bytes.len()) {
+            let whole = Bytes::from(large.bytes);
+            if let Deframed::Frame { frame, .. } = framing.handle_input(&whole, &mut [], max_frame)
+                && !found(Found::Frame(frame, Some(&whole)))
+            {
+                return self.clear();
             }
-            self.large = None;
-            let usual = std::mem::take(&mut self.usual);
-            let whole = Bytes::from(std::mem::replace(&mut self.input, usual));
-            if let Deframed::Frame { frame, .. } = framing.handle_input(&whole, &mut [], max_frame) {
-                found(Found::Frame(frame, Some(&whole)));
-            }
+        }
+        if self.large.is_some() {
             return;
         }
         let mut taken = 0;
@@ -108,11 +122,13 @@ impl Receiver {
             return;
         }
         // Never more than `max_frame` and its length, or that would have been a fault.
-        let mut large = Vec::with_capacity(needed);
-        large.extend_from_slice(self.input.get(taken..).unwrap_or(&[]));
-        self.usual = std::mem::replace(&mut self.input, large);
-        self.usual.clear();
-        self.large = Some(needed);
+        let (mut bytes, rest) = (vec![0; needed], self.input.get(taken..).unwrap_or(&[]));
+        let filled = rest.len();
+        if let Some(front) = bytes.get_mut(..filled) {
+            front.copy_from_slice(rest);
+        }
+        self.input.clear();
+        self.large = Some(Large { bytes, filled });
     }
 
     fn look_through_line(&mut self, framing: &mut Framing, max_frame: u32, found: &mut impl FnMut(Found<'_>) -> bool) {

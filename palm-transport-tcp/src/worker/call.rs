@@ -15,6 +15,8 @@ use crate::peer::Cache;
 /// One task, as the function that it is for sees it.
 pub struct Call {
     pub(super) task: Task,
+    /// Which of the worker's functions it is for, if it has that.
+    pub(super) function: Option<usize>,
     /// Told apart from all others of the worker.
     pub(super) ticket: u64,
     pub(super) shared: Arc<Shared>,

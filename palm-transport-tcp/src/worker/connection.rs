@@ -15,8 +15,9 @@ use palm_proto::native::{
 };
 use palm_proto::{Seed, Status};
 
+use crate::address::Address;
 use crate::clock::Clock;
-use crate::peer::{BuildError, CacheBook, CacheRequest, Link, Machine, Out, PeerOptions, Verdict, kept};
+use crate::peer::{BuildError, CacheBook, CacheRequest, Keeper, Link, Machine, Out, PeerOptions, Verdict};
 
 /// A worker's connection to its master, for a loop of one's own: it connects, and again whenever the connection breaks, and keeps
 /// what is to be said until it can be.
@@ -151,6 +152,7 @@ impl WorkerConnection {
                 words: VecDeque::new(),
                 words_len: 0,
                 cache: CacheBook::default(),
+                keeper: Keeper::default(),
                 connected: false,
                 leaving: false,
             },
@@ -187,6 +189,11 @@ impl WorkerConnection {
     /// What has come.
     pub fn poll_event(&mut self) -> Option<WorkerEvent> {
         self.side.events.pop_front()
+    }
+
+    /// Whether something has come that has not been taken.
+    pub(super) fn has_event(&self) -> bool {
+        !self.side.events.is_empty()
     }
 
     /// The task is done.
@@ -248,6 +255,10 @@ impl WorkerConnection {
         self.side.words_len + self.link.unsent()
     }
 
+    pub(super) fn relocate(&mut self, address: Address) {
+        self.link.relocate(address);
+    }
+
     pub(super) fn ask_cache(&mut self, request: CacheRequest) {
         self.side.cache.push(request);
         if self.link.is_over() {
@@ -276,6 +287,7 @@ struct Side {
     words: VecDeque<Word>,
     words_len: usize,
     cache: CacheBook,
+    keeper: Keeper,
     connected: bool,
     /// Goodbye is to be said when there are no more words.
     leaving: bool,
@@ -349,7 +361,7 @@ impl Machine for Side {
                 attempt: task.attempt,
                 deadline: task.deadline.and_then(|left| Instant::now().checked_add(left)),
                 user_data: task.cache.into(),
-                payload: kept(task.payload, whole),
+                payload: self.keeper.keep(task.payload, whole),
             }),
             Said::Cancelled { id } => WorkerEvent::Cancelled { id },
             Said::Connected { master, resumed, .. } => {

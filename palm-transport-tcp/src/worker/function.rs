@@ -1,6 +1,7 @@
 //! A worker's functions, and calling them so that a panic is no more than a failure.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,6 +11,33 @@ use palm_proto::Status;
 
 use super::call::{Call, Results};
 use super::pool::Answer;
+
+/// A worker's functions: by name, and by a number that is looked up once for many tasks.
+#[derive(Default)]
+pub(super) struct Functions {
+    numbers: HashMap<String, usize>,
+    all: Vec<Function>,
+}
+
+impl Functions {
+    /// Adds a function, in place of one of the same name.
+    pub(super) fn insert(&mut self, name: String, function: Function) {
+        self.numbers.insert(name, self.all.len());
+        self.all.push(function);
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.numbers.keys()
+    }
+
+    pub(super) fn number_of(&self, name: &str) -> Option<usize> {
+        self.numbers.get(name).copied()
+    }
+
+    pub(super) fn by_number(&self, number: usize) -> Option<&Function> {
+        self.all.get(number)
+    }
+}
 
 /// How a function runs.
 pub(super) enum Function {

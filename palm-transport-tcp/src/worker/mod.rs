@@ -9,6 +9,7 @@ mod run;
 use std::fmt::{self, Display};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +18,8 @@ use mio::{Poll, Waker};
 use crate::peer::{BuildError, PeerOptions};
 pub use call::{Call, Results};
 pub use connection::{Task, WorkerConnection, WorkerEvent};
-use function::Function;
-use pool::{Functions, Shared};
+use function::{Function, Functions};
+use pool::Shared;
 pub use run::{Counters, Report};
 use run::{Runner, WAKE};
 
@@ -69,7 +70,7 @@ impl Worker {
     pub fn builder(address: impl Into<String>) -> WorkerBuilder {
         WorkerBuilder {
             options: PeerOptions::new(address),
-            functions: Functions::new(),
+            functions: Functions::default(),
             jobs: 1,
             timeout: Duration::from_secs(5),
             grace: Duration::from_secs(10),
@@ -100,7 +101,7 @@ impl Worker {
     }
 }
 
-/// Stops a worker from elsewhere.
+/// Stops a worker, and looks after it, from elsewhere.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
     shared: Arc<Shared>,
@@ -110,6 +111,21 @@ impl WorkerHandle {
     /// Has the worker end what it is doing and stop. A second call changes nothing.
     pub fn shutdown(&self) {
         self.shared.stop();
+    }
+
+    /// Whether it has a connection to its master.
+    pub fn is_connected(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    /// Has the worker look for its master at another [`Address`](crate::Address), at once if it has no connection, and else when
+    /// it has lost that. It stays who it is, and keeps what it works on: a master that knows of that hears that it is here.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub fn relocate(&self, address: impl Into<String>) -> Result<(), BuildError> {
+        self.shared.relocate(PeerOptions::new(address).check()?);
+        Ok(())
     }
 }
 
@@ -221,7 +237,7 @@ impl WorkerBuilder {
 
 impl fmt::Debug for WorkerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let functions: Vec<_> = self.functions.keys().collect();
+        let functions: Vec<_> = self.functions.names().collect();
         f.debug_struct("WorkerBuilder").field("options", &self.options).field("functions", &functions).finish()
     }
 }

@@ -1,8 +1,8 @@
 //! The threads that do a worker's tasks, and what goes to them and comes from them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ use palm_proto::Status;
 use palm_proto::native::HeldId;
 
 use super::call::Call;
-use super::function::Function;
+use super::function::Functions;
+use crate::address::Address;
 use crate::peer::{CacheDoor, CacheRequest};
 
 /// Tasks that a thread takes at once, if they are quick, and what quick is.
@@ -21,9 +22,6 @@ const BATCH: usize = 64;
 const QUICK: Duration = Duration::from_micros(100);
 /// Bytes that may not have left before functions with several results wait.
 const UNSENT_MAX: usize = 64 << 20;
-
-/// Functions by their names.
-pub(super) type Functions = HashMap<String, Function>;
 
 /// What comes from a function.
 #[derive(Debug)]
@@ -44,6 +42,8 @@ pub(super) struct Shared {
     room: Condvar,
     /// By [`HeldId::index`]: the ticket of the last task there that was cancelled.
     pub(super) board: Box<[AtomicU64]>,
+    /// Whether there is a connection.
+    pub(super) connected: AtomicBool,
     /// How long a request to the cache may take.
     pub(super) timeout: Duration,
 }
@@ -63,6 +63,8 @@ struct Answers {
     asleep: bool,
     /// The worker is to stop.
     stop: bool,
+    /// Where the master is now.
+    address: Option<Address>,
     /// Nobody takes answers any more.
     closed: bool,
     /// Bytes that have not left.
@@ -85,6 +87,7 @@ impl Shared {
             more_tasks: Condvar::new(),
             answers: Mutex::default(),
             room: Condvar::new(),
+            connected: AtomicBool::new(false),
             board: (0..window).map(|_| AtomicU64::new(0)).collect(),
             timeout,
         }
@@ -136,6 +139,10 @@ impl Shared {
         self.wake(|answers| answers.stop = true);
     }
 
+    pub(super) fn relocate(&self, address: Address) {
+        self.wake(|answers| answers.address = Some(address));
+    }
+
     /// Waits until enough has left for another result.
     pub(super) fn wait_for_room(&self) {
         let mut answers = lock(&self.answers);
@@ -154,13 +161,20 @@ impl Shared {
         }
     }
 
-    /// Takes what has come, or says that the thread has to be woken from now on. Whether the worker is to stop.
-    pub(super) fn take(&self, into: &mut Vec<Answer>, requests: &mut Vec<CacheRequest>, may_sleep: bool) -> bool {
+    /// Takes what has come, or says that the thread has to be woken from now on. Whether the worker is to stop,
+    /// and where the master is if that has changed.
+    pub(super) fn take(
+        &self,
+        into: &mut Vec<Answer>,
+        requests: &mut Vec<CacheRequest>,
+        may_sleep: bool,
+    ) -> (bool, Option<Address>) {
         let mut answers = lock(&self.answers);
         into.append(&mut answers.answers);
         requests.append(&mut answers.requests);
-        answers.asleep = may_sleep && into.is_empty() && requests.is_empty();
-        answers.stop
+        let address = answers.address.take();
+        answers.asleep = may_sleep && into.is_empty() && requests.is_empty() && address.is_none();
+        (answers.stop, address)
     }
 
     fn wake(&self, change: impl FnOnce(&mut Answers)) {
@@ -179,7 +193,7 @@ impl Shared {
         if call.is_cancelled() {
             return Answer::Failed(id, Status::Failed, String::from("cancelled"));
         }
-        match self.functions.get(call.method()) {
+        match call.function.and_then(|number| self.functions.by_number(number)) {
             Some(function) => function.call(call),
             None => Answer::Failed(id, Status::NoSuchFunction, format!("no function {}", call.method())),
         }

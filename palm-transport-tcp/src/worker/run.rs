@@ -1,5 +1,6 @@
 //! The thread that has a worker's connection.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,7 +62,9 @@ pub(super) struct Runner {
     /// Tasks that are with the threads, or wait for one.
     under_way: usize,
     calls: Vec<Call>,
-    inline: Vec<Call>,
+    inline: VecDeque<Call>,
+    /// The name of the function that the last task was for, and its number.
+    last: Option<(Arc<str>, Option<usize>)>,
     tickets: u64,
     /// When the time of grace is over.
     until: Option<Instant>,
@@ -84,7 +87,8 @@ impl Runner {
             report: Report::default(),
             under_way: 0,
             calls: Vec::new(),
-            inline: Vec::new(),
+            inline: VecDeque::new(),
+            last: None,
             tickets: 0,
             until: None,
         }
@@ -134,7 +138,11 @@ impl Runner {
                 }
                 timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
             }
-            let stop = self.shared.take(&mut answers, &mut requests, timeout != Some(Duration::ZERO));
+            let (stop, address) = self.shared.take(&mut answers, &mut requests, timeout != Some(Duration::ZERO));
+            if let Some(address) = address {
+                self.connection.relocate(address);
+                timeout = Some(Duration::ZERO);
+            }
             if stop && self.until.is_none() {
                 self.stop();
                 timeout = Some(Duration::ZERO);
@@ -147,6 +155,10 @@ impl Runner {
                 self.connection.turn();
             }
             self.leave();
+            if self.connection.has_event() {
+                // It came with a turn that was for what was said, and no other event tells of it.
+                timeout = Some(Duration::ZERO);
+            }
             wait(&mut self.poll, &mut events, timeout)?;
             for event in events.iter().filter(|event| event.token() == CONNECTION) {
                 self.connection.on_ready(event);
@@ -155,6 +167,9 @@ impl Runner {
     }
 
     fn on_event(&mut self, event: WorkerEvent) {
+        if let WorkerEvent::Connected { .. } | WorkerEvent::Disconnected { .. } | WorkerEvent::Ended { .. } = event {
+            self.shared.connected.store(self.connection.is_connected(), Ordering::Relaxed);
+        }
         match event {
             WorkerEvent::Task(task) => self.on_task(task),
             WorkerEvent::Cancelled { id } => {
@@ -191,17 +206,32 @@ impl Runner {
             return self.connection.hand_back(task.id);
         }
         self.tickets += 1;
-        let call = Call { task, ticket: self.tickets, shared: Arc::clone(&self.shared) };
+        let function = self.function_of(&task);
+        let call = Call { task, function, ticket: self.tickets, shared: Arc::clone(&self.shared) };
         if let Some(place) = self.shared.board.get(call.task.id.index()) {
             place.store(self.tickets | PENDING, Ordering::Relaxed);
         }
-        match self.shared.functions.get(call.method()) {
-            Some(Function::Inline(_)) | None => self.inline.push(call),
+        match function.and_then(|number| self.shared.functions.by_number(number)) {
+            Some(Function::Inline(_)) | None => self.inline.push_back(call),
             Some(Function::Pooled(_)) => {
                 self.under_way += 1;
                 self.calls.push(call);
             }
         }
+    }
+
+    /// The number of the function that a task is for. Many tasks for the same one, whose name they share, are the rule.
+    fn function_of(&mut self, task: &Task) -> Option<usize> {
+        let name = task.function.as_ref()?;
+        if let Some((last, number)) = &self.last
+            && Arc::ptr_eq(last, name)
+        {
+            return *number;
+        }
+        let method = name.split_once('.').map_or(&**name, |(_, method)| method);
+        let number = self.shared.functions.number_of(method);
+        self.last = Some((Arc::clone(name), number));
+        number
     }
 
     /// Does what runs in this thread.
@@ -210,8 +240,8 @@ impl Runner {
         if count == 0 {
             return;
         }
-        let rest = self.inline.split_off(count);
-        for call in std::mem::replace(&mut self.inline, rest) {
+        for _ in 0..count {
+            let Some(call) = self.inline.pop_front() else { break };
             let answer = self.shared.call(call);
             self.say(answer);
         }

@@ -34,13 +34,19 @@ impl EventLog {
     fn may_write(&mut self) -> bool {
         let now = Instant::now();
         if self.since.is_none_or(|since| now - since >= INTERVAL) {
-            if self.left_out > 0 {
-                tracing::warn!("{} further lines of this kind were left out", self.left_out);
-            }
-            (self.since, self.lines, self.left_out) = (Some(now), 0, 0);
+            self.tell_rest();
+            (self.since, self.lines) = (Some(now), 0);
         }
         self.lines += 1;
         self.lines <= LINES
+    }
+
+    /// Says how many lines were left out since this was said last: the master stops, or there is room again.
+    pub(super) fn tell_rest(&mut self) {
+        if self.left_out > 0 {
+            tracing::warn!("further lines of this kind left out: {}", self.left_out);
+            self.left_out = 0;
+        }
     }
 }
 
@@ -58,11 +64,11 @@ fn write(event: &EndpointEvent) {
 fn write_master(event: &Event) {
     match event {
         Event::WorkerLost { worker, held } => {
-            tracing::warn!("lost worker {worker}: the {held} messages it held go to others");
+            tracing::warn!("lost worker {worker}: what it held goes to others (messages: {held})");
         }
         Event::LeaseExpired { worker, held } => {
             tracing::warn!(
-                "worker {worker} has answered nothing for the lease time: the {held} messages it held go to others"
+                "worker {worker} has answered nothing for the lease time: what it held goes to others (messages: {held})"
             );
         }
         Event::WorkerBack { worker } => tracing::info!("worker {worker} answers again"),

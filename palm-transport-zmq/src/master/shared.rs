@@ -125,9 +125,10 @@ impl State {
         }
     }
 
-    /// Ends all connections.
+    /// Ends all connections, and the log.
     pub(super) fn stop(&mut self) {
         self.stopped = true;
+        self.log.tell_rest();
         self.wakers.iter_mut().filter_map(Option::take).for_each(Waker::wake);
     }
 }

@@ -275,7 +275,8 @@ impl Runner {
 
     fn on_answer(&mut self, id: CallId, answer: Answer<Bytes>) {
         if let Answer::Failure(Status::Failed, text) = &answer {
-            self.warn(&format_args!("a function failed: {}", String::from_utf8_lossy(text)));
+            let method = self.machine.call(id).map_or_else(String::new, |call| call.method.to_owned());
+            self.warn(&format_args!("{method:?} failed: {}", String::from_utf8_lossy(text)));
         }
         let known = self.machine.handle_answer(id, answer);
         debug_assert!(known.is_ok(), "each call is answered once");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use palm_proto::native::{ClientEvent, Fault, HeapClient, NotSent, PeerConfig, RefusalCode, Retry, Submit};
+use palm_proto::native::{ClientEvent, Fault, HeapClient, NotSent, PeerConfig, Retry, Submit};
 use palm_proto::random::Seed;
 use palm_proto::{Instant, Status};
 
@@ -354,8 +354,6 @@ fn told(event: Result<Option<ClientEvent<'_>>, Fault>) -> Result<Told, String> {
             }
             Told::Nothing
         }
-        // By a connection of its own that it has given up, and whose Hello came later.
-        Some(ClientEvent::Refused { code: RefusalCode::Replaced, .. }) => Told::Over(None),
         Some(ClientEvent::Refused { retry, .. }) => Told::Over(Some(retry)),
         Some(ClientEvent::Goodbye) => Told::Over(None),
     })

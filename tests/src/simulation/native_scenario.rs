@@ -20,11 +20,13 @@ impl Scenario {
         scenario
     }
 
-    /// The same with tables and memory that are too small for what clients submit at once. Such clusters may come to no end: what
-    /// a client says it has received is not read behind a task that there is no room for.
+    /// The same with tables and memory that are too small for what clients submit at once.
     pub fn tight(dice: &mut Dice, messages: u32) -> Self {
         let mut scenario = Self::native(dice, messages);
         scenario.sizes.tasks = dice.spread(8, 64);
+        if dice.chance(500) {
+            scenario.config.master.memory = (dice.between(5, 20) * scenario.longest).max(8 << 10) as u64;
+        }
         scenario.native_clients.iter_mut().for_each(|plan| plan.tasks = dice.spread(1, 500));
         scenario
     }
@@ -112,11 +114,7 @@ impl Scenario {
             if zeromq && (!native || number > 0 && dice.chance(500)) {
                 self.clients.push(client(dice, messages, payload, false));
             } else {
-                let mut plan = native_client(dice, messages, payload);
-                // All that clients submit at once, and its results, have room.
-                let memory = self.config.master.memory as usize / 8 / count / (self.longest + 200);
-                plan.tasks = plan.tasks.min(self.sizes.tasks / 8 / count).min(memory).max(1);
-                self.native_clients.push(plan);
+                self.native_clients.push(native_client(dice, messages, payload));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use palm_proto::native::{Fault, HeapWorker, HeldId, NotSent, PeerConfig, RefusalCode, Retry, SessionId, WorkerEvent};
+use palm_proto::native::{Fault, HeapWorker, HeldId, NotSent, PeerConfig, Retry, SessionId, WorkerEvent};
 use palm_proto::{Instant, Status};
 
 use super::context::Context;
@@ -280,7 +280,8 @@ impl NativeWorkerNode {
             }
             match self.answer(context, at) {
                 Ok(true) => _ = self.calls.remove(at),
-                Ok(false) => at += 1,
+                // The next part may be due already.
+                Ok(false) => {}
                 // It is said in the next connection.
                 Err(NotSent::NotConnected) => return,
                 Err(error) => return context.ledger.fail(format!("native worker {}: {error}", self.me)),
@@ -380,8 +381,6 @@ fn told(event: Result<Option<WorkerEvent<'_, Box<str>>>, Fault>) -> Result<Told,
             }
         }
         Some(WorkerEvent::Cancelled { id }) => Told::Cancelled(id),
-        // By a connection of its own that it has given up, and whose Hello came later.
-        Some(WorkerEvent::Refused { code: RefusalCode::Replaced, .. }) => Told::Over(None),
         Some(WorkerEvent::Refused { retry, .. }) => Told::Over(Some(retry)),
         Some(WorkerEvent::Goodbye) => Told::Over(None),
     })

@@ -42,6 +42,10 @@ struct Connection {
     session: [u8; 16],
     window: u32,
     draining: bool,
+    /// Of a frame that is not whole.
+    begun: Vec<u8>,
+    /// What it submits has no room.
+    dropping: bool,
     next: u32,
     tasks: BTreeMap<u32, Held>,
     sessions: BTreeMap<u16, [u8; 16]>,
@@ -92,13 +96,24 @@ impl Witness {
     ///
     /// # Errors
     /// If they should not have been sent.
-    pub(super) fn hear(&mut self, connection: usize, mut bytes: &[u8]) -> Result<(), String> {
-        while let Ok(Streamed::Frame { used, range }) = decode_stream(bytes, u32::MAX) {
-            if let Ok(Some(frame)) = ToMaster::decode(&bytes[range]) {
-                self.on_frame(connection, frame.header)?;
+    pub(super) fn hear(&mut self, connection: usize, bytes: &[u8]) -> Result<(), String> {
+        // A frame that is dropped is taken in pieces.
+        let mut heard = std::mem::take(&mut self.connections.entry(connection).or_default().begun);
+        heard.extend_from_slice(bytes);
+        let mut rest = &heard[..];
+        loop {
+            match decode_stream(rest, u32::MAX) {
+                Ok(Streamed::Frame { used, range }) => {
+                    if let Ok(Some(frame)) = ToMaster::decode(&rest[range]) {
+                        self.on_frame(connection, frame.header)?;
+                    }
+                    rest = &rest[used..];
+                }
+                Ok(Streamed::Skipped { used }) => rest = &rest[used..],
+                _ => break,
             }
-            bytes = &bytes[used..];
         }
+        self.connections.entry(connection).or_default().begun = rest.to_vec();
         Ok(())
     }
 
@@ -107,8 +122,10 @@ impl Witness {
     /// # Errors
     /// If it should not.
     pub(super) fn say(&mut self, connection: usize, bytes: &[u8]) -> Result<(), String> {
-        let Ok(Streamed::Frame { range, .. }) = decode_stream(bytes, u32::MAX) else {
-            return Err(format!("the master sends what is no frame: {bytes:02x?}"));
+        let range = match decode_stream(bytes, u32::MAX) {
+            Ok(Streamed::Frame { range, .. }) => range,
+            Ok(Streamed::Skipped { .. }) => return Ok(()),
+            _ => return Err(format!("the master sends what is no frame: {bytes:02x?}")),
         };
         let frame = ToPeer::decode(&bytes[range]).map_err(|error| format!("the master sends a frame: {error}"))?;
         let Some(frame) = frame else { return Ok(()) };
@@ -135,6 +152,12 @@ impl Witness {
                 if before.is_some_and(|before| before > up_to) {
                     self.forgotten.insert(session);
                 }
+            }
+            ToPeer::NoRoom { from } => {
+                entry.dropping = true;
+                let session = entry.session;
+                self.accepted.insert(session, from);
+                self.submitted.retain(|&(other, sequence), _| other != session || sequence < from);
             }
             _ => {}
         }
@@ -173,6 +196,8 @@ impl Witness {
                 }
                 others.push((connection, number));
             }
+            ToMaster::Restart => entry.dropping = false,
+            ToMaster::Submit { .. } | ToMaster::SubmitWith { .. } if entry.dropping => {}
             ToMaster::Submit { sequence, .. } => self.on_submit(connection, sequence, 0, false),
             ToMaster::SubmitWith { sequence, priority, deadline_ms, .. } => {
                 self.on_submit(connection, sequence, priority, deadline_ms.is_some());

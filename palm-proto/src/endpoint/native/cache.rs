@@ -9,8 +9,12 @@ use crate::time::Instant;
 
 use super::super::input::Taken;
 use super::super::machine::{BufferOf, Endpoint};
+use super::super::part::Part;
 use super::super::storage::EndpointStorage;
+use super::NativeStorage;
 use super::peer::Reply;
+
+type ValueOf<S> = <<S as EndpointStorage>::Native as NativeStorage>::Value;
 
 impl<S: EndpointStorage> Endpoint<S> {
     /// One request at a time: its answer leaves before the next is looked at.
@@ -27,7 +31,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.counters.cache_requests += 1;
         let (header, body) = match frame.header {
             ToMaster::Get { id } => match self.cache.get_at(now, frame.body) {
-                Some((value, version)) => (ToPeer::Value { id, version }, Some(Span::whole(value.clone()))),
+                Some((value, version)) => {
+                    (ToPeer::Value { id, version }, ValueOf::<S>::some(Span::whole(value.clone())))
+                }
                 None => (ToPeer::Absent { id }, None),
             },
             ToMaster::Set { id, ttl_ms, when, .. } => {
@@ -53,7 +59,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             _ => return Taken::Yes,
         };
-        self.master.reserve(None, body.as_ref().map_or(0, Span::len));
+        self.master.reserve(None, body.as_ref().map_or(0, |value| value.part().len()));
         self.native.peers[native].reply = Some(Reply { header, body });
         self.mark_ready(index);
         Taken::Yes

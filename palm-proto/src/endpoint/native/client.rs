@@ -20,10 +20,11 @@ use super::names::Name;
 const TRAILER_MAX: usize = 3 * (2 + 10);
 
 impl<S: EndpointStorage> Endpoint<S> {
+    /// There is room for it, or it is turned away: it is never left unread.
     pub(super) fn on_submit(
         &mut self,
         now: Instant,
-        native: u32,
+        (index, native): (u32, u32),
         sender: SenderId,
         session: u32,
         frame: &Frame<'_, ToMaster>,
@@ -35,6 +36,12 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             _ => return Taken::Yes,
         };
+        let len = frame.front.len() + frame.body.len();
+        match self.spend_credit(index, native, len) {
+            None => return Taken::Fault(MALFORMED),
+            Some(false) => return Taken::Yes,
+            Some(true) => {}
+        }
         if sequence < self.native.sessions[session].accepted {
             // It was sent again after a reconnect, and is here.
             self.counters.submitted_again += 1;
@@ -43,9 +50,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         let Some(function) = self.native.function(native, alias) else {
             return Taken::Fault(MALFORMED);
         };
-        let len = frame.front.len() + frame.body.len();
-        if !self.native.may_note(session) || self.draining || !self.master.may_submit(sender, len) {
-            return Taken::Blocked(None);
+        if !self.has_room(index, sender, session, len) {
+            self.turn_away(index, native, sequence);
+            return Taken::Yes;
         }
         let entry = &self.native.sessions[session];
         let (id, generation) = (entry.id, self.native.sessions.generation(session).unwrap_or(0));
@@ -74,8 +81,18 @@ impl<S: EndpointStorage> Endpoint<S> {
                 Taken::Yes
             }
             Err(NotTaken { reason: Refusal::Malformed, .. }) => Taken::Fault(MALFORMED),
-            Err(NotTaken { .. }) => Taken::Blocked(None),
+            Err(NotTaken { .. }) => {
+                self.turn_away(index, native, sequence);
+                Taken::Yes
+            }
         }
+    }
+
+    /// Whether there is room for a task that has come, for which it may have been set aside.
+    fn has_room(&self, index: u32, sender: SenderId, session: u32, len: usize) -> bool {
+        let is_set_aside = self.peers[index].reserved > 0;
+        let room = if is_set_aside { self.master.has_place() } else { self.master.may_submit(sender, len) };
+        room && !self.draining && self.native.room_to_note(session) > 0
     }
 
     pub(super) fn on_received(&mut self, index: u32, native: u32, session: u32, results: u32) -> Taken<BufferOf<S>> {
@@ -100,8 +117,8 @@ struct Extras {
 }
 
 /// The PALM message that a task is inside the master, and what is known of it; `None` if it is too long for a buffer.
-fn message<B: Buffer>(
-    function: &Name<B>,
+fn message<B: Buffer, O: Buffer>(
+    function: &Name<O>,
     frame: &Frame<'_, ToMaster>,
     origin: Origin,
     Extras { priority, deadline }: Extras,

@@ -3,7 +3,9 @@
 use core::ops::Range;
 
 use crate::message::Status;
-use crate::native::{FIRST_FRAME_MAX, Frame, Header, RefusalCode, STREAM_FRAME_MAX, Streamed, ToMaster, decode_stream};
+use crate::native::{
+    FIRST_FRAME_MAX, Frame, Header, RefusalCode, STREAM_FRAME_MAX, STREAM_HEAD_MAX, Streamed, ToMaster, decode_stream,
+};
 use crate::time::Instant;
 
 use super::super::input::{Input, Next, Progress, Taken};
@@ -14,7 +16,8 @@ use super::MALFORMED;
 use super::peer::Stage;
 
 /// Frames up to this size are not worth setting room aside for while they come.
-const SMALL: usize = 512;
+/// Among these are all that have nothing to do with memory.
+const SMALL: usize = 2 << 10;
 
 impl<S: EndpointStorage> Endpoint<S> {
     /// Takes as many frames of `input` as are whole and there is room for.
@@ -27,15 +30,21 @@ impl<S: EndpointStorage> Endpoint<S> {
     ) -> Progress {
         let mut used = 0;
         let next = loop {
+            used += self.native.skip(native, input.len() - used);
             let rest = input.get(used..).unwrap_or(&[]);
             if self.peers[index].closing {
                 break Next::Close;
             }
             match decode_stream(rest, self.longest_frame(native)) {
                 Err(_) => break self.break_off(index, native),
+                Ok(Streamed::Incomplete { total }) if total <= SMALL => break Next::Read { message: 0 },
+                // Its header tells what it is.
+                Ok(Streamed::Incomplete { .. }) if rest.len() < STREAM_HEAD_MAX => break Next::Read { message: 0 },
                 Ok(Streamed::Incomplete { total }) => {
-                    let message = total > SMALL && self.native.peers[native].stage == Stage::Established;
-                    break self.on_incomplete(index, total, message);
+                    let next = self.on_long_frame(index, native, rest, total);
+                    let dropped = self.native.skip(native, rest.len());
+                    used += dropped;
+                    break next;
                 }
                 Ok(Streamed::Skipped { used: len }) => used += len,
                 Ok(Streamed::Frame { used: len, range }) => {
@@ -91,7 +100,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// It broke the protocol.
-    fn break_off(&mut self, index: u32, native: u32) -> Next {
+    pub(super) fn break_off(&mut self, index: u32, native: u32) -> Next {
         if !self.peers[index].closing {
             self.counters.protocol_errors += 1;
             self.refuse(index, native, RefusalCode::Malformed, "this breaks the protocol");
@@ -187,7 +196,11 @@ impl<S: EndpointStorage> Endpoint<S> {
                 }
             }
             (ToMaster::Submit { .. } | ToMaster::SubmitWith { .. }, Role::NativeClient { sender, session, .. }) => {
-                self.on_submit(now, native, sender, session, frame)
+                self.on_submit(now, (index, native), sender, session, frame)
+            }
+            (ToMaster::Restart, Role::NativeClient { .. }) => {
+                self.mark_ready(index);
+                if self.native.on_restart(native) { Taken::Yes } else { Taken::Fault(MALFORMED) }
             }
             (ToMaster::Cancel { sequence }, Role::NativeClient { session, .. }) => {
                 let id = self.native.sessions[session].id;

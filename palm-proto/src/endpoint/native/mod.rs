@@ -6,12 +6,13 @@
 //!
 //! - `handshake.rs`: Hello, Welcome and Refused;
 //! - `worker.rs`: what a worker says; `tasks.rs`: by which number a worker knows which task, and what it holds from before;
-//! - `client.rs`: what a client says; `sessions.rs`: what is remembered of one over its connections; `names.rs`: its aliases;
+//! - `client.rs`: what a client says; `credit.rs`: how much it may submit; `sessions.rs`: what is remembered of one over its connections; `names.rs`: its aliases;
 //! - `cache.rs`: requests to the cache, of both;
 //! - `output.rs`: what is said to either.
 
 mod cache;
 mod client;
+mod credit;
 mod handshake;
 mod input;
 mod names;
@@ -35,7 +36,7 @@ use super::config::EndpointConfig;
 use super::event::Fault;
 
 pub use names::Name;
-pub use peer::NativePeer;
+pub use peer::{Aliases, NativePeer, Progress, Told};
 pub use sessions::{Kept, Session, Submission};
 pub use storage::{FixedNative, NativeStorage, NativeTables};
 #[cfg(feature = "alloc")]
@@ -50,7 +51,11 @@ pub(super) type BufferOf<N> = <<N as NativeStorage>::Master as MasterStorage>::B
 /// All that is known of native peers.
 #[derive(Debug)]
 pub(super) struct Natives<N: NativeStorage> {
-    peers: Slab<NativePeer<BufferOf<N>>, N::Peers>,
+    peers: Slab<NativePeer<N::Value, N::Aliases>, N::Peers>,
+    /// What clients are to be told of how far their tasks are.
+    progress: Slab<Progress, N::Progress>,
+    /// Those that wait for what all share.
+    stalled: List<credit::IsStalled>,
     sessions: Slab<Session, N::Sessions>,
     by_session: Index<N::SessionPlaces>,
     /// Sessions whose client is away, in the order in which they went.
@@ -63,14 +68,14 @@ pub(super) struct Natives<N: NativeStorage> {
     by_number: Index<N::OutstandingPlaces>,
     claims: Slab<Claim, N::Claims>,
     by_claim: Index<N::ClaimPlaces>,
-    names: Slab<Name<BufferOf<N>>, N::Names>,
+    names: Slab<Name<N::Opening>, N::Names>,
     by_alias: Index<N::NamePlaces>,
     hash: KeyedHash,
     /// Differs for each start of the master.
     epoch: u64,
     /// Under which tasks of clients that speak ZeroMQ are known.
     bridge: SessionId,
-    name: Span<BufferOf<N>>,
+    name: Span<N::Opening>,
     token: heapless::Vec<u8, TOKEN_MAX>,
     /// How long what belongs to a client that is away is kept.
     keep: core::time::Duration,
@@ -90,6 +95,8 @@ impl<N: NativeStorage> Natives<N> {
         second.copy_from_slice(&random.next_u64().to_le_bytes());
         Some(Self {
             peers: Slab::new(tables.peers, 0),
+            stalled: List::new(),
+            progress: Slab::new(tables.progress, 0),
             sessions: Slab::new(tables.sessions, 0),
             by_session: Index::new(tables.session_places),
             away: List::new(),

@@ -8,7 +8,8 @@ use crate::native::{Alias, SessionId};
 use crate::random::split_mix;
 use crate::uuid;
 
-use super::{BufferOf, NativeStorage, Natives};
+use super::sessions::opening;
+use super::{NativeStorage, Natives};
 
 /// A function's name, and by which alias which client knows it; named only by storage types.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl<N: NativeStorage> Natives<N> {
         let name = word(name, 0).unwrap_or_default();
         let (hash, is_addressed) = (self.function_hash(name), is_addressed(name, 0));
         let head = FieldHead::of_bytes(field::FUNCTION, name.len());
-        let opening = BufferOf::<N>::joined(&[&self.sessions[session].opening, &head, name]);
+        let opening = N::Opening::joined(&[&opening(&self.sessions[session].id), &head, name]);
         let (Some(opening), len) = (opening.map(Span::whole), name.len()) else { return false };
         if let Some(known) = self.find_name(peer, alias) {
             let known = &mut self.names[known];
@@ -73,7 +74,7 @@ impl<N: NativeStorage> Natives<N> {
 
     /// What a client means by `alias`.
     #[inline]
-    pub(super) fn function(&self, peer: u32, alias: Alias) -> Option<&Name<BufferOf<N>>> {
+    pub(super) fn function(&self, peer: u32, alias: Alias) -> Option<&Name<N::Opening>> {
         self.find_name(peer, alias).map(|index| &self.names[index])
     }
 

@@ -4,17 +4,18 @@ use core::ops::Range;
 
 use crate::buffer::{Buffer, Span};
 use crate::collections::NONE;
-use crate::master::{Note, Origin, ResultKind, SubscriberId, WorkerId};
+use crate::master::{Note, Origin, ResultKind, SenderId, SubscriberId, WorkerId, millis_left};
 use crate::message::{RawMessage, Status, TaskId, word};
 use crate::native::{Alias, FUNCTION_MAX, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
 use crate::time::Instant;
 
 use super::super::machine::{BufferOf, Endpoint};
+use super::super::part::Part;
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
 use super::super::transmit::{Body, Topic, Transmit};
 use super::names::session_of;
-use super::peer::{ALIASES, Stage};
+use super::peer::{Aliases, Stage};
 use super::sessions::Kept;
 use super::{NativeStorage, Natives};
 
@@ -62,6 +63,7 @@ impl<N: NativeStorage> Natives<N> {
 impl<S: EndpointStorage> Endpoint<S> {
     /// The next frame for a native peer. Of what is beside the handshake and the heartbeat, no more than `cap` bytes are on their
     /// way.
+    #[inline(always)]
     pub(in super::super) fn poll_native(
         &mut self,
         now: Instant,
@@ -69,7 +71,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         native: u32,
         cap: u32,
     ) -> Option<Transmit<'_, BufferOf<S>>> {
-        let said = match self.next_control(native) {
+        let said = match self.next_control(index, native) {
             Some(said) => said,
             None if self.peers[index].closing || self.peers[index].outgoing >= cap => return None,
             None => self.next_frame(now, index, native)?,
@@ -84,7 +86,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         let empty = Transmit { lead: &natives.head, after: natives.text_of(&said), ..Transmit::EMPTY };
         Some(match said {
             Said::Text(_) | Said::Progress => empty,
-            Said::Welcome(part) => Transmit { body: Body::Kept(&natives.name), part: Some(part), ..empty },
+            Said::Welcome(part) => {
+                Transmit { topic: Topic::Own(natives.name.as_slice().get(part).unwrap_or(&[])), ..empty }
+            }
             Said::Reply(value) => Transmit { body: Body::Given(value), ..empty },
             Said::OfTask { task, front, part } => {
                 let body = Body::Kept(self.master.leased(task)?);
@@ -100,7 +104,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// What keeps a connection up, or ends it.
-    fn next_control(&mut self, native: u32) -> Option<Said<BufferOf<S>>> {
+    fn next_control(&mut self, index: u32, native: u32) -> Option<Said<BufferOf<S>>> {
         let peer = &mut self.native.peers[native];
         match peer.stage {
             Stage::New | Stage::Over => return None,
@@ -111,12 +115,14 @@ impl<S: EndpointStorage> Endpoint<S> {
             Stage::Greeted => {
                 peer.stage = Stage::Established;
                 let max_frame = u32::try_from(self.limits.max_frame).unwrap_or(u32::MAX);
+                let window = self.first_grant(index, native);
+                let peer = &self.native.peers[native];
                 let welcome = ToPeer::Welcome {
                     magic: Magic,
                     version: VERSION,
                     epoch: self.native.epoch,
                     max_frame,
-                    window: u32::MAX,
+                    window,
                     heartbeat_ms: u32::try_from(self.heartbeat.as_millis()).unwrap_or(u32::MAX),
                 };
                 let room = (peer.max_frame as usize).saturating_sub(HEADER_MAX);
@@ -132,7 +138,18 @@ impl<S: EndpointStorage> Endpoint<S> {
         if core::mem::take(&mut peer.owes_ping) {
             return self.say(ToPeer::Ping, Said::Text(""));
         }
+        if core::mem::take(&mut peer.owes_sign) {
+            // An empty frame.
+            self.native.head.clear();
+            return self.native.head.push(0).ok().map(|()| Said::Text(""));
+        }
         None
+    }
+
+    /// What a client may submit at first; 0 for a worker.
+    fn first_grant(&mut self, index: u32, native: u32) -> u32 {
+        let Role::NativeClient { sender, session, .. } = self.peers[index].role else { return 0 };
+        self.take_grant(native, sender, session)
     }
 
     fn next_frame(&mut self, now: Instant, index: u32, native: u32) -> Option<Said<BufferOf<S>>> {
@@ -142,14 +159,16 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.unblock(index);
             }
             let text = if let ToPeer::CacheRefused { .. } = reply.header { "refused" } else { "" };
-            return self.say(reply.header, reply.body.map_or(Said::Text(text), Said::Reply));
+            return self.say(reply.header, reply.body.map_or(Said::Text(text), |value| Said::Reply(value.into_part())));
         }
         if let Some(number) = self.native.pop_revoked(native) {
             return self.say(ToPeer::CancelTask { number }, Said::Text(""));
         }
         match self.peers[index].role {
             Role::NativeWorker(worker) => self.next_to_worker(now, native, worker),
-            Role::NativeClient { subscriber, session, .. } => self.next_to_client(now, native, session, subscriber),
+            Role::NativeClient { sender, subscriber, session } => {
+                self.next_to_client(now, native, (sender, session), subscriber)
+            }
             Role::Stranger
             | Role::Sender(_)
             | Role::Worker(_)
@@ -162,8 +181,14 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn next_to_worker(&mut self, now: Instant, native: u32, worker: WorkerId) -> Option<Said<BufferOf<S>>> {
         loop {
             let peer = &self.native.peers[native];
-            let has_room = peer.holding == 0 && peer.outstanding.len() < peer.window as usize;
-            if !has_room || !self.native.may_send() {
+            let has_room = peer.holding == 0 && peer.outstanding.list().len() < peer.window as usize;
+            if !has_room {
+                return None;
+            }
+            if !self.native.may_send() {
+                if self.master.has_task(worker) {
+                    self.native.stall(native);
+                }
                 return None;
             }
             let max_frame = peer.max_frame as usize;
@@ -174,30 +199,31 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.master.refuse_next(now, worker, Status::TooLong, text);
                 continue;
             }
-            let slot = (next.hash % ALIASES as u64) as usize;
-            if self.native.peers[native].functions[slot] != next.hash {
-                self.native.peers[native].functions[slot] = next.hash;
+            let told = self.native.peers[native].aliases.functions();
+            let slot = (next.hash % told.len().max(1) as u64) as usize;
+            let known = told.get_mut(slot)?;
+            if core::mem::replace(known, next.hash) != next.hash {
                 return self.say(ToPeer::Function { alias: alias(slot) }, Said::OfNext(worker, next.function));
             }
             let (id, sequence) = match next.origin {
                 Some((id, sequence)) => (id, Some(sequence)),
                 None => (self.native.bridge, None),
             };
-            let session = session_slot(id);
-            if self.native.peers[native].sessions[session] != Some(id) {
-                self.native.peers[native].sessions[session] = Some(id);
+            let told = self.native.peers[native].aliases.sessions();
+            let session = session_slot(id, told.len());
+            let known = told.get_mut(session)?;
+            if known.replace(id) != Some(id) {
                 return self.say(ToPeer::Session { alias: alias(session), id }, Said::Text(""));
             }
             let numbers = self.native.taken_numbers(native);
             if numbers > 0 {
-                let peer = &mut self.native.peers[native];
-                peer.next_number = peer.next_number.plus(numbers);
+                self.native.skip_numbers(native, numbers);
                 return self.say(ToPeer::Skip { numbers }, Said::Text(""));
             }
             let assignment = self.master.poll_task(worker)?;
             let (task, attempt) = (assignment.task, assignment.attempt);
             let deadline_ms =
-                assignment.deadline.map(|deadline| u32::try_from((deadline - now).as_millis()).unwrap_or(u32::MAX));
+                assignment.deadline.map(|deadline| u32::try_from(millis_left(now, deadline)).unwrap_or(u32::MAX));
             let (function, session) = (alias(slot), alias(session));
             let sequence = sequence.unwrap_or(task.0);
             let plain = attempt == 1 && deadline_ms.is_none() && next.cache.is_empty();
@@ -247,14 +273,22 @@ impl<S: EndpointStorage> Endpoint<S> {
         &mut self,
         now: Instant,
         native: u32,
-        session: u32,
+        (sender, session): (SenderId, u32),
         subscriber: SubscriberId,
     ) -> Option<Said<BufferOf<S>>> {
         if core::mem::take(&mut self.native.peers[native].owes_accepted) {
             let up_to = self.native.sessions[session].accepted;
             return self.say(ToPeer::Accepted { up_to }, Said::Text(""));
         }
-        if let Some(progress) = self.native.peers[native].progress.take() {
+        if let Some(from) = self.native.take_no_room(native) {
+            return self.say(ToPeer::NoRoom { from }, Said::Text(""));
+        }
+        let more = self.take_grant(native, sender, session);
+        if more > 0 {
+            return self.say(ToPeer::Window { more }, Said::Text(""));
+        }
+        let progress = core::mem::replace(&mut self.native.peers[native].progress, NONE);
+        if let Some(progress) = self.native.progress.remove(progress) {
             self.native.text = progress.text;
             let header = ToPeer::Progress { sequence: progress.sequence, permille: progress.permille };
             return self.say(header, Said::Progress);
@@ -280,6 +314,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             kept
         } else {
             if !self.native.may_keep(session) {
+                self.native.peers[native].awaits_place = true;
+                self.native.stall(native);
                 return None;
             }
             let outcome = self.master.poll_result(now, subscriber)?;
@@ -315,6 +351,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// Puts the header in front of what is said.
+    #[inline(always)]
     fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
         let len = said.len() + self.native.text_of(&said).len();
         self.native.head.clear();
@@ -356,8 +393,8 @@ fn alias(slot: usize) -> Alias {
 }
 
 /// Ids are random, so that any of their bits spread them.
-fn session_slot(SessionId([first, ..]): SessionId) -> usize {
-    usize::from(first) % ALIASES
+fn session_slot(SessionId([first, ..]): SessionId, slots: usize) -> usize {
+    usize::from(first) % slots.max(1)
 }
 
 /// Where in `whole` its part `part` is.

@@ -1,24 +1,57 @@
 //! What is known of one native connection.
 
-use crate::buffer::Span;
-use crate::collections::{List, NONE};
-use crate::native::{RefusalCode, SessionId, TaskNumber, ToPeer};
+use core::fmt::Debug;
+
+use crate::collections::{Link, List, NONE, SoughtList};
+use crate::native::{RefusalCode, SessionId, ToPeer};
 use crate::time::Instant;
 
 use super::super::machine::Endpoint;
+use super::super::part::Part;
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
+use super::credit::Credit;
 use super::names::OfPeer;
 use super::tasks::{IsRevoked, OfWorker};
 
-/// Aliases that a worker is told at a time, of functions and of sessions each; others take their places.
-pub(super) const ALIASES: usize = 8;
 /// Longest text of a progress that is passed on, in bytes.
 pub(super) const PROGRESS_TEXT: usize = 64;
 
+/// What a worker knows by alias: `N` functions and as many sessions at a time; others take their places. `N` is best a power of
+/// two.
+#[derive(Debug)]
+pub struct Told<const N: usize> {
+    functions: [u64; N],
+    sessions: [Option<SessionId>; N],
+}
+
+/// Some number of aliases.
+pub trait Aliases: Debug {
+    /// Nothing has been told.
+    const NONE: Self;
+
+    /// Hashes of the functions; 0: none.
+    fn functions(&mut self) -> &mut [u64];
+
+    /// The sessions.
+    fn sessions(&mut self) -> &mut [Option<SessionId>];
+}
+
+impl<const N: usize> Aliases for Told<N> {
+    const NONE: Self = Self { functions: [0; N], sessions: [None; N] };
+
+    fn functions(&mut self) -> &mut [u64] {
+        &mut self.functions
+    }
+
+    fn sessions(&mut self) -> &mut [Option<SessionId>] {
+        &mut self.sessions
+    }
+}
+
 /// A native connection; named only by storage types.
 #[derive(Debug)]
-pub struct NativePeer<B> {
+pub struct NativePeer<V, A> {
     /// Which of the endpoint's connections it is.
     pub(super) connection: u32,
     pub(super) stage: Stage,
@@ -26,21 +59,24 @@ pub struct NativePeer<B> {
     pub(super) max_frame: u32,
     pub(super) owes_ping: bool,
     pub(super) owes_pong: bool,
+    /// It has to be shown that the master lives, which does not read what it says.
+    pub(super) owes_sign: bool,
+    pub(super) stalled_link: Link,
     /// The answer to its request to the cache.
-    pub(super) reply: Option<Reply<B>>,
+    pub(super) reply: Option<Reply<V>>,
 
     /// A worker: tasks of an earlier connection that it has still to name.
     pub(super) holding: u32,
-    /// A worker: the number of its next task.
-    pub(super) next_number: TaskNumber,
-    /// A worker: hashes of the functions that it knows by alias; 0: none.
-    pub(super) functions: [u64; ALIASES],
-    /// A worker: the sessions that it knows by alias.
-    pub(super) sessions: [Option<SessionId>; ALIASES],
-    pub(super) outstanding: List<OfWorker>,
+    /// A worker: how many numbers were given out or left out before that of its next task.
+    pub(super) next_serial: u32,
+    /// A worker: what it knows by alias.
+    pub(super) aliases: A,
+    pub(super) outstanding: SoughtList<OfWorker>,
     /// A worker: tasks that it is to be told nobody wants any more.
     pub(super) revoked: List<IsRevoked>,
 
+    /// A client: what it may submit.
+    pub(super) credit: Credit,
     /// A client: the functions that it has told an alias for.
     pub(super) names: List<OfPeer>,
     /// A client: it has to be told up to where its tasks are here.
@@ -51,8 +87,10 @@ pub struct NativePeer<B> {
     pub(super) window: u32,
     /// A client: results that it was sent and has not called received.
     pub(super) unconfirmed: u32,
-    /// A client: how far one of its tasks is.
-    pub(super) progress: Option<Progress>,
+    /// A client: a result waits for a place where it could be kept.
+    pub(super) awaits_place: bool,
+    /// A client: what it is to be told of how far one of its tasks is, or none.
+    pub(super) progress: u32,
 }
 
 /// How far a connection is.
@@ -71,19 +109,20 @@ pub(super) enum Stage {
 
 /// An answer to a request to the cache.
 #[derive(Debug)]
-pub(super) struct Reply<B> {
+pub(super) struct Reply<V> {
     pub(super) header: ToPeer,
-    pub(super) body: Option<Span<B>>,
+    pub(super) body: Option<V>,
 }
 
+/// How far a client's task is; named only by storage types.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub struct Progress {
     pub(super) sequence: u64,
     pub(super) permille: u16,
     pub(super) text: heapless::String<PROGRESS_TEXT>,
 }
 
-impl<B> NativePeer<B> {
+impl<V, A: Aliases> NativePeer<V, A> {
     pub(super) fn new(connection: u32) -> Self {
         Self {
             connection,
@@ -91,19 +130,22 @@ impl<B> NativePeer<B> {
             max_frame: 0,
             owes_ping: false,
             owes_pong: false,
+            owes_sign: false,
+            stalled_link: Link::UNLINKED,
             reply: None,
             holding: 0,
-            next_number: TaskNumber::FIRST,
-            functions: [0; ALIASES],
-            sessions: [None; ALIASES],
-            outstanding: List::new(),
+            next_serial: 0,
+            aliases: A::NONE,
+            outstanding: SoughtList::new(),
             revoked: List::new(),
+            credit: Credit::new(),
             names: List::new(),
             owes_accepted: false,
             resend: NONE,
             window: 0,
             unconfirmed: 0,
-            progress: None,
+            awaits_place: false,
+            progress: NONE,
         }
     }
 }
@@ -120,6 +162,11 @@ impl<N: super::NativeStorage> super::Natives<N> {
             Some(connection) => self.peers[native].connection = connection,
             None => _ = self.peers.remove(native),
         }
+    }
+
+    /// It is to be shown that the master lives.
+    pub(in super::super) fn queue_sign(&mut self, native: u32) {
+        self.peers[native].owes_sign = true;
     }
 
     /// It is to be asked whether it lives; `false` if it has been asked and has not been sent the question yet.
@@ -139,10 +186,12 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let Role::NativeClient { session, .. } = self.peers[index].role {
             self.native.detach(now, session, native);
         }
+        self.native.forget_stalled(native);
         self.native.forget_outstanding(native);
         self.native.forget_names(native);
         if let Some(peer) = self.native.peers.remove(native) {
-            let value = peer.reply.and_then(|reply| reply.body).map_or(0, |value| value.len());
+            self.native.progress.remove(peer.progress);
+            let value = peer.reply.and_then(|reply| reply.body).map_or(0, |value| value.part().len());
             self.master.release(None, value);
         }
     }

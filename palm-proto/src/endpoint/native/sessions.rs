@@ -1,7 +1,7 @@
 //! What is remembered of a client over its connections: which of its tasks are here, and which results it may not have yet.
 
 use crate::buffer::Span;
-use crate::collections::{Link, Linked, List, NONE};
+use crate::collections::{Beside, Link, Linked, List, NONE, Sought, SoughtList};
 use crate::master::Note;
 use crate::message::TaskId;
 use crate::native::SessionId;
@@ -19,8 +19,6 @@ pub(super) const OPENING: usize = 2 * (2 + 32);
 #[derive(Debug)]
 pub struct Session {
     pub(super) id: SessionId,
-    /// What its messages begin with: pipeline and client.
-    pub(super) opening: [u8; OPENING],
     /// From which the places of its tasks are derived.
     key: u64,
     /// Its connection, or none.
@@ -28,7 +26,7 @@ pub struct Session {
     /// All tasks with lower numbers have been taken.
     pub(super) accepted: u64,
     pub(super) kept: List<OfSession>,
-    submissions: List<IsLive>,
+    submissions: SoughtList<IsLive>,
     away_since: Instant,
     away_link: Link,
 }
@@ -37,6 +35,8 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Submission {
     session: u32,
+    /// Whether it is in the index.
+    indexed: bool,
     sequence: u64,
     task: TaskId,
     link: Link,
@@ -72,6 +72,12 @@ impl Linked<IsLive> for Submission {
     }
     fn peek_link(&self) -> Link {
         self.link
+    }
+}
+
+impl Sought<IsLive> for Submission {
+    fn indexed(&mut self) -> &mut bool {
+        &mut self.indexed
     }
 }
 
@@ -116,12 +122,11 @@ impl<N: NativeStorage> Natives<N> {
         }
         let session = Session {
             id,
-            opening: opening(&id.0),
             key: self.hash.hash(&id.0),
             peer,
             accepted: 0,
             kept: List::new(),
-            submissions: List::new(),
+            submissions: SoughtList::new(),
             away_since: Instant::ZERO,
             away_link: Link::UNLINKED,
         };
@@ -141,7 +146,7 @@ impl<N: NativeStorage> Natives<N> {
         }
         entry.peer = NONE;
         entry.away_since = now;
-        if entry.kept.is_empty() && entry.submissions.is_empty() {
+        if entry.kept.is_empty() && entry.submissions.list().is_empty() {
             // Nothing of it is here that it could come back for.
             self.remove_session(session, |_| {});
         } else {
@@ -170,25 +175,25 @@ impl<N: NativeStorage> Natives<N> {
 
     /// Notes a client's task. `false` if there is no room for it.
     pub(super) fn note_submission(&mut self, session: u32, sequence: u64, task: TaskId) -> bool {
-        let place = self.sequence_place(session, sequence);
-        let entry = Submission { session, sequence, task, link: Link::UNLINKED };
+        let entry = Submission { session, indexed: false, sequence, task, link: Link::UNLINKED };
         let Ok(index) = self.submissions.insert(entry) else { return false };
-        if !self.by_sequence.insert(place, index) {
-            self.submissions.remove(index);
-            return false;
-        }
         self.sessions[session].submissions.push_back(&mut self.submissions, index);
         true
     }
 
-    /// Whether one more task of a client can be noted: a client may have as many as are left free, so that none keeps others out.
-    pub(in super::super) fn may_note(&self, session: u32) -> bool {
+    /// How many more tasks of a client can be noted: a client may have as many as are left free, so that none keeps others out.
+    pub(super) fn room_to_note(&self, session: u32) -> usize {
         let free = self.submissions.capacity() - self.submissions.len();
-        self.sessions[session].submissions.len() < free
+        free.saturating_sub(self.submissions_of(session)).div_ceil(2)
     }
 
-    /// The task that a client calls `sequence`, if it has not been answered.
-    pub(super) fn submitted(&self, id: SessionId, sequence: u64) -> Option<TaskId> {
+    /// Tasks of a client that have not been answered.
+    pub(super) fn submissions_of(&self, session: u32) -> usize {
+        self.sessions[session].submissions.list().len()
+    }
+
+    /// The task that a client calls `sequence`, if it has not been answered. Amortised O(1).
+    pub(super) fn submitted(&mut self, id: SessionId, sequence: u64) -> Option<TaskId> {
         let session = self.find_session(id)?;
         self.find_submission(session, sequence).map(|index| self.submissions[index].task)
     }
@@ -196,8 +201,10 @@ impl<N: NativeStorage> Natives<N> {
     /// A task has been answered.
     pub(super) fn remove_submission(&mut self, session: u32, sequence: u64) {
         if let Some(index) = self.find_submission(session, sequence) {
-            self.sessions[session].submissions.remove(&mut self.submissions, index);
-            self.by_sequence.remove(self.sequence_place(session, sequence), index);
+            let (beside, entry) = (self.by_sequence.beside(), &mut self.sessions[session]);
+            let key = entry.key;
+            let place = |entry: &Submission| sequence_place(beside, key, entry.sequence);
+            entry.submissions.remove(&mut self.submissions, &mut self.by_sequence, place, index);
             self.submissions.remove(index);
         }
     }
@@ -223,22 +230,16 @@ impl<N: NativeStorage> Natives<N> {
     }
 
     #[inline]
-    fn find_submission(&self, session: u32, sequence: u64) -> Option<u32> {
-        // Most are answered in the order in which they were submitted.
-        let first = self.sessions[session].submissions.front();
-        if first.is_some_and(|first| self.submissions[first].sequence == sequence) {
-            return first;
-        }
-        self.by_sequence.candidates(self.sequence_place(session, sequence)).find(|&index| {
-            let entry = &self.submissions[index];
-            entry.sequence == sequence && entry.session == session
-        })
-    }
-
-    /// Where a client's number for a task is looked for. The client chooses it, and does not know the key.
-    fn sequence_place(&self, session: u32, sequence: u64) -> u64 {
-        let (group, rest) = (sequence / u64::from(SIDE_BY_SIDE), sequence as u32 % SIDE_BY_SIDE);
-        self.by_sequence.beside(split_mix(self.sessions[session].key.wrapping_add(split_mix(group))), rest)
+    fn find_submission(&mut self, session: u32, sequence: u64) -> Option<u32> {
+        let (beside, entry) = (self.by_sequence.beside(), &mut self.sessions[session]);
+        let key = entry.key;
+        entry.submissions.find(
+            &mut self.submissions,
+            &mut self.by_sequence,
+            |entry| sequence_place(beside, key, entry.sequence),
+            || sequence_place(beside, key, sequence),
+            |entry| entry.sequence == sequence && entry.session == session,
+        )
     }
 
     /// O(tasks and results that it has here).
@@ -246,7 +247,7 @@ impl<N: NativeStorage> Natives<N> {
         while let Some(bytes) = self.confirm_result(session) {
             drop(bytes);
         }
-        while let Some(index) = self.sessions[session].submissions.front() {
+        while let Some(index) = self.sessions[session].submissions.list().front() {
             let sequence = self.submissions[index].sequence;
             self.remove_submission(session, sequence);
         }
@@ -259,8 +260,14 @@ impl<N: NativeStorage> Natives<N> {
     }
 }
 
+/// Where a client's number for a task is looked for. The client chooses it, and does not know the key of its session.
+fn sequence_place(beside: Beside, key: u64, sequence: u64) -> u64 {
+    let (group, rest) = (sequence / u64::from(SIDE_BY_SIDE), sequence as u32 % SIDE_BY_SIDE);
+    beside.hash(split_mix(key.wrapping_add(split_mix(group))), rest)
+}
+
 /// What the messages of a session begin with: its id as pipeline and as client.
-fn opening(id: &[u8; 16]) -> [u8; OPENING] {
+pub(super) fn opening(SessionId(id): &SessionId) -> [u8; OPENING] {
     const PIPELINE: u8 = (crate::message::field::PIPELINE << 3 | 2) as u8;
     const CLIENT: u8 = (crate::message::field::CLIENT << 3 | 2) as u8;
     let mut out = [0; OPENING];

@@ -2,17 +2,26 @@
 
 use core::fmt::Debug;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Span};
 use crate::collections::{Place, Slot, Table};
-use crate::master::{FixedStorage, MasterStorage};
+use crate::master::MasterStorage;
 
-use super::{BufferOf, Claim, Kept, Name, NativePeer, Outstanding, Session, Submission};
+use super::super::part::Part;
+use super::peer::Aliases;
+use super::{BufferOf, Claim, Kept, Name, NativePeer, Outstanding, Progress, Session, Submission, Told};
 
 /// The types of the tables for native peers. Use [`FixedNative`], or `HeapNative` with the `alloc` feature.
 #[expect(missing_docs, reason = "one table each, named for what it holds")]
 pub trait NativeStorage: Debug {
     type Master: MasterStorage;
-    type Peers: Table<Slot<NativePeer<BufferOf<Self>>>> + Debug;
+    /// What the messages of a client with a function begin with is kept in: pipeline, client and function.
+    type Opening: Buffer + Debug;
+    /// A value of the cache on its way; [`Absent`](crate::endpoint::Absent) where there is no cache.
+    type Value: Part<Span<BufferOf<Self>>>;
+    /// What a worker knows by alias: some functions and sessions.
+    type Aliases: Aliases;
+    type Peers: Table<Slot<NativePeer<Self::Value, Self::Aliases>>> + Debug;
+    type Progress: Table<Slot<Progress>> + Debug;
     type Sessions: Table<Slot<Session>> + Debug;
     type SessionPlaces: Table<Place> + Debug;
     type Submissions: Table<Slot<Submission>> + Debug;
@@ -22,7 +31,7 @@ pub trait NativeStorage: Debug {
     type OutstandingPlaces: Table<Place> + Debug;
     type Claims: Table<Slot<Claim>> + Debug;
     type ClaimPlaces: Table<Place> + Debug;
-    type Names: Table<Slot<Name<BufferOf<Self>>>> + Debug;
+    type Names: Table<Slot<Name<Self::Opening>>> + Debug;
     type NamePlaces: Table<Place> + Debug;
 }
 
@@ -30,6 +39,7 @@ pub trait NativeStorage: Debug {
 #[derive(Debug)]
 pub struct NativeTables<N: NativeStorage + ?Sized> {
     pub(super) peers: N::Peers,
+    pub(super) progress: N::Progress,
     pub(super) sessions: N::Sessions,
     pub(super) session_places: N::SessionPlaces,
     pub(super) submissions: N::Submissions,
@@ -44,32 +54,51 @@ pub struct NativeTables<N: NativeStorage + ?Sized> {
 }
 
 /// Tables inline: `TASKS` tasks, and `PEERS` connections, sessions and aliases.
+/// `M` are the master's tables. What messages begin with is kept in `O`, values of the cache are `V`, and a worker knows `ALIASES`
+/// functions and sessions at a time.
 #[derive(Debug)]
-pub struct FixedNative<B, const TASKS: usize, const PEERS: usize> {
-    buffer: core::marker::PhantomData<B>,
+pub struct FixedNative<M, O, V, const TASKS: usize, const PEERS: usize, const ALIASES: usize> {
+    types: core::marker::PhantomData<(M, O, V)>,
 }
 
-impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> NativeStorage for FixedNative<B, TASKS, PEERS> {
-    type Master = FixedStorage<B, TASKS, PEERS>;
-    type Peers = heapless::Vec<Slot<NativePeer<B>>, PEERS>;
+impl<M, O, V, const TASKS: usize, const PEERS: usize, const ALIASES: usize> NativeStorage
+    for FixedNative<M, O, V, TASKS, PEERS, ALIASES>
+where
+    M: MasterStorage,
+    O: Buffer + Debug,
+    V: Part<Span<M::Buffer>>,
+{
+    type Master = M;
+    type Opening = O;
+    type Value = V;
+    type Aliases = Told<ALIASES>;
+    type Peers = heapless::Vec<Slot<NativePeer<V, Told<ALIASES>>>, PEERS>;
+    type Progress = heapless::Vec<Slot<Progress>, 1>;
     type Sessions = heapless::Vec<Slot<Session>, PEERS>;
     type SessionPlaces = heapless::Vec<Place, PEERS>;
     type Submissions = heapless::Vec<Slot<Submission>, TASKS>;
     type SubmissionPlaces = heapless::Vec<Place, TASKS>;
-    type Kept = heapless::Vec<Slot<Kept<B>>, TASKS>;
+    type Kept = heapless::Vec<Slot<Kept<M::Buffer>>, TASKS>;
     type Outstanding = heapless::Vec<Slot<Outstanding>, TASKS>;
     type OutstandingPlaces = heapless::Vec<Place, TASKS>;
     type Claims = heapless::Vec<Slot<Claim>, PEERS>;
     type ClaimPlaces = heapless::Vec<Place, PEERS>;
-    type Names = heapless::Vec<Slot<Name<B>>, PEERS>;
+    type Names = heapless::Vec<Slot<Name<O>>, PEERS>;
     type NamePlaces = heapless::Vec<Place, PEERS>;
 }
 
-impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> NativeTables<FixedNative<B, TASKS, PEERS>> {
+impl<M, O, V, const TASKS: usize, const PEERS: usize, const ALIASES: usize>
+    NativeTables<FixedNative<M, O, V, TASKS, PEERS, ALIASES>>
+where
+    M: MasterStorage,
+    O: Buffer + Debug,
+    V: Part<Span<M::Buffer>>,
+{
     /// Empty tables.
     pub const fn fixed() -> Self {
         Self {
             peers: heapless::Vec::new(),
+            progress: heapless::Vec::new(),
             sessions: heapless::Vec::new(),
             session_places: heapless::Vec::new(),
             submissions: heapless::Vec::new(),
@@ -96,6 +125,8 @@ mod heap {
     use crate::collections::HeapTable;
     use crate::master::{HeapStorage, TableSizes};
 
+    /// Aliases that a worker is told at a time, of functions and of sessions each; others take their places.
+    const ALIASES: usize = 8;
     /// Aliases of all clients together, for each connection.
     const NAMES_A_PEER: usize = 16;
 
@@ -107,7 +138,11 @@ mod heap {
 
     impl<B: Buffer + Clone + Debug> NativeStorage for HeapNative<B> {
         type Master = HeapStorage<B>;
-        type Peers = HeapTable<Slot<NativePeer<B>>>;
+        type Opening = B;
+        type Value = Span<B>;
+        type Aliases = Told<ALIASES>;
+        type Peers = HeapTable<Slot<NativePeer<Span<B>, Told<ALIASES>>>>;
+        type Progress = HeapTable<Slot<Progress>>;
         type Sessions = HeapTable<Slot<Session>>;
         type SessionPlaces = HeapTable<Place>;
         type Submissions = HeapTable<Slot<Submission>>;
@@ -130,6 +165,7 @@ mod heap {
         let names = peers.saturating_mul(NAMES_A_PEER);
         NativeTables {
             peers: HeapTable::new(peers),
+            progress: HeapTable::new(peers),
             sessions: HeapTable::new(peers.saturating_mul(2)),
             session_places: HeapTable::new(peers.saturating_mul(4)),
             submissions: HeapTable::new(submissions),

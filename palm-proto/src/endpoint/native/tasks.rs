@@ -1,12 +1,12 @@
 //! By which number a worker knows which task, and what workers still hold from before.
 
-use crate::collections::{Link, Linked, NONE};
+use crate::collections::{Beside, Link, Linked, NONE, Sought};
 use crate::master::WorkerId;
 use crate::message::TaskId;
 use crate::native::{SessionId, TaskNumber};
 use crate::random::split_mix;
 
-use super::{NativeStorage, Natives};
+use super::{NativePeer, NativeStorage, Natives};
 
 /// So many numbers in a row are looked for side by side.
 pub(super) const SIDE_BY_SIDE: u32 = 8;
@@ -15,7 +15,10 @@ pub(super) const SIDE_BY_SIDE: u32 = 8;
 #[derive(Debug)]
 pub struct Outstanding {
     peer: u32,
-    pub(super) number: TaskNumber,
+    /// How many numbers were given out or left out before its own, which is that modulo their number.
+    serial: u32,
+    /// Whether it is in the index.
+    indexed: bool,
     /// `None`: it is not known here, or nobody wants it any more.
     pub(super) task: Option<TaskId>,
     pub(super) attempt: u32,
@@ -42,6 +45,12 @@ impl Linked<OfWorker> for Outstanding {
     }
 }
 
+impl Sought<OfWorker> for Outstanding {
+    fn indexed(&mut self) -> &mut bool {
+        &mut self.indexed
+    }
+}
+
 impl Linked<IsRevoked> for Outstanding {
     fn link(&mut self) -> &mut Link {
         &mut self.revoked_link
@@ -62,32 +71,58 @@ pub struct Claim {
     pub(super) attempt: u32,
 }
 
-impl<N: NativeStorage> Natives<N> {
-    /// The task that a worker calls `number`.
-    #[inline]
-    pub(super) fn find_outstanding(&self, peer: u32, number: TaskNumber) -> Option<u32> {
-        // Most are answered in the order in which they are sent.
-        let first = self.peers[peer].outstanding.front();
-        if first.is_some_and(|first| self.outstanding[first].number == number) {
-            return first;
-        }
-        self.by_number.candidates(self.number_place(peer, number)).find(|&index| {
-            let entry = &self.outstanding[index];
-            entry.peer == peer && entry.number == number
-        })
+impl Outstanding {
+    /// What its worker calls it.
+    const fn number(&self) -> TaskNumber {
+        TaskNumber::FIRST.plus(self.serial)
     }
 
-    /// Where a number is looked for. Both are small and not of the peer's choice, so that nobody can make many meet.
-    fn number_place(&self, peer: u32, number: TaskNumber) -> u64 {
-        let number = u32::from(number.number());
-        self.by_number
-            .beside(split_mix(u64::from(peer) << 16 | u64::from(number / SIDE_BY_SIDE)), number % SIDE_BY_SIDE)
+    fn place(&self, beside: Beside) -> u64 {
+        number_place(beside, self.peer, self.number())
+    }
+}
+
+/// Where a number is looked for. Both are small and not of the peer's choice, so that nobody can make many meet.
+fn number_place(beside: Beside, peer: u32, number: TaskNumber) -> u64 {
+    let number = u32::from(number.number());
+    let group = split_mix(u64::from(peer) << 16 | u64::from(number / SIDE_BY_SIDE));
+    beside.hash(group, number % SIDE_BY_SIDE)
+}
+
+impl<N: NativeStorage> Natives<N> {
+    /// The task that a worker calls `number`. Amortised O(1).
+    #[inline]
+    pub(super) fn find_outstanding(&mut self, peer: u32, number: TaskNumber) -> Option<u32> {
+        let beside = self.by_number.beside();
+        self.peers[peer].outstanding.find(
+            &mut self.outstanding,
+            &mut self.by_number,
+            |entry| entry.place(beside),
+            || number_place(beside, peer, number),
+            |entry| entry.peer == peer && entry.number() == number,
+        )
     }
 
     /// Numbers from the next one on that are still taken: the worker has to be told that they are left out.
-    pub(super) fn taken_numbers(&self, peer: u32) -> u32 {
-        let next = self.peers[peer].next_number;
-        (0..).find(|&more| self.find_outstanding(peer, next.plus(more)).is_none()).unwrap_or(0)
+    pub(super) fn taken_numbers(&mut self, peer: u32) -> u32 {
+        let NativePeer { outstanding, next_serial, .. } = &self.peers[peer];
+        let next = *next_serial;
+        let first = outstanding.list().front().map(|first| self.outstanding[first].serial);
+        if first.is_none_or(|first| next.wrapping_sub(first) < u32::from(TaskNumber::MODULUS)) {
+            // All that are out were given out in this round.
+            return 0;
+        }
+        let mut more = 0;
+        while self.find_outstanding(peer, TaskNumber::FIRST.plus(next.wrapping_add(more))).is_some() {
+            more += 1;
+        }
+        more
+    }
+
+    /// The next numbers are left out.
+    pub(super) fn skip_numbers(&mut self, peer: u32, numbers: u32) {
+        let next = &mut self.peers[peer].next_serial;
+        *next = next.wrapping_add(numbers);
     }
 
     /// Whether there is room for one more task with a worker.
@@ -97,31 +132,30 @@ impl<N: NativeStorage> Natives<N> {
 
     /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.
     pub(super) fn add_outstanding(&mut self, peer: u32, task: Option<TaskId>, attempt: u32) -> Option<u32> {
-        let number = self.peers[peer].next_number;
+        let holder = &mut self.peers[peer];
+        let serial = holder.next_serial;
         let (link, revoked_link) = (Link::UNLINKED, Link::UNLINKED);
-        let entry = Outstanding { peer, number, task, attempt, claim: NONE, link, revoked_link };
+        let entry = Outstanding { peer, serial, indexed: false, task, attempt, claim: NONE, link, revoked_link };
         let index = self.outstanding.insert(entry).ok()?;
-        if !self.by_number.insert(self.number_place(peer, number), index) {
-            self.outstanding.remove(index);
-            return None;
-        }
-        self.peers[peer].outstanding.push_back(&mut self.outstanding, index);
-        self.peers[peer].next_number = number.plus(1);
+        holder.outstanding.push_back(&mut self.outstanding, index);
+        holder.next_serial = serial.wrapping_add(1);
         Some(index)
     }
 
     /// A worker has answered a task, and its number is free again. A claim on it ends: what is submitted later is done again.
     pub(super) fn remove_outstanding(&mut self, index: u32) {
-        if self.outstanding[index].claim != NONE {
-            self.remove_claim(self.outstanding[index].claim);
+        let entry = &self.outstanding[index];
+        let (peer, claim, is_revoked) = (entry.peer, entry.claim, entry.revoked_link.is_linked());
+        if claim != NONE {
+            self.remove_claim(claim);
         }
-        let peer = self.outstanding[index].peer;
-        if self.outstanding[index].revoked_link.is_linked() {
-            self.peers[peer].revoked.remove(&mut self.outstanding, index);
+        let holder = &mut self.peers[peer];
+        if is_revoked {
+            holder.revoked.remove(&mut self.outstanding, index);
         }
-        self.peers[peer].outstanding.remove(&mut self.outstanding, index);
-        let number = self.outstanding[index].number;
-        self.by_number.remove(self.number_place(peer, number), index);
+        let beside = self.by_number.beside();
+        let place = |entry: &Outstanding| entry.place(beside);
+        holder.outstanding.remove(&mut self.outstanding, &mut self.by_number, place, index);
         self.outstanding.remove(index);
     }
 
@@ -137,7 +171,7 @@ impl<N: NativeStorage> Natives<N> {
 
     /// Where a worker has a task; O(tasks that it has).
     pub(super) fn outstanding_task(&self, peer: u32, task: TaskId, attempt: u32) -> Option<u32> {
-        let list = &self.peers[peer].outstanding;
+        let list = self.peers[peer].outstanding.list();
         core::iter::successors(list.front(), |&at| list.next(&self.outstanding, at)).find(|&at| {
             let entry = &self.outstanding[at];
             entry.task == Some(task) && entry.attempt == attempt
@@ -147,12 +181,12 @@ impl<N: NativeStorage> Natives<N> {
     /// The next task that a worker is to be told nobody wants any more.
     pub(super) fn pop_revoked(&mut self, peer: u32) -> Option<TaskNumber> {
         let index = self.peers[peer].revoked.pop_front(&mut self.outstanding)?;
-        Some(self.outstanding[index].number)
+        Some(self.outstanding[index].number())
     }
 
     /// The worker is gone. O(tasks that it had).
     pub(super) fn forget_outstanding(&mut self, peer: u32) {
-        while let Some(index) = self.peers[peer].outstanding.front() {
+        while let Some(index) = self.peers[peer].outstanding.list().front() {
             self.remove_outstanding(index);
         }
     }

@@ -1,4 +1,5 @@
 use core::time::Duration;
+use std::vec;
 use std::vec::Vec;
 
 use crate::endpoint::{ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Service, heap_tables};
@@ -58,8 +59,17 @@ impl Cluster {
         Self::with(seed, MasterConfig::default())
     }
 
+    /// With so many places for tasks.
+    fn sized(tasks: usize) -> Self {
+        Self::made(1, MasterConfig::default(), tasks)
+    }
+
     fn with(seed: u64, master: MasterConfig) -> Self {
-        let sizes = TableSizes { tasks: 100, peers: 20, subscriptions: 20 };
+        Self::made(seed, master, 100)
+    }
+
+    fn made(seed: u64, master: MasterConfig, tasks: usize) -> Self {
+        let sizes = TableSizes { tasks, peers: 20, subscriptions: 20 };
         let config = EndpointConfig { master, ..EndpointConfig::default() };
         let tables = heap_tables(&sizes, 10).with_native(&sizes);
         let endpoint = Endpoint::new("m", &config, tables, Seed::from_u64(seed)).unwrap();
@@ -400,14 +410,10 @@ fn a_client_that_there_is_no_room_for_leaves_nothing_behind() {
 
 #[test]
 fn a_client_may_be_replaced_while_it_waits_to_be_read() {
-    let mut cluster = Cluster::with(1, MasterConfig { memory: 20_000, ..MasterConfig::default() });
+    let mut cluster = Cluster::new(1);
     let (first, _) = cluster.client(hello(Role::Client, A, 1));
-    let submit = |sequence| ToMaster::Submit { sequence, function: alias(3) };
-    let waits = (0..).find(|&sequence| {
-        let next = cluster.say(first, &Frame::with_body(submit(sequence), &[0; 1_000]));
-        next == Next::Wait
-    });
-    assert!(waits > Some(0));
+    cluster.tell(first, ToMaster::Get { id: 0 }, b"key");
+    assert_eq!(cluster.say(first, &Frame::with_body(ToMaster::Get { id: 1 }, b"key")), Next::Wait);
     // A process that knows nothing of what was before, and goes at once.
     let (second, _) = cluster.client(hello(Role::Client, A, 1));
     assert_eq!(cluster.headers(first), [ToPeer::Refused { code: RefusalCode::Replaced }]);
@@ -415,4 +421,197 @@ fn a_client_may_be_replaced_while_it_waits_to_be_read() {
     cluster.pass(Duration::from_millis(20));
     cluster.endpoint.handle_close(cluster.now, first);
     assert_eq!(cluster.endpoint.connections(), 0);
+}
+
+/// Submits tasks of this length, from `from` on, until one has no room: its sequence.
+fn fill(cluster: &mut Cluster, client: ConnectionId, from: u64, len: usize) -> u64 {
+    for sequence in from..from + 1_000 {
+        cluster.submit(client, sequence, &vec![0; len]);
+        if let Some(&ToPeer::NoRoom { from }) = cluster.headers(client).first() {
+            assert_eq!(from, sequence);
+            return sequence;
+        }
+    }
+    panic!("there is room for a thousand");
+}
+
+fn granted(headers: &[ToPeer]) -> u32 {
+    headers.iter().map(|header| if let ToPeer::Window { more } = *header { more } else { 0 }).sum()
+}
+
+#[test]
+fn what_stands_behind_a_task_without_room_is_read() {
+    let mut cluster = Cluster::with(1, MasterConfig { memory: 20_000, ..MasterConfig::default() });
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    let worker = cluster.worker(100);
+    let first = fill(&mut cluster, client, 0, 1_000);
+    cluster.submit(client, first + 1, b"short, but it would come before the other");
+    cluster.tell(client, ToMaster::Ping, b"");
+    assert_eq!(cluster.headers(client), [ToPeer::Pong]);
+    let mut results = 0;
+    while results < first {
+        let tasks = cluster.tasks(worker).len() as u64;
+        assert!(tasks > 0, "{results} of {first}");
+        for task in results..results + tasks {
+            cluster.tell(worker, ToMaster::Done { number: number(task as u16) }, &[0; 1_000]);
+        }
+        results += tasks;
+        assert_eq!(cluster.headers(client).len() as u64, tasks, "results, and no Window before Restart");
+    }
+    cluster.tell(client, ToMaster::Restart, b"");
+    let before = granted(&cluster.headers(client));
+    cluster.tell(client, ToMaster::Received { results: results as u32 }, b"");
+    let more = before + granted(&cluster.headers(client));
+    assert!((1..first as u32).contains(&more), "{more} as long as the longest that came");
+    for sequence in first..first + u64::from(more) {
+        cluster.submit(client, sequence, &[0; 1_000]);
+    }
+    let next = cluster.tasks(worker);
+    assert_eq!(next.first().map(|&(sequence, ..)| sequence), Some(first));
+    assert_eq!(cluster.endpoint.counters().turned_away, 1);
+}
+
+#[test]
+fn a_long_task_without_room_is_dropped_while_it_comes() {
+    let mut cluster = Cluster::with(1, MasterConfig { memory: 40_000, ..MasterConfig::default() });
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    let wire = |sequence| {
+        let frame = Frame::with_body(ToMaster::Submit { sequence, function: alias(3) }, &[0; 9_000]);
+        [frame.stream_head().unwrap().as_slice(), frame.body].concat()
+    };
+    let whole = wire(0);
+    let progress = cluster.endpoint.handle_input(cluster.now, client, &whole[..100]);
+    assert_eq!((progress.used, progress.next), (0, Next::Read { message: whole.len() }), "this one has room");
+    assert_eq!(cluster.endpoint.handle_message(cluster.now, client, whole.into()), Ok(Next::Read { message: 0 }));
+    cluster.submit(client, 1, &[0; 9_000]);
+    let held = cluster.endpoint.master().memory();
+    let whole = wire(2);
+    let (begun, rest) = whole.split_at(60);
+    for part in [begun, rest] {
+        let progress = cluster.endpoint.handle_input(cluster.now, client, part);
+        assert_eq!((progress.used, progress.next), (part.len(), Next::Read { message: 0 }));
+    }
+    assert_eq!(cluster.endpoint.master().memory(), held);
+    cluster.tell(client, ToMaster::Ping, b"");
+    assert_eq!(cluster.headers(client), [ToPeer::Pong, ToPeer::NoRoom { from: 2 }]);
+}
+
+#[test]
+fn who_submits_more_than_it_may_is_closed() {
+    let mut cluster = Cluster::new(1);
+    let id = cluster.connect(hello(Role::Client, A, 100));
+    let Some(&ToPeer::Welcome { window, .. }) = cluster.headers(id).first() else { panic!("no Welcome") };
+    assert!((1..=100).contains(&window), "the table has a hundred places: {window}");
+    cluster.tell(id, ToMaster::Function { alias: alias(3) }, b"m.f");
+    // All are the same, which takes nothing up.
+    for _ in 0..window {
+        cluster.submit(id, 0, b"");
+    }
+    let submit = Frame::new(ToMaster::Submit { sequence: 0, function: alias(3) });
+    assert_eq!(cluster.say(id, &submit), Next::Close);
+    assert!(cluster.headers(id).contains(&ToPeer::Refused { code: RefusalCode::Malformed }));
+    let id = cluster.connect(hello(Role::Client, A, 100));
+    assert_eq!(cluster.say(id, &Frame::new(ToMaster::Restart)), Next::Close, "it has not been told to");
+}
+
+#[test]
+fn a_window_is_not_said_for_each_task() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(100);
+    let (client, _) = cluster.client(hello(Role::Client, A, 1_000));
+    let mut windows = 0;
+    for sequence in 0..1_000 {
+        cluster.submit(client, sequence, b"");
+        assert_eq!(cluster.tasks(worker).len(), 1);
+        cluster.tell(worker, ToMaster::Done { number: number(sequence as u16) }, b"");
+        let headers = cluster.headers(client);
+        windows += headers.iter().filter(|header| matches!(header, ToPeer::Window { .. })).count();
+        cluster.tell(client, ToMaster::Received { results: 1 }, b"");
+    }
+    assert!((1..100).contains(&windows), "{windows}");
+}
+
+#[test]
+fn a_worker_that_is_not_read_is_shown_that_the_master_lives() {
+    let mut cluster = Cluster::with(1, MasterConfig { memory: 1_000_000, ..MasterConfig::default() });
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    let worker = cluster.worker(100);
+    for sequence in 0..20 {
+        cluster.submit(client, sequence, b"");
+    }
+    let tasks = cluster.tasks(worker).len() as u16;
+    // Nobody takes these.
+    let waits = (0..tasks).find(|&task| {
+        let frame = Frame::with_body(ToMaster::Done { number: number(task) }, &[0; 200_000]);
+        cluster.say(worker, &frame) == Next::Wait
+    });
+    assert!(waits.is_some_and(|waits| waits > 0));
+    for _ in 0..3 {
+        cluster.pass(EndpointConfig::default().heartbeat / 2);
+        while cluster.endpoint.poll_ready().is_some() {}
+        let sign = cluster.endpoint.poll_transmit(cluster.now, worker).expect("it is named, and something is sent");
+        assert_eq!((sign.before().concat(), sign.len()), (vec![0], 1));
+        cluster.endpoint.handle_sent(worker, 1);
+        assert!(!cluster.endpoint.is_closing(worker));
+    }
+}
+
+#[test]
+fn a_client_whose_result_had_no_place_is_named_when_another_makes_one() {
+    let mut cluster = Cluster::sized(2);
+    let worker = cluster.worker(1);
+    let (first, _) = cluster.client(hello(Role::Client, A, 100));
+    let (second, _) = cluster.client(hello(Role::Client, SessionId(*b"session of b ..."), 100));
+    let mut task = 0;
+    let mut done = |cluster: &mut Cluster, client, sequence| {
+        cluster.submit(client, sequence, b"");
+        assert_eq!(cluster.tasks(worker).len(), 1);
+        cluster.tell(worker, ToMaster::Done { number: number(task) }, b"");
+        task += 1;
+        cluster.headers(client).contains(&ToPeer::Result { sequence })
+    };
+    // Each may have as many as are left free, of four.
+    assert!(done(&mut cluster, first, 0) && done(&mut cluster, first, 1) && done(&mut cluster, second, 0));
+    assert!(!done(&mut cluster, second, 1));
+    cluster.tell(first, ToMaster::Received { results: 2 }, b"");
+    let named: Vec<_> = core::iter::from_fn(|| cluster.endpoint.poll_ready()).collect();
+    assert!(named.contains(&second));
+    assert!(cluster.headers(second).contains(&ToPeer::Result { sequence: 1 }));
+}
+
+#[test]
+fn a_worker_whose_task_had_no_place_is_named_when_another_makes_one() {
+    let mut cluster = Cluster::sized(2);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    let first = cluster.worker(4);
+    // It is called off, and stays with the worker until that has answered.
+    for sequence in 0..4 {
+        cluster.submit(client, sequence, b"");
+        assert_eq!(cluster.tasks(first).len(), 1);
+        cluster.tell(client, ToMaster::Cancel { sequence }, b"");
+        assert!(cluster.headers(client).iter().any(|header| matches!(header, ToPeer::Failed { .. })));
+        cluster.tell(client, ToMaster::Received { results: 1 }, b"");
+        cluster.headers(client);
+    }
+    let second = cluster.connect(hello(Role::Worker, SessionId(*b"session of v ..."), 4));
+    assert!(matches!(cluster.headers(second)[..], [ToPeer::Welcome { .. }]));
+    cluster.submit(client, 4, b"");
+    assert_eq!(cluster.tasks(second), [], "all places are taken");
+    cluster.tell(first, ToMaster::Done { number: number(0) }, b"");
+    let named: Vec<_> = core::iter::from_fn(|| cluster.endpoint.poll_ready()).collect();
+    assert!(named.contains(&second));
+    assert_eq!(cluster.tasks(second).len(), 1);
+}
+
+#[test]
+fn a_worker_is_not_told_that_less_time_is_left_than_there_is() {
+    let mut cluster = Cluster::new(1);
+    let (client, _) = cluster.client(hello(Role::Client, A, 1));
+    let header =
+        ToMaster::SubmitWith { sequence: 0, function: alias(3), priority: 0, deadline_ms: Some(1), cache_len: 0 };
+    cluster.tell(client, header, b"");
+    cluster.now = cluster.now + Duration::from_micros(500);
+    let worker = cluster.connect(hello(Role::Worker, W, 1));
+    let told = cluster.headers(worker);
+    assert!(told.iter().any(|header| matches!(header, ToPeer::TaskWith { deadline_ms: Some(1), .. })), "{told:?}");
 }

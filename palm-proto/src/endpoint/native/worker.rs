@@ -1,5 +1,6 @@
 //! What a worker says: answers, how far it is, what it still holds, and how much it takes.
 
+use crate::collections::NONE;
 use crate::master::WorkerId;
 use crate::message::{RawMessage, Status, TaskId};
 use crate::native::{SessionId, TaskNumber, front_of};
@@ -37,7 +38,10 @@ impl<S: EndpointStorage> Endpoint<S> {
         let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(MALFORMED) };
         let (task, attempt) = (self.native.outstanding[index].task, self.native.outstanding[index].attempt);
         if let Some(task) = task {
-            if status != Status::HandedBack && !self.master.may_answer(payload.len()) {
+            // What has come in part has its room.
+            let is_set_aside = self.peers[self.native.peers[native].connection].reserved > 0;
+            let len = if is_set_aside { 0 } else { payload.len() };
+            if status != Status::HandedBack && !self.master.may_answer(len) {
                 return Taken::Blocked(None);
             }
             if self.master.handle_answer(now, worker, task, attempt, status, payload, text, last).is_err() {
@@ -76,7 +80,12 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let Some(peer) = self.native.peers.get_mut(client) {
             let text = front_of(text, PROGRESS_TEXT);
             let text = heapless::String::try_from(text).unwrap_or_default();
-            peer.progress = Some(Progress { sequence, permille: permille.min(1000), text });
+            let progress = Progress { sequence, permille: permille.min(1000), text };
+            match self.native.progress.get_mut(peer.progress) {
+                Some(before) => *before = progress,
+                // With no room for it, the client learns of the next one.
+                None => peer.progress = self.native.progress.insert(progress).unwrap_or(NONE),
+            }
             let connection = peer.connection;
             self.mark_ready(connection);
         }

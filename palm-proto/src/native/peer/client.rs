@@ -14,8 +14,8 @@ use super::submission::{Book, Resubmit, Submit, Submitted};
 
 /// A client's end of the native protocol.
 ///
-/// It knows the tasks that have no last result. The caller keeps what they are made of: when a connection broke, it is asked to
-/// submit again what the master may not know ([`poll_resubmit`](Self::poll_resubmit)). Every task has exactly one last result,
+/// It knows the tasks that have no last result. The caller keeps what they are made of: when a connection broke, or the master had no
+/// room, it is asked to submit again what the master may not know ([`poll_resubmit`](Self::poll_resubmit)). Every task has exactly one last result,
 /// [`Result`](ClientEvent::Result) with `last` or [`Failed`](ClientEvent::Failed), whatever breaks; the others of several may come twice.
 #[derive(Debug)]
 pub struct Client<S: ClientStorage> {
@@ -34,6 +34,8 @@ pub struct Client<S: ClientStorage> {
     acknowledge: bool,
     /// Whether Accepted is to come first.
     resuming: bool,
+    /// Whether the master is to be told that what comes next is submitted again.
+    restart: bool,
     repeated: u64,
 }
 
@@ -150,6 +152,7 @@ impl<S: ClientStorage> Client<S> {
             unacknowledged: 0,
             acknowledge: false,
             resuming: false,
+            restart: false,
             repeated: 0,
         }
     }
@@ -167,7 +170,7 @@ impl<S: ClientStorage> Client<S> {
     /// Takes a frame; an empty one is a sign of life. What it says is to be dealt with before the next call: the master may be told
     /// then that it need not keep it any longer.
     ///
-    /// Takes O(tasks without a last result) for Accepted, once in a connection.
+    /// Takes O(tasks without a last result) for Accepted, once in a connection, and for NoRoom if the task was cancelled.
     ///
     /// # Errors
     /// If the master breaks the protocol: the connection is over.
@@ -199,6 +202,9 @@ impl<S: ClientStorage> Client<S> {
         }
         if let Some(heartbeat) = self.link.poll_heartbeat() {
             return Some(Frame::new(heartbeat));
+        }
+        if core::mem::take(&mut self.restart) {
+            return Some(Frame::new(ToMaster::Restart));
         }
         let many = self.unacknowledged >= self.window.div_ceil(2) || self.link.is_bye_due();
         let acknowledge = core::mem::take(&mut self.acknowledge) || many;
@@ -259,7 +265,7 @@ impl<S: ClientStorage> Client<S> {
     /// is one: there is none if the task is not known any more, or without a connection, where the master is left to do it for nothing.
     pub fn cancel(&mut self, sequence: u64) -> Option<Frame<'static, ToMaster>> {
         let (index, _) = self.book.find(sequence)?;
-        self.book.remove(index, sequence);
+        self.book.remove(index);
         let frame = Frame::new(ToMaster::Cancel { sequence });
         self.link.check(&frame).is_ok().then_some(frame)
     }
@@ -344,7 +350,7 @@ impl<S: ClientStorage> Client<S> {
 
     fn on_welcome(&mut self, window: u32, resumed: bool) {
         self.functions.clear();
-        (self.allowed, self.unacknowledged, self.acknowledge) = (window, 0, false);
+        (self.allowed, self.unacknowledged, self.acknowledge, self.restart) = (window, 0, false, false);
         // To the same master it is known only with Accepted what is missing; another one has nothing.
         self.resuming = resumed && self.book.len() > 0;
         if self.resuming {
@@ -365,6 +371,12 @@ impl<S: ClientStorage> Client<S> {
             ToPeer::Window { more } => {
                 self.allowed = self.allowed.saturating_add(more);
                 Ok(Some(ClientEvent::Window))
+            }
+            ToPeer::NoRoom { from } => {
+                // What was submitted since is lost, and until the master has heard so all that is submitted.
+                (self.allowed, self.restart) = (0, true);
+                self.book.submit_again(from);
+                Ok(None)
             }
             ToPeer::Result { sequence } => self.on_result(sequence, frame.body, true),
             ToPeer::Partial { sequence } => self.on_result(sequence, frame.body, false),
@@ -403,7 +415,7 @@ impl<S: ClientStorage> Client<S> {
             return Ok(None);
         };
         if last {
-            self.book.remove(index, sequence);
+            self.book.remove(index);
         }
         Ok(Some(key))
     }

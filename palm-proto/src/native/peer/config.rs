@@ -45,7 +45,9 @@ impl RefusalCode {
     /// Whether the peer may try again.
     pub const fn retry(self) -> Retry {
         match self {
-            Self::Version | Self::Token | Self::Role | Self::Malformed | Self::Name | Self::Replaced => Retry::Never,
+            Self::Version | Self::Token | Self::Role | Self::Malformed | Self::Name => Retry::Never,
+            // By a connection that it has given up itself, and that came late: nobody else draws the same session.
+            Self::Replaced => Retry::Later,
             Self::Full | Self::Stopping | Self::Other(_) => Retry::Later,
             Self::NotConnected => Retry::AtOnce,
         }

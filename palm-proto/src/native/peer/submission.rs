@@ -1,6 +1,6 @@
 //! What a client submits, and what it remembers of it (`docs/spec.md`, section 9.7).
 
-use crate::collections::{Index, Link, Linked, List, Place, Slab, Slot, Table};
+use crate::collections::{Beside, Index, Link, Linked, Place, Slab, Slot, Sought, SoughtList, Table};
 use crate::native::{Frame, ToMaster};
 
 /// A task to be submitted.
@@ -57,6 +57,8 @@ pub struct Resubmit {
 pub struct Submission {
     pub(super) sequence: u64,
     pub(super) key: u64,
+    /// Whether it is in the index.
+    indexed: bool,
     link: Link,
 }
 
@@ -73,12 +75,18 @@ impl Linked<InOrder> for Submission {
     }
 }
 
+impl Sought<InOrder> for Submission {
+    fn indexed(&mut self) -> &mut bool {
+        &mut self.indexed
+    }
+}
+
 /// All tasks without a last result, and which are to be submitted again.
 #[derive(Debug)]
 pub(super) struct Book<S, P> {
     submissions: Slab<Submission, S>,
     by_sequence: Index<P>,
-    order: List<InOrder>,
+    order: SoughtList<InOrder>,
     next_sequence: u64,
     /// The first to be submitted again; all behind it are too.
     again: Option<u32>,
@@ -89,7 +97,7 @@ impl<S: Table<Slot<Submission>>, P: Table<Place>> Book<S, P> {
         Self {
             submissions: Slab::new(submissions, 0),
             by_sequence: Index::new(places),
-            order: List::new(),
+            order: SoughtList::new(),
             next_sequence: 0,
             again: None,
         }
@@ -111,40 +119,47 @@ impl<S: Table<Slot<Submission>>, P: Table<Place>> Book<S, P> {
     /// A new task, under the next sequence; `false` if there is no room.
     pub(super) fn insert(&mut self, key: u64) -> bool {
         let sequence = self.next_sequence;
-        let Ok(index) = self.submissions.insert(Submission { sequence, key, link: Link::UNLINKED }) else {
-            return false;
-        };
-        if !self.by_sequence.insert(hash(sequence), index) {
-            self.submissions.remove(index);
-            return false;
-        }
+        let entry = Submission { sequence, key, indexed: false, link: Link::UNLINKED };
+        let Ok(index) = self.submissions.insert(entry) else { return false };
         self.order.push_back(&mut self.submissions, index);
         self.next_sequence += 1;
         true
     }
 
-    pub(super) fn find(&self, sequence: u64) -> Option<(u32, u64)> {
-        let is = |&index: &u32| self.submissions.get(index).is_some_and(|found| found.sequence == sequence);
-        let index = self.by_sequence.candidates(hash(sequence)).find(is)?;
+    /// Amortised O(1).
+    pub(super) fn find(&mut self, sequence: u64) -> Option<(u32, u64)> {
+        let beside = self.by_sequence.beside();
+        let index = self.order.find(
+            &mut self.submissions,
+            &mut self.by_sequence,
+            |entry| place(beside, entry.sequence),
+            || place(beside, sequence),
+            |entry| entry.sequence == sequence,
+        )?;
         Some((index, self.submissions.get(index)?.key))
     }
 
-    pub(super) fn remove(&mut self, index: u32, sequence: u64) {
+    pub(super) fn remove(&mut self, index: u32) {
         if self.again == Some(index) {
-            self.again = self.order.next(&self.submissions, index);
+            self.again = self.order.list().next(&self.submissions, index);
         }
-        self.by_sequence.remove(hash(sequence), index);
-        self.order.remove(&mut self.submissions, index);
+        let beside = self.by_sequence.beside();
+        let place = |entry: &Submission| place(beside, entry.sequence);
+        self.order.remove(&mut self.submissions, &mut self.by_sequence, place, index);
         self.submissions.remove(index);
     }
 
-    /// Those from `sequence` on are to be submitted again. O(tasks before it).
+    /// Those from `sequence` on are to be submitted again. O(tasks before it), unless it is there.
     pub(super) fn submit_again(&mut self, sequence: u64) {
-        let mut at = self.order.front();
+        if let Some((index, _)) = self.find(sequence) {
+            self.again = Some(index);
+            return;
+        }
+        let mut at = self.order.list().front();
         while let Some(index) = at
             && self.submissions[index].sequence < sequence
         {
-            at = self.order.next(&self.submissions, index);
+            at = self.order.list().next(&self.submissions, index);
         }
         self.again = at;
     }
@@ -161,12 +176,16 @@ impl<S: Table<Slot<Submission>>, P: Table<Place>> Book<S, P> {
 
     pub(super) fn submitted_again(&mut self) {
         if let Some(index) = self.again {
-            self.again = self.order.next(&self.submissions, index);
+            self.again = self.order.list().next(&self.submissions, index);
         }
     }
 }
 
-/// Spreads numbers that follow each other. Nobody else chooses them.
-const fn hash(sequence: u64) -> u64 {
-    sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// So many sequences in a row are looked for side by side.
+const SIDE_BY_SIDE: u64 = 8;
+
+/// Where a sequence is looked for. Nobody else chooses them.
+const fn place(beside: Beside, sequence: u64) -> u64 {
+    let group = (sequence / SIDE_BY_SIDE).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    beside.hash(group, (sequence % SIDE_BY_SIDE) as u32)
 }

@@ -142,6 +142,41 @@ fn what_is_not_accepted_is_submitted_again() {
 }
 
 #[test]
+fn what_there_was_no_room_for_is_submitted_again_when_there_is() {
+    let mut client = client();
+    connected(&mut client, 1, 10);
+    for key in [70, 71, 72, 73] {
+        assert!(client.submit(key, &SUBMIT).is_ok());
+    }
+    assert_eq!(client.handle_frame(at(0), &said(ToPeer::NoRoom { from: 1 }, b"")), Ok(None));
+    assert_eq!((client.poll_resubmit(), client.has_room()), (None, false), "it may submit nothing");
+    assert_eq!(client.poll_transmit().map(|frame| frame.header), Some(ToMaster::Restart));
+    assert_eq!(client.poll_transmit(), None, "it is said once");
+    assert_eq!(client.cancel(1).map(|frame| frame.header), Some(ToMaster::Cancel { sequence: 1 }));
+    assert!(client.handle_frame(at(0), &said(ToPeer::Window { more: 2 }, b"")).is_ok());
+    for key in [72, 73] {
+        assert_eq!(client.poll_resubmit(), Some(Resubmit { sequence: key - 70, key }));
+        let submit = ToMaster::Submit { sequence: key - 70, function: alias(0) };
+        assert_eq!(sent(client.resubmit(&SUBMIT)), [submit], "its name is known");
+    }
+    assert_eq!((client.poll_resubmit(), client.has_room()), (None, false), "two were allowed");
+    // It has been cancelled.
+    assert_eq!(client.handle_frame(at(0), &said(ToPeer::NoRoom { from: 1 }, b"")), Ok(None));
+    assert!(client.handle_frame(at(0), &said(ToPeer::Window { more: 1 }, b"")).is_ok());
+    assert_eq!(client.poll_resubmit(), Some(Resubmit { sequence: 2, key: 72 }));
+}
+
+#[test]
+fn who_was_replaced_tries_again() {
+    // Its own connection of before may have come later than this one.
+    let mut client = client();
+    connected(&mut client, 1, 10);
+    let refused = said(ToPeer::Refused { code: RefusalCode::Replaced }, b"");
+    let event = client.handle_frame(at(0), &refused);
+    assert!(matches!(event, Ok(Some(ClientEvent::Refused { retry: Retry::Later, .. }))), "{event:?}");
+}
+
+#[test]
 fn the_cache_answers_in_order() {
     let mut client = client();
     assert_eq!(client.cache_get(b"key").unwrap_err(), NotSent::NotConnected);

@@ -1,0 +1,63 @@
+//! A network that carries nothing any more: no connection ends, so that only the operating system's own timers tell that a
+//! subscriber is gone, who is sent no PING (`docs/spec.md`, section 6.2).
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod support;
+
+use std::io::Write as _;
+use std::process::Command;
+
+use support::{Running, until, without_variables};
+
+/// A shell in a network that nobody else has; all that it starts ends with it.
+struct Network(Running);
+
+impl Network {
+    fn new() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "sh"]);
+        command.env("PALM", env!("CARGO_BIN_EXE_palm"));
+        without_variables(&mut command);
+        let mut network = Self(Running::start(command));
+        network.hear("ip link set lo up && echo a network || echo no network");
+        network.0.wait_for_line("a network");
+        network
+    }
+
+    /// Has the shell do something.
+    fn hear(&mut self, line: &str) {
+        writeln!(self.0.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Waits until the master's counters say this.
+    fn wait_until_counted(&mut self, what: &str) {
+        let before = self.0.said().len();
+        let (network, stdin) = (&self.0, std::cell::RefCell::new(self.0.child.stdin.as_ref().unwrap()));
+        until(what, || {
+            writeln!(stdin.borrow_mut(), "kill -s USR1 $master").unwrap();
+            network.said()[before..].contains(what)
+        });
+    }
+}
+
+#[test]
+#[ignore = "makes a network of its own, for which it has to be root, or to be allowed user namespaces"]
+fn subscribers_behind_a_network_that_carries_nothing_are_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().display();
+    let mut network = Network::new();
+    network.hear(&format!("w='ipc://{folder}/push'; r='ipc://{folder}/pull'; go='{folder}/go'"));
+    network.hear("$PALM master --name test --heartbeat 1s --keep 1s --wpush $w --wpull $r & master=$!");
+    network.0.wait_for_line("successfully started pull=");
+    // The worker stays, over Unix sockets: one message is never answered, the other after the network is cut.
+    let functions = "--exec 'never=sleep 1000' --exec \"later=while [ ! -e $go ]; do sleep 0.05; done\"";
+    network.hear(&format!("$PALM worker --name w --shell --jobs 2 {functions} --pull $w --push $r &"));
+    network.0.wait_for_line("Got worker pull address");
+    for function in ["never", "later"] {
+        network.hear(&format!("$PALM launch --server test --function {function} --repeat 1 &"));
+    }
+    network.wait_until_counted("2 with 1 worker, 0 results for 2 subscribers");
+    // From here on one connection is idle, for keep-alive, and one has what is not acknowledged, for the user time-out.
+    network.hear("ip link set lo down; : >$go");
+    network.wait_until_counted("1 with 1 worker, 0 results for 0 subscribers");
+}
