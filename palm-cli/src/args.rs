@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{bench, cache, completions, demo, launch, man, master, worker};
+use crate::commands::{bench, cache, completions, demo, launch, man, master, registry, worker};
 use crate::config::{self, ConfigError};
 use crate::logging::{Filter, Format};
 
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Launch(launch::Args),
     /// Read and write the key-value store of a server
     Cache(cache::Args),
+    /// Run a registry: keeps the files of clusters, and tells the nodes of each what to run
+    Registry(registry::Args),
     /// Show a whole job: a master, two workers and a launcher inside this process
     Demo(demo::Args),
     /// Measure rate and latency: load generator, echo worker, or everything in one run

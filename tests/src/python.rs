@@ -15,9 +15,14 @@ const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 /// If the environment cannot be set up; the text says what to install.
 pub fn program(script: &str) -> Command {
     let mut command = Command::new(interpreter());
-    command.arg("-u").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script));
+    command.arg("-u").arg(self::script(script));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+/// Where one of the programs in `tests/python` is.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
 }
 
 /// The environment's interpreter. The first call of all test programs sets it up, the others wait for that.

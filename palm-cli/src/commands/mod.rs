@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod launch;
 pub(crate) mod man;
 pub(crate) mod master;
+pub(crate) mod registry;
 pub(crate) mod worker;
 
 use std::future::Future;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Worker(args) => worker::run(&global, args),
         Command::Launch(args) => launch::run(&global, args),
         Command::Cache(args) => cache::run(&global, args),
+        Command::Registry(args) => registry::run(&global, args),
         Command::Demo(args) => demo::run(&global, args),
         Command::Bench(args) => bench::run(&global, args),
         Command::Completions(args) => completions::run(&args),

@@ -1,0 +1,194 @@
+//! The cluster file as INI.
+//!
+//! A section is a component. Keys that begin with a dash are flags; `Script`, `Connected`, `Role` and `Replicas` are written in whatever
+//! case. As Python's `configparser` has it: `=` or `:` between key and value, comments on lines of their own after `#` or `;`,
+//! indented lines that go on, and a section `DEFAULT` whose keys all others have too.
+
+use std::fmt::Write as _;
+
+use super::check::{Disorder, check};
+use super::{Cluster, Component, FileError, Flag};
+
+/// Copies that a component may have, at most.
+pub(super) const REPLICAS_MAX: u32 = 9_999;
+
+const DEFAULT: &str = "DEFAULT";
+
+/// A section with its lines.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) line: usize,
+    pub(crate) entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) line: usize,
+}
+
+/// The sections of an INI file, with what `DEFAULT` has and they have not at their ends.
+pub(crate) fn sections(text: &str) -> Result<Vec<Section>, FileError> {
+    let mut sections: Vec<Section> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let (number, trimmed) = (number + 1, line.trim());
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        let indented = line.starts_with([' ', '\t']);
+        if indented && let Some(entry) = sections.last_mut().and_then(|section| section.entries.last_mut()) {
+            entry.value.push('\n');
+            entry.value.push_str(trimmed);
+            continue;
+        }
+        if let Some(rest) = trimmed.strip_prefix('[') {
+            let Some(name) = rest.strip_suffix(']').map(str::trim).filter(|name| !name.is_empty()) else {
+                return Err(FileError::at(number, format!("expected `[name]`, found `{trimmed}`")));
+            };
+            if sections.iter().any(|section| section.name == name) {
+                return Err(
+                    FileError::at(number, "this name was used before: each section has one of its own").of(name)
+                );
+            }
+            sections.push(Section { name: name.to_owned(), line: number, entries: Vec::new() });
+            continue;
+        }
+        let Some((key, value)) = trimmed.split_once(['=', ':']) else {
+            return Err(FileError::at(number, format!("expected `key = value` or `[name]`, found `{trimmed}`")));
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let Some(section) = sections.last_mut() else {
+            return Err(FileError::at(number, "expected `[name]` before the first key").key(key));
+        };
+        if section.entries.iter().any(|entry| entry.key.eq_ignore_ascii_case(key)) {
+            return Err(FileError::at(number, "this key was given before").of(&section.name).key(key));
+        }
+        section.entries.push(Entry { key: key.to_owned(), value: value.to_owned(), line: number });
+    }
+    let Some(at) = sections.iter().position(|section| section.name == DEFAULT) else { return Ok(sections) };
+    if sections.len() == 1 {
+        return Ok(sections);
+    }
+    let default = sections.remove(at);
+    for section in &mut sections {
+        for entry in &default.entries {
+            if !section.entries.iter().any(|own| own.key.eq_ignore_ascii_case(&entry.key)) {
+                section.entries.push(entry.clone());
+            }
+        }
+    }
+    Ok(sections)
+}
+
+impl Cluster {
+    /// Reads an INI file.
+    ///
+    /// # Errors
+    /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
+    pub fn from_ini(text: &str) -> Result<Self, FileError> {
+        let sections = sections(text)?;
+        let components = sections.iter().map(component).collect::<Result<_, _>>()?;
+        let cluster = Self { components };
+        if cluster.components.is_empty() {
+            return Err(FileError::at(1, "expected a section `[name]` for each component, found none"));
+        }
+        match check(&cluster) {
+            Ok(()) => Ok(cluster),
+            Err(disorder) => Err(told(&sections, &cluster, &disorder)),
+        }
+    }
+
+    /// As INI; `None` if INI cannot say it.
+    pub fn to_ini(&self) -> Option<String> {
+        let mut out = String::new();
+        for component in &self.components {
+            let plain = |text: &str| !text.contains('\n') && text.trim() == text;
+            let texts =
+                [&component.name, &component.script].into_iter().chain(&component.connected).chain(&component.role);
+            let flags = component.flags.iter().flat_map(|flag| [&flag.name, &flag.value]);
+            let sayable = component.connected.iter().all(|name| !name.contains(','));
+            if component.extras != super::Extras::default() || !sayable || !texts.chain(flags).all(|text| plain(text)) {
+                return None;
+            }
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            let _ = writeln!(out, "[{}]\nScript = {}", component.name, component.script);
+            for flag in &component.flags {
+                let _ = writeln!(out, "{} = {}", flag.name, flag.value);
+            }
+            if !component.connected.is_empty() {
+                let _ = writeln!(out, "Connected = {}", component.connected.join(", "));
+            }
+            if let Some(role) = &component.role {
+                let _ = writeln!(out, "Role = {role}");
+            }
+            if component.replicas > 0 {
+                let _ = writeln!(out, "Replicas = {}", component.replicas);
+            }
+        }
+        Some(out)
+    }
+}
+
+fn component(section: &Section) -> Result<Component, FileError> {
+    let mut component = Component::new(&section.name, "");
+    for entry in &section.entries {
+        let wrong = |reason: String| Err(FileError::at(entry.line, reason).of(&section.name).key(&entry.key));
+        let value = &entry.value;
+        match entry.key.to_ascii_lowercase().as_str() {
+            key if key.starts_with('-') => {
+                if value == "_" {
+                    return wrong("expected a name after `_`, as in `_1`".to_owned());
+                }
+                component.flags.push(Flag { name: entry.key.clone(), value: value.clone() });
+            }
+            "script" => component.script.clone_from(value),
+            "connected" => {
+                component.connected = value.split([',', '\n']).map(|name| name.trim().to_owned()).collect();
+                component.connected.retain(|name| !name.is_empty());
+            }
+            "role" => component.role = Some(value.clone()),
+            "replicas" => match value.parse().ok().filter(|&replicas| replicas <= REPLICAS_MAX) {
+                Some(replicas) => component.replicas = replicas,
+                None => return wrong(format!("expected a number from 0 to {REPLICAS_MAX}, found `{value}`")),
+            },
+            _ => return wrong("expected Script, Connected, Role, Replicas, or a flag that begins with `-`".to_owned()),
+        }
+    }
+    if component.script.is_empty() {
+        let reason = "expected `Script = PROGRAM`: what is to be started";
+        return Err(FileError::at(section.line, reason).of(&section.name).key("Script"));
+    }
+    Ok(component)
+}
+
+fn told(sections: &[Section], cluster: &Cluster, disorder: &Disorder) -> FileError {
+    let index = match disorder {
+        Disorder::Unknown { component, .. } => *component,
+        Disorder::Cycle(cycle) => cycle.first().copied().unwrap_or(0),
+    };
+    let section = &sections[index];
+    let line = section.entries.iter().find(|entry| entry.key.eq_ignore_ascii_case("connected"));
+    let line = line.map_or(section.line, |entry| entry.line);
+    FileError::at(line, disorder.reason(cluster)).of(&section.name).key("Connected")
+}
+
+impl Disorder {
+    /// The same in words.
+    pub(super) fn reason(&self, cluster: &Cluster) -> String {
+        let name = |&index: &usize| cluster.components[index].name.clone();
+        match self {
+            Self::Unknown { connected, .. } => {
+                let names: Vec<_> = (0..cluster.components.len()).map(|index| name(&index)).collect();
+                format!("expected the name of a component ({}), found `{connected}`", names.join(", "))
+            }
+            Self::Cycle(cycle) => {
+                let names: Vec<_> = cycle.iter().map(name).collect();
+                format!("these wait for each other: {}", names.join(" -> "))
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const PALM: &str = "[Valuation Master]
+Script = python3 master.py
+--pull = _1
+--pub = _2
+--wpush = _3
+--wpull = _4
+--db = _5
+
+[Valuation Worker]
+Script = python3 worker.py
+--db = _5
+Connected = Valuation Master
+Role = Worker
+Replicas = 2
+";
+
+#[test]
+fn the_example_is_read_and_written_again() {
+    let cluster = Cluster::from_ini(PALM).unwrap();
+    let [master, worker] = &cluster.components[..] else { panic!("{cluster:?}") };
+    assert_eq!((master.name.as_str(), master.script.as_str()), ("Valuation Master", "python3 master.py"));
+    assert_eq!(master.sockets().collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
+    assert_eq!((worker.copies(), worker.role.as_deref()), (3, Some("Worker")));
+    assert_eq!(worker.connected, ["Valuation Master"]);
+    assert_eq!(cluster.to_ini().as_deref(), Some(PALM));
+    assert_eq!(Cluster::from_toml(&cluster.to_toml()).unwrap(), cluster);
+}
+
+#[test]
+fn ini_is_read_as_python_reads_it() {
+    let cluster = Cluster::from_ini(
+        "# a comment\n[DEFAULT]\nROLE: any\n\n[a]\nscript: run\n  it\n; another\n--x=y = z\nReplicas=1\nconnected = b,\n    c\n\
+         [b]\nScript=b\nRole=own\n[c]\nScript=c",
+    )
+    .unwrap();
+    let a = &cluster.components[0];
+    assert_eq!((a.script.as_str(), a.replicas, a.role.as_deref()), ("run\nit", 1, Some("any")));
+    assert_eq!(a.flags, [Flag { name: "--x".into(), value: "y = z".into() }]);
+    assert_eq!(a.connected, ["b", "c"]);
+    assert_eq!(cluster.components[1].role.as_deref(), Some("own"));
+    assert_eq!(start_order(&cluster), [1, 2, 0]);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line_and_key() {
+    for (text, told) in [
+        ("", "line 1: expected a section `[name]` for each component, found none"),
+        ("Script = a", "line 1, Script: expected `[name]` before the first key"),
+        ("[a]\nScript", "line 2: expected `key = value` or `[name]`, found `Script`"),
+        ("[a\n", "line 1: expected `[name]`, found `[a`"),
+        ("[a]\n\n--x = 1", "line 1, [a], Script: expected `Script = PROGRAM`: what is to be started"),
+        ("[a]\nScript = x\nReplicas = two", "line 3, [a], Replicas: expected a number from 0 to 9999, found `two`"),
+        (
+            "[a]\nScript = x\nScripts = x",
+            "line 3, [a], Scripts: expected Script, Connected, Role, Replicas, or a flag that begins with `-`",
+        ),
+        ("[a]\nScript = x\n--db = _", "line 3, [a], --db: expected a name after `_`, as in `_1`"),
+        ("[a]\nScript = x\nscript = y", "line 3, [a], script: this key was given before"),
+        ("[a]\nScript = x\n[a]", "line 3, [a]: this name was used before: each section has one of its own"),
+        ("[a]\nScript = x\nConnected = b", "line 3, [a], Connected: expected the name of a component (a), found `b`"),
+        (
+            "[x]\nScript = x\nConnected=a\n[a]\nScript = x\nConnected = b\n[b]\nScript = x\nConnected = a",
+            "line 6, [a], Connected: these wait for each other: a -> b -> a",
+        ),
+    ] {
+        assert_eq!(Cluster::from_ini(text).unwrap_err().to_string(), told, "{text}");
+    }
+    let toml = |rest: &str| format!("[[component]]\nname = \"a\"\nscript = \"x\"\n{rest}");
+    for (text, told) in [
+        (String::new(), "line 1: expected a table `[[component]]` for each component, found none"),
+        (toml("replicas = 99999"), "line 2, [a], replicas: expected a number from 0 to 9999, found 99999"),
+        (toml("connected = [\n\"b\"]"), "line 5, [a], connected: expected the name of a component (a), found `b`"),
+        (toml("flags = { db = 1 }"), "line 2, [a], flags: expected a flag that begins with `-`, found `db`"),
+        (toml("connected = [\"a\"]"), "line 4, [a], connected: these wait for each other: a -> a"),
+        (toml(&toml("")), "line 5, [a], name: this name was used before: each component has one of its own"),
+    ] {
+        assert_eq!(Cluster::from_toml(&text).unwrap_err().to_string(), told, "{text}");
+    }
+    let unknown = Cluster::from_toml(&toml("replica = 1")).unwrap_err();
+    assert!(unknown.line == 4 && unknown.reason.contains("unknown field `replica`"), "{unknown}");
+}
+
+#[test]
+fn toml_says_what_ini_cannot() {
+    let text = r#"
+[[component]]
+name = "web"
+script = "serve --all"
+restart = "always"
+directory = "/srv"
+grace-seconds = 3
+processors = 2
+nodes = ["big"]
+ready = { tcp = "_http" }
+
+[component.flags]
+"--listen" = "_http"
+"--level" = 3
+
+[component.environment]
+TZ = "UTC"
+"#;
+    let cluster = Cluster::from_toml(text).unwrap();
+    let web = &cluster.components[0];
+    assert_eq!(web.extras.ready, Some(Readiness::Tcp("_http".into())));
+    assert_eq!((web.extras.restart, web.extras.processors), (Restart::Always, 2));
+    assert_eq!(web.flags[1].value, "3");
+    assert_eq!(cluster.to_ini(), None);
+    assert_eq!(Cluster::from_toml(&cluster.to_toml()).unwrap(), cluster);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "([\\[\\]a-c=_:,#; \\-\n]|Script=x\n|Connected=|\\[\\[component\\]\\]\n|name=\"a\"\n|script=\"x\"\n){0,40}") {
+        for cluster in [Cluster::from_ini(&text), Cluster::from_toml(&text)].into_iter().flatten() {
+            prop_assert_eq!(Cluster::from_toml(&cluster.to_toml()).unwrap(), cluster.clone());
+            if let Some(ini) = cluster.to_ini() {
+                prop_assert_eq!(Cluster::from_ini(&ini).unwrap(), cluster.clone());
+            }
+            prop_assert_eq!(start_order(&cluster).len(), cluster.components.len());
+        }
+    }
+}

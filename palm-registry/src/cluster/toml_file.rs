@@ -1,0 +1,185 @@
+//! The cluster file as TOML: a table `[[component]]` for each component, with all that INI can say and more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::check::{Disorder, check};
+use super::ini::REPLICAS_MAX;
+use super::{Cluster, Component, Extras, FileError, Flag, Readiness, Restart};
+
+/// The file; `S` is a string, and where it is when the file is read.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct File<S> {
+    #[serde(default = "Vec::new")]
+    component: Vec<Table<S>>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Table<S> {
+    name: S,
+    script: S,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    connected: Vec<S>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    replicas: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    restart: Restart,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_seconds: Option<u64>,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    processors: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready: Option<Readiness>,
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    flags: toml::Table,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    environment: BTreeMap<String, String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Cluster {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
+    pub fn from_toml(text: &str) -> Result<Self, FileError> {
+        let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+        let file: File<Spanned<String>> = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(1, |span| line(span.start));
+            FileError::at(at, error.message().trim().to_owned())
+        })?;
+        let mut cluster = Self::default();
+        for table in &file.component {
+            let at = line(table.name.span().start);
+            if cluster.component(table.name.as_ref()).is_some() {
+                let reason = "this name was used before: each component has one of its own";
+                return Err(FileError::at(at, reason).of(table.name.as_ref()).key("name"));
+            }
+            cluster.components.push(component(table, &line)?);
+        }
+        if cluster.components.is_empty() {
+            return Err(FileError::at(1, "expected a table `[[component]]` for each component, found none"));
+        }
+        match check(&cluster) {
+            Ok(()) => Ok(cluster),
+            Err(disorder) => {
+                let index = match &disorder {
+                    Disorder::Unknown { component, .. } => *component,
+                    Disorder::Cycle(cycle) => cycle.first().copied().unwrap_or(0),
+                };
+                let table = &file.component[index];
+                let named = |name: &&Spanned<String>| match &disorder {
+                    Disorder::Unknown { connected, .. } => name.as_ref() == connected,
+                    Disorder::Cycle(_) => true,
+                };
+                let place = table.connected.iter().find(named).unwrap_or(&table.name).span().start;
+                let error = FileError::at(line(place), disorder.reason(&cluster));
+                Err(error.of(table.name.as_ref()).key("connected"))
+            }
+        }
+    }
+
+    /// As TOML.
+    pub fn to_toml(&self) -> String {
+        let component = self.components.iter().map(table).collect();
+        toml::to_string(&File::<String> { component }).unwrap_or_default()
+    }
+}
+
+fn component(table: &Table<Spanned<String>>, line: &impl Fn(usize) -> usize) -> Result<Component, FileError> {
+    let at = line(table.name.span().start);
+    let wrong = |key: &str, reason: String| FileError::at(at, reason).of(table.name.as_ref()).key(key);
+    if table.name.as_ref().trim().is_empty() {
+        return Err(wrong("name", "expected a name, found nothing".to_owned()));
+    }
+    if table.script.as_ref().trim().is_empty() {
+        return Err(wrong("script", "expected the program that is to be started, found nothing".to_owned()));
+    }
+    if table.replicas > REPLICAS_MAX {
+        return Err(wrong("replicas", format!("expected a number from 0 to {REPLICAS_MAX}, found {}", table.replicas)));
+    }
+    if table.processors == 0 {
+        return Err(wrong("processors", "expected 1 or more, found 0".to_owned()));
+    }
+    let mut flags = Vec::new();
+    for (name, value) in &table.flags {
+        let value = match value {
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
+            other => {
+                return Err(wrong("flags", format!("{name}: expected text or a number, found {}", other.type_str())));
+            }
+        };
+        if !name.starts_with('-') {
+            return Err(wrong("flags", format!("expected a flag that begins with `-`, found `{name}`")));
+        }
+        if value == "_" {
+            return Err(wrong("flags", format!("{name}: expected a name after `_`, as in `_1`")));
+        }
+        flags.push(Flag { name: name.clone(), value });
+    }
+    Ok(Component {
+        name: table.name.as_ref().clone(),
+        script: table.script.as_ref().clone(),
+        flags,
+        connected: table.connected.iter().map(|name| name.as_ref().clone()).collect(),
+        role: table.role.clone(),
+        replicas: table.replicas,
+        extras: Extras {
+            restart: table.restart,
+            environment: table.environment.clone(),
+            directory: table.directory.clone(),
+            ready: table.ready.clone(),
+            grace: table.grace_seconds.map(Duration::from_secs),
+            processors: table.processors,
+            nodes: table.nodes.clone(),
+        },
+    })
+}
+
+fn table(component: &Component) -> Table<String> {
+    let Component { name, script, flags, connected, role, replicas, extras } = component.clone();
+    Table {
+        name,
+        script,
+        connected,
+        role,
+        replicas,
+        restart: extras.restart,
+        directory: extras.directory,
+        grace_seconds: extras.grace.map(|grace| grace.as_secs()),
+        processors: extras.processors,
+        nodes: extras.nodes,
+        ready: extras.ready,
+        flags: flags.into_iter().map(|flag| (flag.name, toml::Value::String(flag.value))).collect(),
+        environment: extras.environment,
+    }
+}

@@ -1,0 +1,218 @@
+//! What Python's `pylm.registry` clients and `pylm-runner` ask for (`docs/registry.md`, section 3).
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use prost::Message as _;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::error::Refused;
+use super::time;
+use crate::cluster::Cluster;
+use crate::plan::{NodeOffer, Plan};
+use crate::store::{ClusterRow, Period, Saved, Store, User};
+
+/// Times that a change is tried which others come before.
+const TRIES: usize = 20;
+
+pub(super) fn router() -> Router<Store> {
+    Router::new().route("/cluster", get(cluster)).route("/logs", get(download).post(upload))
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    method: Option<String>,
+    cluster: Option<String>,
+    description: Option<String>,
+    key: Option<String>,
+    alias: Option<String>,
+    node: Option<String>,
+}
+
+async fn cluster(
+    State(store): State<Store>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Result<String, Refused> {
+    match asked.method.as_deref() {
+        Some("new_cluster") => new_cluster(&store, &user(&store, &headers).await?, asked).await,
+        Some("clusters_list") => clusters_list(&store, &user(&store, &headers).await?).await,
+        Some("node_config") => node_config(&store, asked).await,
+        Some("cluster_status") => {
+            let row = owned(&store, &user(&store, &headers).await?, asked).await?;
+            Ok(if row.plan.nodes().is_empty() { String::new() } else { status(&row.plan).to_string() })
+        }
+        Some("cluster_reset") => {
+            let key = owned(&store, &user(&store, &headers).await?, asked).await?.key;
+            change(&store, &key, |row| {
+                row.plan.reset();
+                Ok(row.key.clone())
+            })
+            .await
+        }
+        Some("cluster_delete") => {
+            let row = owned(&store, &user(&store, &headers).await?, asked).await?;
+            store.delete_cluster(&row.key).await?;
+            Ok(row.key)
+        }
+        _ => Err(Refused::bad("Bad method or method not present")),
+    }
+}
+
+/// Who asks.
+async fn user(store: &Store, headers: &HeaderMap) -> Result<User, Refused> {
+    let key = headers.get("Key").and_then(|key| key.to_str().ok());
+    let key = key.ok_or_else(|| Refused::bad("User key not present"))?;
+    store.user_of_token(key).await?.ok_or_else(|| Refused::bad("User key not valid"))
+}
+
+/// The cluster that is asked for, if it belongs to who asks.
+async fn owned(store: &Store, user: &User, asked: Asked) -> Result<ClusterRow, Refused> {
+    let key = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
+    let found = store.cluster(&key).await?.filter(|row| row.owner == user.id || user.is_admin);
+    found.ok_or_else(|| Refused::bad("User does not own the cluster"))
+}
+
+async fn new_cluster(store: &Store, user: &User, asked: Asked) -> Result<String, Refused> {
+    let description = asked.description.ok_or_else(|| Refused::bad("expected description=FILE"))?;
+    let cluster = Cluster::from_text(&description).map_err(|error| Refused::bad(error.to_string()))?;
+    let key = asked.key.filter(|key| !key.is_empty()).unwrap_or_else(|| Uuid::new_v4().to_string());
+    let row = ClusterRow::new(key.clone(), user, asked.alias.clone(), description.clone(), cluster.clone());
+    if store.add_cluster(&row).await? == Saved::Yes {
+        return Ok(key);
+    }
+    change(store, &key, |row| {
+        if row.owner != user.id && !user.is_admin {
+            return Err(Refused::bad("User does not own the cluster"));
+        }
+        row.set_file(description.clone(), cluster.clone());
+        row.alias = asked.alias.clone().or(row.alias.take());
+        Ok(row.key.clone())
+    })
+    .await
+}
+
+async fn clusters_list(store: &Store, user: &User) -> Result<String, Refused> {
+    let mut list = Map::new();
+    for row in store.clusters_of(user).await? {
+        let status = if row.plan.nodes().is_empty() { String::new() } else { status(&row.plan).to_string() };
+        let entry = json!({
+            "key": row.key,
+            "when": time::iso(row.changed),
+            "description": row.description,
+            "alias": row.alias,
+            "status": status,
+        });
+        list.insert(row.key, entry);
+    }
+    Ok(Value::Object(list).to_string())
+}
+
+/// A node asks what it is to run. It has no key but the cluster's.
+async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
+    let key = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
+    let node = asked.node.ok_or_else(|| Refused::bad("expected node=FILE"))?;
+    let offer = NodeOffer::from_ini(&node).map_err(|error| Refused::bad(format!("the node's file, {error}")))?;
+    change(store, &key, |row| {
+        row.plan.offer(offer.clone());
+        let lines: Vec<_> = row.plan.commands(&offer.name).map(|command| command.line).collect();
+        Ok(json!(lines).to_string())
+    })
+    .await
+}
+
+/// Changes a cluster, again if somebody else has done so meanwhile.
+async fn change<T>(
+    store: &Store,
+    key: &str,
+    mut change: impl FnMut(&mut ClusterRow) -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    for _ in 0..TRIES {
+        let row = store.cluster(key).await?;
+        let mut row = row.ok_or_else(|| Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned()))?;
+        let result = change(&mut row)?;
+        if store.save_cluster(&row).await? == Saved::Yes {
+            return Ok(result);
+        }
+    }
+    Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "the cluster is being changed by many: try again".to_owned()))
+}
+
+/// What is where, as Python's clients know it.
+fn status(plan: &Plan) -> Value {
+    let mapping: Map<_, _> =
+        plan.sockets().keys().filter_map(|name| Some((format!("_{name}"), Value::from(plan.address(name)?)))).collect();
+    let (mut resources, mut ports) = (Map::new(), Map::new());
+    for node in plan.nodes() {
+        let offer = &node.offer;
+        let here = |socket: &&crate::plan::Socket| socket.node.as_deref() == Some(&offer.name);
+        let next = plan.sockets().values().filter(here).map(|socket| u32::from(socket.port) + 1).max();
+        let next = next.unwrap_or(offer.ports_from.into());
+        let known = ports.get(&offer.ip).and_then(Value::as_u64).unwrap_or(0);
+        ports.insert(offer.ip.clone(), Value::from(u64::from(next).max(known)));
+        for command in plan.commands(&offer.name) {
+            let component = command.component;
+            let mut resource = json!({ "commands": command.parts(), "node": offer.ip });
+            if command.instance.copy + 1 == component.copies() {
+                resource["ready"] = Value::Bool(true);
+            }
+            let name = match component.replicas {
+                0 => component.name.clone(),
+                _ => format!("{} {}", component.name, command.instance.copy + 1),
+            };
+            resources.insert(name, resource);
+        }
+    }
+    json!({
+        "socket mapping": mapping,
+        "configured resources": resources,
+        "highest port used": ports,
+        "ready": plan.is_ready(),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct AskedLogs {
+    cluster: Option<String>,
+    fr: Option<String>,
+    to: Option<String>,
+}
+
+/// What a runner sends.
+#[derive(Clone, PartialEq, prost::Message)]
+struct LogMessages {
+    #[prost(string, repeated, tag = "1")]
+    messages: Vec<String>,
+}
+
+async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, body: Bytes) -> Result<(), Refused> {
+    let cluster = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
+    let lines = match LogMessages::decode(body.clone()) {
+        Ok(messages) => messages.messages,
+        // Python's LogClient sends a line as it is.
+        Err(_) => vec![String::from_utf8_lossy(&body).into_owned()],
+    };
+    // A database has no place for it.
+    let lines: Vec<_> = lines.into_iter().map(|line| line.replace('\0', "\u{fffd}")).collect();
+    match store.add_logs(&cluster, &lines).await? {
+        Saved::Yes => Ok(()),
+        Saved::Conflict => Err(Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned())),
+    }
+}
+
+async fn download(State(store): State<Store>, Query(asked): Query<AskedLogs>) -> Result<String, Refused> {
+    let cluster = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
+    let instant = |text: Option<String>, otherwise| match text {
+        None => Ok(otherwise),
+        Some(text) => time::parse(&text)
+            .ok_or_else(|| Refused::bad(format!("expected a time like 2017-02-01T10:11:41.485000, found `{text}`"))),
+    };
+    let period = Period { from: instant(asked.fr, Period::ALL.from)?, to: instant(asked.to, Period::ALL.to)? };
+    let lines = store.logs(&cluster, period).await?;
+    let lines: Vec<_> = lines.iter().map(|line| json!({ "when": time::iso(line.at), "text": line.text })).collect();
+    Ok(json!(lines).to_string())
+}

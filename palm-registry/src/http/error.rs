@@ -1,0 +1,30 @@
+//! What a request is answered with that cannot be granted.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::store::StoreError;
+
+/// A text with a status: what Python's clients show their users.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
+
+impl Refused {
+    pub(super) fn bad(reason: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, reason.into())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<StoreError> for Refused {
+    /// What is wrong with a database is for the log, not for whoever asks.
+    fn from(error: StoreError) -> Self {
+        tracing::error!("{error}");
+        Self(StatusCode::INTERNAL_SERVER_ERROR, "the registry cannot reach what it keeps; its log says more".to_owned())
+    }
+}
