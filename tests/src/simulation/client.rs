@@ -294,6 +294,10 @@ impl ClientNode {
             job.handle_timeout(now);
             end_outcomes(context, job, self.number);
         }
+        // Also while it waits for a connection.
+        if let Some(due) = self.job.as_ref().and_then(HeapJob::poll_timeout) {
+            self.wake(context, due);
+        }
         loop {
             let Some(push) = &mut self.push else { return };
             if !push.is_ready() {
