@@ -483,6 +483,18 @@ impl Peer {
                 }
             }
             ToPeer::Window { more } => self.room += u64::from(more),
+            ToPeer::NoRoom { from } => {
+                assert!(from < state.next, "it was submitted");
+                let gone: Vec<u64> = state.cancelled.intersection(&state.open).copied().collect();
+                for sequence in gone.into_iter().filter(|&sequence| sequence >= from) {
+                    state.open.remove(&sequence);
+                    state.doubtful.insert(sequence);
+                }
+                self.again = state.open.range(from..).copied().collect();
+                // What it may submit counts anew.
+                self.room = 0;
+                self.say(ToMaster::Restart, b"", b"");
+            }
             ToPeer::Progress { sequence, .. } => assert!(sequence < state.next),
             ToPeer::Partial { sequence } => {
                 self.on_result(state, sequence, false, Some(frame.body));
