@@ -32,8 +32,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A function that is a set of processes, as many as messages are worked on at a time.
 ///
-/// A process that dies, answers too much or takes too long is replaced, and so is one that prints what nobody asked for. The message it had in hand fails: it may well be
-/// what killed it, and a client that wants another try asks for it.
+/// A process that dies, answers too much or takes too long is replaced, and so is one that prints what nobody asked for. The
+/// message it had in hand fails: it may well be what killed it, and a client that wants another try asks for it.
 #[derive(Clone)]
 pub(crate) struct Serve(Arc<Shared>);
 

@@ -6,7 +6,8 @@
 //!
 //! - `handshake.rs`: Hello, Welcome and Refused;
 //! - `worker.rs`: what a worker says; `tasks.rs`: by which number a worker knows which task, and what it holds from before;
-//! - `client.rs`: what a client says; `credit.rs`: how much it may submit; `sessions.rs`: what is remembered of one over its connections; `names.rs`: its aliases;
+//! - `client.rs`: what a client says; `credit.rs`: how much it may submit; `sessions.rs`: what is remembered of one over its
+//!   connections; `names.rs`: its aliases;
 //! - `cache.rs`: requests to the cache, of both;
 //! - `output.rs`: what is said to either.
 
