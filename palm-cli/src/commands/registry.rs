@@ -1,6 +1,6 @@
 //! `palm registry`: keeps the files of clusters, and says what runs where.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -63,7 +63,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             block_on(add_user(&args.store, &name, admin))
         }
         None => {
-            if !is_here(args.listen.ip()) && !args.insecure {
+            if !args.listen.ip().is_loopback() && !args.insecure {
                 return Err(wrong_use(format!(
                     "{} can be reached from elsewhere, and nothing is encrypted: put a proxy with TLS before it, or say --insecure",
                     args.listen
@@ -104,8 +104,4 @@ async fn open(store: &str) -> anyhow::Result<Store> {
         StoreError::Url(_) => wrong_use(format!("--store {error}")),
         error => anyhow::Error::new(error).context(format!("cannot open {store}")),
     })
-}
-
-fn is_here(ip: IpAddr) -> bool {
-    ip.is_loopback()
 }

@@ -24,7 +24,7 @@ mod error;
 mod ini;
 mod model;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod toml_file;
 
 pub use check::start_order;

@@ -44,7 +44,7 @@ async fn cluster(
         Some("node_config") => node_config(&store, asked).await,
         Some("cluster_status") => {
             let row = owned(&store, &user(&store, &headers).await?, asked).await?;
-            Ok(if row.plan.nodes().is_empty() { String::new() } else { status(&row.plan).to_string() })
+            Ok(status(&row.plan))
         }
         Some("cluster_reset") => {
             let key = owned(&store, &user(&store, &headers).await?, asked).await?.key;
@@ -99,13 +99,12 @@ async fn new_cluster(store: &Store, user: &User, asked: Asked) -> Result<String,
 async fn clusters_list(store: &Store, user: &User) -> Result<String, Refused> {
     let mut list = Map::new();
     for row in store.clusters_of(user).await? {
-        let status = if row.plan.nodes().is_empty() { String::new() } else { status(&row.plan).to_string() };
         let entry = json!({
             "key": row.key,
             "when": time::iso(row.changed),
             "description": row.description,
             "alias": row.alias,
-            "status": status,
+            "status": status(&row.plan),
         });
         list.insert(row.key, entry);
     }
@@ -142,8 +141,11 @@ async fn change<T>(
     Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "the cluster is being changed by many: try again".to_owned()))
 }
 
-/// What is where, as Python's clients know it.
-fn status(plan: &Plan) -> Value {
+/// What is where, as Python's clients know it; nothing if there is nothing.
+fn status(plan: &Plan) -> String {
+    if plan.nodes().is_empty() {
+        return String::new();
+    }
     let mapping: Map<_, _> =
         plan.sockets().keys().filter_map(|name| Some((format!("_{name}"), Value::from(plan.address(name)?)))).collect();
     let (mut resources, mut ports) = (Map::new(), Map::new());
@@ -173,6 +175,7 @@ fn status(plan: &Plan) -> Value {
         "highest port used": ports,
         "ready": plan.is_ready(),
     })
+    .to_string()
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,22 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::Cluster;
-
-const PALM: &str = "[Valuation Master]
-Script = python3 master.py
---pull = _1
---pub = _2
---wpush = _3
---wpull = _4
---db = _5
-
-[Valuation Worker]
-Script = python3 worker.py
---db = _5
-Connected = Valuation Master
-Role = Worker
-Replicas = 1
-";
+use crate::cluster::tests::PALM;
 
 fn offer(name: &str, ip: &str, processors: u32, ports_from: u16) -> NodeOffer {
     NodeOffer { name: name.into(), ip: ip.into(), processors, ports_from }
