@@ -7,6 +7,7 @@ use palm_proto::client::{Config, HeapJob, Reply, Retry};
 use palm_proto::endpoint::Service;
 use palm_proto::{Instant, MessageWriter};
 
+use super::alarm::Alarm;
 use super::context::Context;
 use super::ledger::Key;
 use super::network::Line;
@@ -59,7 +60,7 @@ pub(super) struct ClientNode {
     next_send: Instant,
     next_take: Instant,
     back_at: Instant,
-    wake_at: Option<Instant>,
+    alarm: Alarm,
     job: Option<HeapJob>,
     /// It is away for good.
     pub(super) gone: bool,
@@ -99,7 +100,7 @@ impl ClientNode {
             next_send: plan.starts,
             next_take: Instant::ZERO,
             back_at: Instant::ZERO,
-            wake_at: Some(plan.starts),
+            alarm: Alarm::set(me, plan.starts),
             job,
             gone: false,
             plan,
@@ -137,9 +138,7 @@ impl ClientNode {
 
     /// Its time has come.
     pub(super) fn handle_wake(&mut self, context: &mut Context) {
-        if self.wake_at.is_some_and(|at| at <= context.now) {
-            self.wake_at = None;
-        }
+        self.alarm.ring(context);
         self.serve(context);
     }
 
@@ -157,19 +156,11 @@ impl ClientNode {
         self.send_messages(context);
     }
 
-    fn wake(&mut self, context: &mut Context, at: Instant) {
-        let at = at.max(context.now);
-        if self.wake_at.is_none_or(|due| at < due) {
-            self.wake_at = Some(at);
-            context.queue.push(at, Event::Wake(self.me));
-        }
-    }
-
     /// Asks the cache for what it needs; whether that is over.
     fn discover(&mut self, context: &mut Context) -> bool {
         while self.asked < QUESTIONS.len() {
             if context.now < self.back_at {
-                self.wake(context, self.back_at);
+                self.alarm.wake(context, self.back_at);
                 return false;
             }
             let Some(socket) = &mut self.cache else {
@@ -221,7 +212,7 @@ impl ClientNode {
         }
         if now < self.back_at {
             let at = self.back_at;
-            return self.wake(context, at);
+            return self.alarm.wake(context, at);
         }
         if self.push.is_none() {
             self.push = Some(Socket::connect(context, self.me, Service::Pull, self.plan.line));
@@ -231,7 +222,7 @@ impl ClientNode {
         }
         if now < self.plan.subscribes {
             let at = self.plan.subscribes;
-            return self.wake(context, at);
+            return self.alarm.wake(context, at);
         }
         if self.sub.is_none() {
             self.sub = Some(Socket::connect(context, self.me, Service::Publish, self.plan.line));
@@ -247,7 +238,7 @@ impl ClientNode {
             if self.subscribed && !self.plan.pace.is_zero() {
                 if now < self.next_take {
                     let at = self.next_take;
-                    return self.wake(context, at);
+                    return self.alarm.wake(context, at);
                 }
                 self.next_take = now + self.plan.pace;
             }
@@ -261,7 +252,7 @@ impl ClientNode {
                     self.back_at = self.back_at.max(now + context.dice.time(1_000, 300_000));
                     self.sub = None;
                     let at = self.back_at;
-                    return self.wake(context, at);
+                    return self.alarm.wake(context, at);
                 }
                 Received::Message(frames) => {
                     let [topic, body] = &frames[..] else {
@@ -296,7 +287,7 @@ impl ClientNode {
         }
         // Also while it waits for a connection.
         if let Some(due) = self.job.as_ref().and_then(HeapJob::poll_timeout) {
-            self.wake(context, due);
+            self.alarm.wake(context, due);
         }
         loop {
             let Some(push) = &mut self.push else { return };
@@ -315,14 +306,14 @@ impl ClientNode {
                 continue;
             }
             if let Some(due) = self.job.as_ref().and_then(HeapJob::poll_timeout) {
-                self.wake(context, due);
+                self.alarm.wake(context, due);
             }
             if self.sent == self.plan.messages {
                 return;
             }
             if now < self.next_send {
                 let at = self.next_send;
-                return self.wake(context, at);
+                return self.alarm.wake(context, at);
             }
             let full = match (&self.job, self.plan.window) {
                 (Some(job), _) => !job.has_room(),
@@ -331,7 +322,7 @@ impl ClientNode {
             };
             if full {
                 // A message that was lost makes room without anything coming in.
-                return self.wake(context, now + Duration::from_millis(200));
+                return self.alarm.wake(context, now + Duration::from_millis(200));
             }
             self.send_next(context);
         }

@@ -15,6 +15,7 @@
 //!
 //! The same seed gives the same run, which [`Summary::hash`] shows.
 
+mod alarm;
 mod chaos;
 mod client;
 mod context;

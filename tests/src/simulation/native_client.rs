@@ -7,6 +7,7 @@ use palm_proto::native::{ClientEvent, Fault, HeapClient, NotSent, PeerConfig, Re
 use palm_proto::random::Seed;
 use palm_proto::{Instant, Status};
 
+use super::alarm::Alarm;
 use super::context::Context;
 use super::frames::{FrameStream, Heard, MAX_FRAME, end};
 use super::ledger::Key;
@@ -67,7 +68,7 @@ pub(super) struct NativeClientNode {
     next_send: Instant,
     next_take: Instant,
     back_at: Instant,
-    wake_at: Option<Instant>,
+    alarm: Alarm,
     /// It is away for good.
     pub(super) gone: bool,
 }
@@ -101,7 +102,7 @@ impl NativeClientNode {
             next_send: plan.starts,
             next_take: Instant::ZERO,
             back_at: plan.starts,
-            wake_at: Some(plan.starts),
+            alarm: Alarm::set(me, plan.starts),
             gone: false,
             plan,
         }
@@ -134,23 +135,13 @@ impl NativeClientNode {
         context.trace.note(context.now, "native client {} goes away for a while", &[self.number.into()]);
         self.disconnect(context);
         self.back_at = until;
-        self.wake(context, until);
+        self.alarm.wake(context, until);
     }
 
     /// Its time has come.
     pub(super) fn handle_wake(&mut self, context: &mut Context) {
-        if self.wake_at.is_some_and(|at| at <= context.now) {
-            self.wake_at = None;
-        }
+        self.alarm.ring(context);
         self.serve(context);
-    }
-
-    fn wake(&mut self, context: &mut Context, at: Instant) {
-        let at = at.max(context.now);
-        if self.wake_at.is_none_or(|due| at < due) {
-            self.wake_at = Some(at);
-            context.queue.push(at, Event::Wake(self.me));
-        }
     }
 
     /// Something happened on its link.
@@ -160,7 +151,7 @@ impl NativeClientNode {
             return;
         }
         if now < self.back_at {
-            return self.wake(context, self.back_at);
+            return self.alarm.wake(context, self.back_at);
         }
         if self.stream.is_none() {
             self.stream = Some(FrameStream::connect(context, self.me, self.plan.line));
@@ -175,7 +166,7 @@ impl NativeClientNode {
         self.submit(context);
         self.transmit(context);
         if let Some(at) = self.machine.poll_timeout() {
-            self.wake(context, at);
+            self.alarm.wake(context, at);
         }
     }
 
@@ -183,7 +174,7 @@ impl NativeClientNode {
         end(context, &mut self.stream);
         self.machine.handle_disconnected();
         self.back_at = context.now + context.dice.time(1_000, 300_000);
-        self.wake(context, self.back_at);
+        self.alarm.wake(context, self.back_at);
     }
 
     fn transmit(&mut self, context: &mut Context) {
@@ -200,7 +191,7 @@ impl NativeClientNode {
             let Some(stream) = &mut self.stream else { return };
             if context.now < self.next_take {
                 let at = self.next_take;
-                return self.wake(context, at);
+                return self.alarm.wake(context, at);
             }
             let frame = match stream.receive(context) {
                 Heard::Frame(frame) => frame,
@@ -259,7 +250,7 @@ impl NativeClientNode {
         let now = context.now;
         while let Some(&(at, sequence)) = self.cancels.front() {
             if at > now {
-                return self.wake(context, at);
+                return self.alarm.wake(context, at);
             }
             self.cancels.pop_front();
             if self.tasks.remove(&sequence).is_none() {
@@ -303,7 +294,7 @@ impl NativeClientNode {
             }
             if now < self.next_send {
                 let at = self.next_send;
-                return self.wake(context, at);
+                return self.alarm.wake(context, at);
             }
             let dice = &mut context.dice;
             let len = dice.spread(1, self.plan.payload);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use palm_proto::native::{Fault, HeapWorker, HeldId, NotSent, PeerConfig, Retry, SessionId, WorkerEvent};
 use palm_proto::{Instant, Status};
 
+use super::alarm::Alarm;
 use super::context::Context;
 use super::frames::{FrameStream, Heard, MAX_FRAME, end};
 use super::ledger::{Key, payload, read};
@@ -62,7 +63,7 @@ pub(super) struct NativeWorkerNode {
     narrower: u32,
     hung_until: Instant,
     back_at: Instant,
-    wake_at: Option<Instant>,
+    alarm: Alarm,
     stopping: bool,
     /// It does not come back.
     pub(super) gone: bool,
@@ -90,7 +91,7 @@ impl NativeWorkerNode {
             narrower: 0,
             hung_until: Instant::ZERO,
             back_at: starts,
-            wake_at: Some(starts),
+            alarm: Alarm::set(me, starts),
             stopping: false,
             gone: false,
         }
@@ -122,14 +123,14 @@ impl NativeWorkerNode {
         (self.stopping, self.narrower) = (false, 0);
         self.hung_until = Instant::ZERO;
         self.back_at = back;
-        self.wake(context, back);
+        self.alarm.wake(context, back);
     }
 
     /// It does nothing until then.
     pub(super) fn hang(&mut self, context: &mut Context, until: Instant) {
         context.trace.note(context.now, "native worker {} hangs", &[self.me as u64]);
         self.hung_until = until;
-        self.wake(context, until);
+        self.alarm.wake(context, until);
     }
 
     /// It takes no more tasks, ends those that it has or hands them back, and goes.
@@ -142,18 +143,8 @@ impl NativeWorkerNode {
 
     /// Its time has come.
     pub(super) fn handle_wake(&mut self, context: &mut Context) {
-        if self.wake_at.is_some_and(|at| at <= context.now) {
-            self.wake_at = None;
-        }
+        self.alarm.ring(context);
         self.serve(context);
-    }
-
-    fn wake(&mut self, context: &mut Context, at: Instant) {
-        let at = at.max(context.now);
-        if self.wake_at.is_none_or(|due| at < due) {
-            self.wake_at = Some(at);
-            context.queue.push(at, Event::Wake(self.me));
-        }
     }
 
     /// Something happened on its link.
@@ -163,7 +154,7 @@ impl NativeWorkerNode {
             return;
         }
         if now < self.hung_until || now < self.back_at {
-            return self.wake(context, self.hung_until.max(self.back_at));
+            return self.alarm.wake(context, self.hung_until.max(self.back_at));
         }
         if self.stream.is_none() {
             self.stream = Some(FrameStream::connect(context, self.me, self.plan.line));
@@ -179,7 +170,7 @@ impl NativeWorkerNode {
         self.go(context);
         let due = self.calls.iter().map(|call| call.due).filter(|&due| due > now).min();
         if let Some(at) = [due, self.machine.poll_timeout()].into_iter().flatten().min() {
-            self.wake(context, at);
+            self.alarm.wake(context, at);
         }
     }
 
@@ -187,7 +178,7 @@ impl NativeWorkerNode {
         end(context, &mut self.stream);
         self.machine.handle_disconnected();
         self.back_at = context.now + context.dice.time(1_000, 300_000);
-        self.wake(context, self.back_at);
+        self.alarm.wake(context, self.back_at);
     }
 
     fn transmit(&mut self, context: &mut Context) {

@@ -9,6 +9,7 @@ use palm_proto::endpoint::Service;
 use palm_proto::worker::{Answer, CallId, Config, HeapWorker, Stop, write_answer};
 use palm_proto::{Instant, MessageRef};
 
+use super::alarm::Alarm;
 use super::context::Context;
 use super::ledger::{payload, read};
 use super::network::Line;
@@ -51,7 +52,7 @@ pub(super) struct WorkerNode {
     calls: Vec<(Instant, u64, CallId)>,
     hung_until: Instant,
     back_at: Instant,
-    wake_at: Option<Instant>,
+    alarm: Alarm,
     /// It ends as soon as it has handed everything back.
     stopping: bool,
     /// Messages that it was lost or stopped with.
@@ -74,7 +75,7 @@ impl WorkerNode {
             calls: Vec::new(),
             hung_until: Instant::ZERO,
             back_at: starts,
-            wake_at: Some(starts),
+            alarm: Alarm::set(me, starts),
             stopping: false,
             deaths: 0,
         }
@@ -109,14 +110,14 @@ impl WorkerNode {
         self.stopping = false;
         self.hung_until = Instant::ZERO;
         self.back_at = back;
-        self.wake(context, back);
+        self.alarm.wake(context, back);
     }
 
     /// It does nothing until then.
     pub(super) fn hang(&mut self, context: &mut Context, until: Instant) {
         context.trace.note(context.now, "worker {} hangs", &[self.me as u64]);
         self.hung_until = until;
-        self.wake(context, until);
+        self.alarm.wake(context, until);
     }
 
     /// Ours hands back what it has not begun, and ends. Whether it can.
@@ -131,9 +132,7 @@ impl WorkerNode {
 
     /// Its time has come.
     pub(super) fn handle_wake(&mut self, context: &mut Context) {
-        if self.wake_at.is_some_and(|at| at <= context.now) {
-            self.wake_at = None;
-        }
+        self.alarm.ring(context);
         self.serve(context);
     }
 
@@ -141,21 +140,13 @@ impl WorkerNode {
     pub(super) fn serve(&mut self, context: &mut Context) {
         let now = context.now;
         if now < self.hung_until {
-            return self.wake(context, self.hung_until);
+            return self.alarm.wake(context, self.hung_until);
         }
         self.keep_connected(context);
         if self.machine.is_some() {
             self.work_on_machine(context);
         } else {
             self.work(context);
-        }
-    }
-
-    fn wake(&mut self, context: &mut Context, at: Instant) {
-        let at = at.max(context.now);
-        if self.wake_at.is_none_or(|due| at < due) {
-            self.wake_at = Some(at);
-            context.queue.push(at, Event::Wake(self.me));
         }
     }
 
@@ -172,7 +163,7 @@ impl WorkerNode {
         }
         if now < self.back_at {
             let at = self.back_at;
-            return self.wake(context, at);
+            return self.alarm.wake(context, at);
         }
         // The way out is open before the first message comes in.
         if self.push.is_none() {
@@ -197,7 +188,7 @@ impl WorkerNode {
             Received::End => {
                 self.pull = None;
                 self.back_at = self.back_at.max(context.now + context.dice.time(1_000, 300_000));
-                self.wake(context, self.back_at);
+                self.alarm.wake(context, self.back_at);
                 None
             }
         }
@@ -231,7 +222,7 @@ impl WorkerNode {
             };
             self.at_work = Some((due, run, part));
             if now < due {
-                return self.wake(context, due);
+                return self.alarm.wake(context, due);
             }
             if !self.can_send() {
                 return;
@@ -293,7 +284,7 @@ impl WorkerNode {
             }
         }
         if let Some(due) = self.calls.iter().map(|&(due, ..)| due).min() {
-            self.wake(context, due);
+            self.alarm.wake(context, due);
         }
         let idle = self.machine.as_ref().is_some_and(|machine| machine.held() == 0);
         let flushed = self.push.as_ref().is_some_and(|push| push.backlog() == 0);
