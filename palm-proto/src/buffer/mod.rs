@@ -8,7 +8,7 @@ mod pooled;
 use core::ops::Range;
 
 #[cfg(feature = "std")]
-pub use outgoing::{Outgoing, Spare};
+pub use outgoing::{Filling, Outgoing, Spare};
 #[cfg(feature = "std")]
 pub use pooled::PooledBuffer;
 

@@ -45,6 +45,11 @@ impl Credit {
         Self { due: true, ..Self::default() }
     }
 
+    /// Whether the client may have to be told something.
+    pub(super) fn has_word(&self) -> bool {
+        self.due || self.dropping == Dropping::Unsaid
+    }
+
     /// Whether the client has to be given some.
     fn is_spent(&self) -> bool {
         self.left == 0 && self.dropping == Dropping::No

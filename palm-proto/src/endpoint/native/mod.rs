@@ -9,8 +9,9 @@
 //! - `client.rs`: what a client says; `credit.rs`: how much it may submit; `sessions.rs`: what is remembered of one over its
 //!   connections; `names.rs`: its aliases;
 //! - `cache.rs`: requests to the cache, of both;
-//! - `output.rs`: what is said to either.
+//! - `output.rs`: what is said to either; `batch.rs`: the same for tasks and results in a row.
 
+mod batch;
 mod cache;
 mod client;
 mod credit;

@@ -388,12 +388,12 @@ fn read_note(message: &[u8], note: Note) -> Note {
 }
 
 /// The alias of a slot: one of a few.
-fn alias(slot: usize) -> Alias {
+pub(super) fn alias(slot: usize) -> Alias {
     Alias::new(slot as u16).expect("slots are fewer than aliases")
 }
 
 /// Ids are random, so that any of their bits spread them.
-fn session_slot(SessionId([first, ..]): SessionId, slots: usize) -> usize {
+pub(super) fn session_slot(SessionId([first, ..]): SessionId, slots: usize) -> usize {
     usize::from(first) % slots.max(1)
 }
 
