@@ -7,19 +7,22 @@ use super::{ENTRIES_MAX, NONE, Table};
 
 /// Room for one entry of a slab; public only because storage types name it.
 #[derive(Debug)]
-pub struct Slot<T>(State<T>);
+pub struct Slot<T> {
+    generation: u32,
+    state: State<T>,
+}
 
-/// The generation is in both, for beside the tag it takes no room.
 #[derive(Debug)]
 enum State<T> {
-    Free { generation: u32, next: u32 },
-    Used { generation: u32, entry: T },
+    Free { next: u32 },
+    Used(T),
 }
 
 impl<T> Slot<T> {
+    #[inline]
     fn entry(&self) -> Option<&T> {
-        match &self.0 {
-            State::Used { entry, .. } => Some(entry),
+        match &self.state {
+            State::Used(entry) => Some(entry),
             State::Free { .. } => None,
         }
     }
@@ -61,57 +64,67 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
     }
 
     /// Adds `entry`; gives it back if the slab is full.
+    #[inline]
     pub(crate) fn insert(&mut self, entry: T) -> Result<u32, T> {
         let index = self.first_free;
         if index == NONE {
-            if self.is_full() {
-                return Err(entry);
-            }
-            let index = self.len;
-            let slot = Slot(State::Used { generation: self.first_generation, entry });
-            if let Err(Slot(State::Used { entry, .. })) = self.slots.push(slot) {
-                return Err(entry);
-            }
-            self.len += 1;
-            return Ok(index);
+            return self.insert_new(entry);
         }
         let slot = &mut self.slots.as_mut()[index as usize];
         // The list of free slots holds nothing else; said so, it spares a look at what is overwritten.
-        let State::Free { generation, next } = slot.0 else { return Err(entry) };
+        let State::Free { next } = slot.state else { return Err(entry) };
         self.first_free = next;
-        slot.0 = State::Used { generation, entry };
+        slot.state = State::Used(entry);
+        self.len += 1;
+        Ok(index)
+    }
+
+    #[inline(never)]
+    fn insert_new(&mut self, entry: T) -> Result<u32, T> {
+        if self.is_full() {
+            return Err(entry);
+        }
+        let index = self.len;
+        let slot = Slot { generation: self.first_generation, state: State::Used(entry) };
+        if let Err(Slot { state: State::Used(entry), .. }) = self.slots.push(slot) {
+            return Err(entry);
+        }
         self.len += 1;
         Ok(index)
     }
 
     /// Takes the entry out; `None` if there is none at `index`.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let slot = self.slots.as_mut().get_mut(index as usize)?;
-        let State::Used { generation, .. } = slot.0 else { return None };
-        let free = State::Free { generation: generation.wrapping_add(1), next: self.first_free };
-        let State::Used { entry, .. } = core::mem::replace(&mut slot.0, free) else { return None };
+        if let State::Free { .. } = slot.state {
+            return None;
+        }
+        slot.generation = slot.generation.wrapping_add(1);
+        let free = State::Free { next: self.first_free };
+        let State::Used(entry) = core::mem::replace(&mut slot.state, free) else { return None };
         self.first_free = index;
         self.len -= 1;
         Some(entry)
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.slots.as_ref().get(index as usize)?.entry()
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        match &mut self.slots.as_mut().get_mut(index as usize)?.0 {
-            State::Used { entry, .. } => Some(entry),
+        match &mut self.slots.as_mut().get_mut(index as usize)?.state {
+            State::Used(entry) => Some(entry),
             State::Free { .. } => None,
         }
     }
 
     /// How often the slot has been used before, counted from the first generation.
+    #[inline]
     pub(crate) fn generation(&self, index: u32) -> Option<u32> {
-        self.slots
-            .as_ref()
-            .get(index as usize)
-            .map(|Slot(State::Free { generation, .. } | State::Used { generation, .. })| *generation)
+        self.slots.as_ref().get(index as usize).map(|slot| slot.generation)
     }
 
     /// Indices of all entries; O(slots ever used).

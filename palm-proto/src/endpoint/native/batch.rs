@@ -63,13 +63,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// Tasks that are dispatched for the first time, with functions and sessions that the worker knows by alias. The number of bytes.
-    fn batch_of_tasks(
-        &mut self,
-        native: u32,
-        worker: WorkerId,
-        room: u32,
-        out: &mut impl Outlet<BufferOf<S>>,
-    ) -> u32 {
+    fn batch_of_tasks(&mut self, native: u32, worker: WorkerId, room: u32, out: &mut impl Outlet<BufferOf<S>>) -> u32 {
         let (mut given, mut last) = (0, None);
         while given < room {
             let peer = &mut self.native.peers[native];
@@ -110,13 +104,10 @@ impl<S: EndpointStorage> Endpoint<S> {
                 break;
             }
             let header = ToPeer::Task { function, session, sequence: origin.sequence };
-            self.native.head.clear();
             let payload = task.message.as_slice().get(payload).unwrap_or(&[]);
-            if header.stream_head_for(payload.len(), &mut self.native.head).is_err() {
-                break;
-            }
-            out.copy(&self.native.head, payload);
-            given += (self.native.head.len() + payload.len()) as u32;
+            let Ok(head) = header.stream_head_for(payload.len()) else { break };
+            out.copy(&head, payload);
+            given += (head.len() + payload.len()) as u32;
             let Some(task) = self.master.take_next(worker) else { break };
             self.native.add_outstanding(native, Some(task), 1);
         }
@@ -148,13 +139,10 @@ impl<S: EndpointStorage> Endpoint<S> {
                 break;
             }
             let payload = message.as_slice().get(payload).unwrap_or(&[]);
-            self.native.head.clear();
             let header = ToPeer::Result { sequence };
-            if header.stream_head_for(payload.len(), &mut self.native.head).is_err() {
-                break;
-            }
-            out.copy(&self.native.head, payload);
-            given += (self.native.head.len() + payload.len()) as u32;
+            let Ok(head) = header.stream_head_for(payload.len()) else { break };
+            out.copy(&head, payload);
+            given += (head.len() + payload.len()) as u32;
             let Some(outcome) = self.master.poll_result(now, subscriber) else { break };
             self.master.reserve(None, outcome.message.footprint());
             self.native.remove_submission(session, sequence);

@@ -10,10 +10,10 @@ use crate::native::{Frame, ToMaster};
 use crate::time::Instant;
 
 use super::super::event::Fault;
-use super::super::input::Taken;
-use super::super::machine::{BufferOf, Endpoint};
+use super::super::machine::Endpoint;
 use super::super::storage::EndpointStorage;
 use super::MALFORMED;
+use super::input::Heard;
 use super::names::Name;
 
 /// The fields after its payload: a sequence, a deadline and a priority, a key of two bytes each.
@@ -28,38 +28,38 @@ impl<S: EndpointStorage> Endpoint<S> {
         sender: SenderId,
         session: u32,
         frame: &Frame<'_, ToMaster>,
-    ) -> Taken<BufferOf<S>> {
+    ) -> Heard {
         let (sequence, alias, priority, deadline) = match frame.header {
             ToMaster::Submit { sequence, function } => (sequence, function, 0, None),
             ToMaster::SubmitWith { sequence, function, priority, deadline_ms, .. } => {
                 (sequence, function, priority, deadline_ms)
             }
-            _ => return Taken::Yes,
+            _ => return Heard::Taken,
         };
         let len = frame.front.len() + frame.body.len();
         match self.spend_credit(index, native, len) {
-            None => return Taken::Fault(MALFORMED),
-            Some(false) => return Taken::Yes,
+            None => return Heard::Fault(MALFORMED),
+            Some(false) => return Heard::Taken,
             Some(true) => {}
         }
         if sequence < self.native.sessions[session].accepted {
             // It was sent again after a reconnect, and is here.
             self.counters.submitted_again += 1;
-            return Taken::Yes;
+            return Heard::Taken;
         }
         let Some(function) = self.native.function(native, alias) else {
-            return Taken::Fault(MALFORMED);
+            return Heard::Fault(MALFORMED);
         };
         if !self.has_room(index, sender, session, len) {
             self.turn_away(index, native, sequence);
-            return Taken::Yes;
+            return Heard::Taken;
         }
         let entry = &self.native.sessions[session];
         let (id, generation) = (entry.id, self.native.sessions.generation(session).unwrap_or(0));
         let origin = Origin { session, generation, sequence, function: function.hash };
         let extras = Extras { priority, deadline };
         let Some((message, prepared)) = message(function, frame, origin, extras) else {
-            return Taken::Fault(Fault::NoRoom);
+            return Heard::Fault(Fault::NoRoom);
         };
         let taken = match self.native.take_claim(id, sequence) {
             None => self.master.handle_submit_prepared(now, sender, message, &prepared),
@@ -78,12 +78,12 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.native.sessions[session].accepted = sequence.saturating_add(1);
                 let noted = self.native.note_submission(session, sequence, task);
                 debug_assert!(noted, "there was room for it");
-                Taken::Yes
+                Heard::Taken
             }
-            Err(NotTaken { reason: Refusal::Malformed, .. }) => Taken::Fault(MALFORMED),
+            Err(NotTaken { reason: Refusal::Malformed, .. }) => Heard::Fault(MALFORMED),
             Err(NotTaken { .. }) => {
                 self.turn_away(index, native, sequence);
-                Taken::Yes
+                Heard::Taken
             }
         }
     }
@@ -95,9 +95,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         room && !self.draining && self.native.room_to_note(session) > 0
     }
 
-    pub(super) fn on_received(&mut self, index: u32, native: u32, session: u32, results: u32) -> Taken<BufferOf<S>> {
+    pub(super) fn on_received(&mut self, index: u32, native: u32, session: u32, results: u32) -> Heard {
         if results > self.native.peers[native].unconfirmed {
-            return Taken::Fault(MALFORMED);
+            return Heard::Fault(MALFORMED);
         }
         for _ in 0..results {
             if let Some(bytes) = self.native.confirm_result(session) {
@@ -106,7 +106,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         self.native.peers[native].unconfirmed -= results;
         self.mark_ready(index);
-        Taken::Yes
+        Heard::Taken
     }
 }
 

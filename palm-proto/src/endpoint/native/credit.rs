@@ -100,6 +100,12 @@ impl<N: NativeStorage> Natives<N> {
         !self.stalled.is_empty()
     }
 
+    /// Whether what comes belongs to a frame that is dropped.
+    #[inline]
+    pub(super) fn skips(&self, native: u32) -> bool {
+        self.peers[native].credit.skipping > 0
+    }
+
     /// How many of the bytes that have come belong to a frame that is dropped.
     pub(super) fn skip(&mut self, native: u32, available: usize) -> usize {
         let skipping = &mut self.peers[native].credit.skipping;

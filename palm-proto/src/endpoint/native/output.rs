@@ -354,8 +354,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     #[inline(always)]
     fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
         let len = said.len() + self.native.text_of(&said).len();
-        self.native.head.clear();
-        header.stream_head_for(len, &mut self.native.head).ok()?;
+        self.native.head = header.stream_head_for(len).ok()?;
         Some(said)
     }
 }

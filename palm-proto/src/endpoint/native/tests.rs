@@ -2,7 +2,10 @@ use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use crate::endpoint::{ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Service, heap_tables};
+use crate::buffer::Buffer;
+use crate::endpoint::{
+    ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Outlet, Service, Transmit, heap_tables,
+};
 use crate::master::{MasterConfig, TableSizes};
 use crate::message::Status;
 use crate::native::{
@@ -494,6 +497,82 @@ fn a_long_task_without_room_is_dropped_while_it_comes() {
     assert_eq!(cluster.endpoint.master().memory(), held);
     cluster.tell(client, ToMaster::Ping, b"");
     assert_eq!(cluster.headers(client), [ToPeer::Pong, ToPeer::NoRoom { from: 2 }]);
+}
+
+/// Frames one after the other, as a driver for byte streams takes them.
+#[derive(Default)]
+struct Wire {
+    bytes: Vec<u8>,
+    copied: usize,
+}
+
+impl<B: Buffer> Outlet<B> for Wire {
+    fn copy(&mut self, head: &[u8], body: &[u8]) {
+        self.copied += 1;
+        self.bytes.extend([head, body].concat());
+    }
+
+    fn put(&mut self, transmit: Transmit<'_, B>) {
+        self.bytes.extend([&transmit.before().concat(), transmit.body_bytes(), transmit.after()].concat());
+    }
+}
+
+#[test]
+fn all_at_once_is_the_same_as_one_after_the_other() {
+    let wires = [true, false].map(|at_once| {
+        let mut cluster = Cluster::new(1);
+        let mut whole = Wire::default();
+        let mut hear = |cluster: &mut Cluster, id| {
+            while cluster.endpoint.poll_ready().is_some() {}
+            let begun = whole.bytes.len();
+            if at_once {
+                cluster.endpoint.transmit_to(cluster.now, id, &mut whole);
+            } else {
+                while let Some(transmit) = cluster.endpoint.poll_transmit(cluster.now, id) {
+                    whole.put(transmit);
+                }
+            }
+            cluster.endpoint.handle_sent(id, whole.bytes.len() - begun);
+        };
+        let (client, worker) =
+            (cluster.connect(hello(Role::Client, A, 100)), cluster.connect(hello(Role::Worker, W, 30)));
+        hear(&mut cluster, worker);
+        hear(&mut cluster, client);
+        cluster.tell(client, ToMaster::Function { alias: alias(3) }, b"m.f");
+        cluster.tell(client, ToMaster::Function { alias: alias(4) }, b"m.another");
+        for sequence in 0..40 {
+            let function = alias(if sequence % 7 == 3 { 4 } else { 3 });
+            let with = (sequence % 5 == 4).then_some(9_000);
+            let header = match with {
+                None => ToMaster::Submit { sequence, function },
+                Some(_) => {
+                    let cache_len = 2;
+                    ToMaster::SubmitWith { sequence, function, priority: 0, deadline_ms: with, cache_len }
+                }
+            };
+            let payload = vec![b'x'; if sequence % 11 == 5 { 3_000 } else { 2 + sequence as usize % 3 }];
+            cluster.tell(client, header, &payload);
+        }
+        cluster.tell(client, ToMaster::Cancel { sequence: 2 }, b"");
+        hear(&mut cluster, worker);
+        for task in 0..30 {
+            match task % 6 {
+                4 => cluster.tell(worker, ToMaster::Failed { number: number(task), code: 7 }, b"why"),
+                5 => cluster.tell(worker, ToMaster::Partial { number: number(task) }, b"some"),
+                _ => cluster.tell(worker, ToMaster::Done { number: number(task) }, b"done"),
+            }
+            if task % 10 == 9 {
+                cluster.tell(client, ToMaster::Ping, b"");
+                hear(&mut cluster, client);
+            }
+        }
+        cluster.tell(client, ToMaster::Received { results: 3 }, b"");
+        hear(&mut cluster, worker);
+        hear(&mut cluster, client);
+        assert_eq!(whole.copied > 20, at_once, "{}", whole.copied);
+        whole.bytes
+    });
+    assert_eq!(wires[0], wires[1]);
 }
 
 #[test]
