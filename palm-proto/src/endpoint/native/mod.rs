@@ -66,6 +66,8 @@ pub(super) struct Natives<N: NativeStorage> {
     /// Results that were sent and are not safe with their clients yet.
     kept: Slab<Kept<BufferOf<N>>, N::Kept>,
     outstanding: Slab<Outstanding, N::Outstanding>,
+    /// Tasks that workers hold from before and have still to name: there is room for them.
+    announced: u32,
     by_number: Index<N::OutstandingPlaces>,
     claims: Slab<Claim, N::Claims>,
     by_claim: Index<N::ClaimPlaces>,
@@ -105,6 +107,7 @@ impl<N: NativeStorage> Natives<N> {
             by_sequence: Index::new(tables.submission_places),
             kept: Slab::new(tables.kept, 0),
             outstanding: Slab::new(tables.outstanding, 0),
+            announced: 0,
             by_number: Index::new(tables.outstanding_places),
             claims: Slab::new(tables.claims, 0),
             by_claim: Index::new(tables.claim_places),

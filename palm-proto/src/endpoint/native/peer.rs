@@ -79,6 +79,8 @@ pub struct NativePeer<V, A> {
     pub(super) credit: Credit,
     /// A client: the functions that it has told an alias for.
     pub(super) names: List<OfPeer>,
+    /// A client: there was no room for some that it has told.
+    pub(super) lacks_names: bool,
     /// A client: it has to be told up to where its tasks are here.
     pub(super) owes_accepted: bool,
     /// A client: the result to be sent again next, or none.
@@ -140,6 +142,7 @@ impl<V, A: Aliases> NativePeer<V, A> {
             revoked: List::new(),
             credit: Credit::new(),
             names: List::new(),
+            lacks_names: false,
             owes_accepted: false,
             resend: NONE,
             window: 0,
@@ -190,6 +193,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.native.forget_outstanding(native);
         self.native.forget_names(native);
         if let Some(peer) = self.native.peers.remove(native) {
+            self.native.announced -= peer.holding;
             self.native.progress.remove(peer.progress);
             let value = peer.reply.and_then(|reply| reply.body).map_or(0, |value| value.part().len());
             self.master.release(None, value);

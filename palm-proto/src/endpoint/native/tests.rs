@@ -1,8 +1,12 @@
+mod small;
+
 use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use crate::endpoint::{ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Service, heap_tables};
+use crate::endpoint::{
+    ConnectionId, Endpoint, EndpointConfig, EndpointStorage, HeapEndpoint, Next, Service, heap_tables,
+};
 use crate::master::{MasterConfig, TableSizes};
 use crate::message::Status;
 use crate::native::{
@@ -54,6 +58,27 @@ fn resuming(header: ToMaster, with: u32) -> ToMaster {
     }
 }
 
+fn hear<S: EndpointStorage>(endpoint: &mut Endpoint<S>, now: Instant, id: ConnectionId) -> Vec<Said> {
+    let mut wire = Vec::new();
+    while let Some(transmit) = endpoint.poll_transmit(now, id) {
+        let before = wire.len();
+        transmit.before().iter().for_each(|part| wire.extend_from_slice(part));
+        wire.extend_from_slice(transmit.body_bytes());
+        wire.extend_from_slice(transmit.after());
+        assert_eq!(wire.len() - before, transmit.len());
+    }
+    endpoint.handle_sent(id, wire.len());
+    let mut frames = Vec::new();
+    let mut rest = &wire[..];
+    while !rest.is_empty() {
+        let Streamed::Frame { used, range } = decode_stream(rest, u32::MAX).unwrap() else { panic!("{rest:?}") };
+        let frame = ToPeer::decode(&rest[range]).unwrap().unwrap();
+        frames.push((frame.header, frame.front.to_vec(), frame.body.to_vec()));
+        rest = &rest[used..];
+    }
+    frames
+}
+
 impl Cluster {
     fn new(seed: u64) -> Self {
         Self::with(seed, MasterConfig::default())
@@ -100,24 +125,7 @@ impl Cluster {
     /// All that the master says now.
     fn hear(&mut self, id: ConnectionId) -> Vec<Said> {
         while self.endpoint.poll_ready().is_some() {}
-        let mut wire = Vec::new();
-        while let Some(transmit) = self.endpoint.poll_transmit(self.now, id) {
-            let before = wire.len();
-            transmit.before().iter().for_each(|part| wire.extend_from_slice(part));
-            wire.extend_from_slice(transmit.body_bytes());
-            wire.extend_from_slice(transmit.after());
-            assert_eq!(wire.len() - before, transmit.len());
-        }
-        self.endpoint.handle_sent(id, wire.len());
-        let mut frames = Vec::new();
-        let mut rest = &wire[..];
-        while !rest.is_empty() {
-            let Streamed::Frame { used, range } = decode_stream(rest, u32::MAX).unwrap() else { panic!("{rest:?}") };
-            let frame = ToPeer::decode(&rest[range]).unwrap().unwrap();
-            frames.push((frame.header, frame.front.to_vec(), frame.body.to_vec()));
-            rest = &rest[used..];
-        }
-        frames
+        hear(&mut self.endpoint, self.now, id)
     }
 
     fn worker(&mut self, window: u32) -> ConnectionId {

@@ -107,6 +107,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             return Taken::Fault(MALFORMED);
         }
         peer.holding -= 1;
+        self.native.announced -= 1;
+        let peer = &self.native.peers[native];
         let (last, window) = (peer.holding == 0, peer.window);
         let Some(index) = self.native.add_outstanding(native, None, attempt) else {
             return Taken::Fault(Fault::NoRoom);
