@@ -195,6 +195,15 @@ impl<S: MasterStorage> Master<S> {
         true
     }
 
+    /// Who sent a message is gone for good: it is taken out, wherever it is, and nobody is answered. Whether it was live. O(log n).
+    pub fn forget(&mut self, now: Instant, task: TaskId) -> bool {
+        let Whereabouts::Live(index) = self.dispatcher.locate(task) else { return false };
+        self.counters.cancelled += 1;
+        self.take_out(now, index);
+        self.dispatch(now);
+        true
+    }
+
     /// Takes a message in, which is in no list then. Its place, and what is to become of it.
     #[inline(always)]
     fn take_in(

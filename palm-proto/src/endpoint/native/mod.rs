@@ -61,6 +61,8 @@ pub(super) struct Natives<N: NativeStorage> {
     by_session: Index<N::SessionPlaces>,
     /// Sessions whose client is away, in the order in which they went.
     away: List<sessions::IsAway>,
+    /// Those that have been forgotten, and whose tasks have still to be dropped.
+    forgotten: List<sessions::IsAway>,
     submissions: Slab<Submission, N::Submissions>,
     by_sequence: Index<N::SubmissionPlaces>,
     /// Results that were sent and are not safe with their clients yet.
@@ -103,6 +105,7 @@ impl<N: NativeStorage> Natives<N> {
             sessions: Slab::new(tables.sessions, 0),
             by_session: Index::new(tables.session_places),
             away: List::new(),
+            forgotten: List::new(),
             submissions: Slab::new(tables.submissions, 0),
             by_sequence: Index::new(tables.submission_places),
             kept: Slab::new(tables.kept, 0),

@@ -16,6 +16,8 @@ use super::tasks::{IsRevoked, OfWorker};
 
 /// Longest text of a progress that is passed on, in bytes.
 pub(super) const PROGRESS_TEXT: usize = 64;
+/// Tasks of clients that have been forgotten that are dropped in a call.
+const FORGOTTEN_A_CALL: usize = 64;
 
 /// What a worker knows by alias: `N` functions and as many sessions at a time; others take their places. `N` is best a power of
 /// two.
@@ -200,11 +202,16 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
     }
 
-    /// Forgets clients that have been away for too long. One at a time, so that no call takes long.
+    /// Forgets clients that have been away for too long: one at a time, and some of its tasks, so that no call takes long.
     pub(in super::super) fn expire_sessions(&mut self, now: Instant) {
         let mut dropped = 0;
         self.native.expire_session(now, |bytes| dropped += bytes);
         self.master.release(None, dropped);
         self.counters.forgotten += dropped as u64;
+        for _ in 0..FORGOTTEN_A_CALL {
+            let Some(task) = self.native.pop_forgotten() else { return };
+            self.master.forget(now, task);
+            self.pass_on_revoked();
+        }
     }
 }
