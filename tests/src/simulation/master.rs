@@ -91,7 +91,12 @@ impl MasterNode {
             pieces,
             peak: 0,
             sizes,
-            witness: Witness::new(rules.unwrap_or(Rules { lease: true, claims: false, quiet: false })),
+            witness: Witness::new(rules.unwrap_or(Rules {
+                lease: true,
+                claims: false,
+                quiet: false,
+                keep: Duration::ZERO,
+            })),
             down_until: Instant::ZERO,
         }
     }
@@ -292,7 +297,7 @@ impl MasterNode {
                 let mut frame = transmit.before().concat();
                 frame.extend(transmit.body_bytes());
                 frame.extend(transmit.after());
-                if let Err(violation) = self.witness.say(connection.id.index(), &frame) {
+                if let Err(violation) = self.witness.say(now, connection.id.index(), &frame) {
                     context.ledger.fail(violation);
                 }
             }
@@ -382,7 +387,7 @@ impl MasterNode {
         let (now, link) = (context.now, connection.link);
         context.trace.note(now, "master closes connection {}", &[link as u64]);
         self.by_link[link] = None;
-        self.witness.close(id.index());
+        self.witness.close(now, id.index());
         context.ledger.quiet = false;
         self.endpoint.handle_close(now, id);
         context.network.close(&mut context.queue, now, link, Side::Master);
