@@ -7,22 +7,20 @@ use super::{ENTRIES_MAX, NONE, Table};
 
 /// Room for one entry of a slab; public only because storage types name it.
 #[derive(Debug)]
-pub struct Slot<T> {
-    generation: u32,
-    state: State<T>,
-}
+pub struct Slot<T>(State<T>);
 
+/// The generation is in both, for beside the tag it takes no room.
 #[derive(Debug)]
 enum State<T> {
-    Free { next: u32 },
-    Used(T),
+    Free { generation: u32, next: u32 },
+    Used { generation: u32, entry: T },
 }
 
 impl<T> Slot<T> {
     #[inline]
     fn entry(&self) -> Option<&T> {
-        match &self.state {
-            State::Used(entry) => Some(entry),
+        match &self.0 {
+            State::Used { entry, .. } => Some(entry),
             State::Free { .. } => None,
         }
     }
@@ -72,9 +70,9 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
         }
         let slot = &mut self.slots.as_mut()[index as usize];
         // The list of free slots holds nothing else; said so, it spares a look at what is overwritten.
-        let State::Free { next } = slot.state else { return Err(entry) };
+        let State::Free { generation, next } = slot.0 else { return Err(entry) };
         self.first_free = next;
-        slot.state = State::Used(entry);
+        slot.0 = State::Used { generation, entry };
         self.len += 1;
         Ok(index)
     }
@@ -85,8 +83,8 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
             return Err(entry);
         }
         let index = self.len;
-        let slot = Slot { generation: self.first_generation, state: State::Used(entry) };
-        if let Err(Slot { state: State::Used(entry), .. }) = self.slots.push(slot) {
+        let slot = Slot(State::Used { generation: self.first_generation, entry });
+        if let Err(Slot(State::Used { entry, .. })) = self.slots.push(slot) {
             return Err(entry);
         }
         self.len += 1;
@@ -97,12 +95,9 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
     #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let slot = self.slots.as_mut().get_mut(index as usize)?;
-        if let State::Free { .. } = slot.state {
-            return None;
-        }
-        slot.generation = slot.generation.wrapping_add(1);
-        let free = State::Free { next: self.first_free };
-        let State::Used(entry) = core::mem::replace(&mut slot.state, free) else { return None };
+        let State::Used { generation, .. } = slot.0 else { return None };
+        let free = State::Free { generation: generation.wrapping_add(1), next: self.first_free };
+        let State::Used { entry, .. } = core::mem::replace(&mut slot.0, free) else { return None };
         self.first_free = index;
         self.len -= 1;
         Some(entry)
@@ -115,8 +110,8 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        match &mut self.slots.as_mut().get_mut(index as usize)?.state {
-            State::Used(entry) => Some(entry),
+        match &mut self.slots.as_mut().get_mut(index as usize)?.0 {
+            State::Used { entry, .. } => Some(entry),
             State::Free { .. } => None,
         }
     }
@@ -124,7 +119,9 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
     /// How often the slot has been used before, counted from the first generation.
     #[inline]
     pub(crate) fn generation(&self, index: u32) -> Option<u32> {
-        self.slots.as_ref().get(index as usize).map(|slot| slot.generation)
+        let Slot(State::Free { generation, .. } | State::Used { generation, .. }) =
+            self.slots.as_ref().get(index as usize)?;
+        Some(*generation)
     }
 
     /// Indices of all entries; O(slots ever used).

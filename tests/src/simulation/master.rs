@@ -93,7 +93,12 @@ impl MasterNode {
             pieces,
             peak: 0,
             sizes,
-            witness: Witness::new(rules.unwrap_or(Rules { lease: true, claims: false, quiet: false })),
+            witness: Witness::new(rules.unwrap_or(Rules {
+                lease: true,
+                claims: false,
+                quiet: false,
+                keep: Duration::ZERO,
+            })),
             down_until: Instant::ZERO,
         }
     }
@@ -367,7 +372,7 @@ impl MasterNode {
         let (now, link) = (context.now, connection.link);
         context.trace.note(now, "master closes connection {}", &[link as u64]);
         self.by_link[link] = None;
-        self.witness.close(id.index());
+        self.witness.close(now, id.index());
         context.ledger.quiet = false;
         self.endpoint.handle_close(now, id);
         context.network.close(&mut context.queue, now, link, Side::Master);
@@ -423,7 +428,7 @@ impl Said<'_> {
     fn frame(&mut self, frame: &[u8]) {
         self.connection.outgoing.extend(frame);
         if self.connection.service == Service::Native
-            && let Err(violation) = self.witness.say(self.connection.id.index(), frame)
+            && let Err(violation) = self.witness.say(self.context.now, self.connection.id.index(), frame)
         {
             self.context.ledger.fail(violation);
         }

@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use crate::buffer::{Buffer, Span};
-use crate::master::{NotTaken, Origin, Prepared, Refusal, SenderId};
+use crate::master::{NotTaken, Origin, Prepared, Refusal, SenderId, Unfit};
 use crate::message::wire::FieldHead;
 use crate::message::{MessageWriter, Opening, field};
-use crate::native::{Frame, ToMaster};
+use crate::native::{Frame, SessionId, ToMaster};
 use crate::time::Instant;
 
 use super::super::event::Fault;
@@ -15,6 +15,7 @@ use super::super::storage::EndpointStorage;
 use super::MALFORMED;
 use super::input::Heard;
 use super::names::Name;
+use super::sessions::opening;
 
 /// The fields after its payload: a sequence, a deadline and a priority, a key of two bytes each.
 const TRAILER_MAX: usize = 3 * (2 + 10);
@@ -47,18 +48,24 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.counters.submitted_again += 1;
             return Heard::Taken;
         }
-        let Some(function) = self.native.function(native, alias) else {
+        let function = self.native.function(native, alias);
+        if function.is_none() && !self.native.peers[native].lacks_names {
             return Heard::Fault(MALFORMED);
-        };
+        }
         if !self.has_room(index, sender, session, len) {
             self.turn_away(index, native, sequence);
             return Heard::Taken;
         }
         let entry = &self.native.sessions[session];
         let (id, generation) = (entry.id, self.native.sessions.generation(session).unwrap_or(0));
-        let origin = Origin { session, generation, sequence, function: function.hash };
-        let extras = Extras { priority, deadline };
-        let Some((message, prepared)) = message(function, frame, origin, extras) else {
+        let hash = function.map_or(0, |function| function.hash);
+        let origin = Origin { session, generation, sequence, function: hash };
+        let made = match function {
+            Some(function) => message(function, frame, origin, &Extras { priority, deadline })
+                .or_else(|| unfit(&id, origin, Unfit::TooLong)),
+            None => unfit(&id, origin, Unfit::Name),
+        };
+        let Some((message, prepared)) = made else {
             return Heard::Fault(Fault::NoRoom);
         };
         let taken = match self.native.take_claim(id, sequence) {
@@ -121,7 +128,7 @@ fn message<B: Buffer, O: Buffer>(
     function: &Name<O>,
     frame: &Frame<'_, ToMaster>,
     origin: Origin,
-    Extras { priority, deadline }: Extras,
+    &Extras { priority, deadline }: &Extras,
 ) -> Option<(Span<B>, Prepared)> {
     let head = |number, bytes: &[u8]| (!bytes.is_empty()).then(|| FieldHead::of_bytes(number, bytes.len()));
     let (cache, payload) = (head(field::CACHE, frame.front), head(field::PAYLOAD, frame.body));
@@ -149,6 +156,25 @@ fn message<B: Buffer, O: Buffer>(
         priority,
         has_cache: !frame.front.is_empty(),
         is_addressed: function.is_addressed,
+        unfit: None,
+        origin,
+    };
+    Some((message, prepared))
+}
+
+/// What is kept of a task that cannot be done, so that it has its failure; `None` if a buffer cannot hold even that.
+fn unfit<B: Buffer>(session: &SessionId, origin: Origin, why: Unfit) -> Option<(Span<B>, Prepared)> {
+    let mut trailer: heapless::Vec<u8, TRAILER_MAX> = heapless::Vec::new();
+    MessageWriter::new(&mut trailer).sequence(origin.sequence).finish().ok()?;
+    let message = B::joined(&[&opening(session), &trailer]).map(Span::whole)?;
+    let prepared = Prepared {
+        opening: Opening::NONE,
+        payload: 0..0,
+        deadline: None,
+        priority: 0,
+        has_cache: false,
+        is_addressed: false,
+        unfit: Some(why),
         origin,
     };
     Some((message, prepared))

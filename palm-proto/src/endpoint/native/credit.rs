@@ -14,7 +14,7 @@ use super::super::machine::Endpoint;
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
 use super::peer::{NativePeer, Reply, Stage};
-use super::{NativeStorage, Natives};
+use super::{MALFORMED, NativeStorage, Natives};
 
 /// Tasks that a client may submit at most that the master has not read yet.
 const CREDIT: usize = 4_096;
@@ -235,7 +235,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             Ok(Some(header)) => header,
             // A later version knows it.
             Ok(None) => return self.drop_frame(native, total),
-            Err(_) => return self.break_off(index, native),
+            Err(_) => return self.break_off(index, native, MALFORMED),
         };
         match header {
             ToMaster::Submit { sequence, .. } | ToMaster::SubmitWith { sequence, .. } => {
@@ -255,7 +255,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn on_long_submit(&mut self, index: u32, native: u32, sequence: u64, total: usize) -> Next {
         let (Role::NativeClient { session, .. }, 1..) = (self.peers[index].role, self.native.peers[native].credit.left)
         else {
-            return self.break_off(index, native);
+            return self.break_off(index, native, MALFORMED);
         };
         let is_here = sequence < self.native.sessions[session].accepted;
         let is_dropped = self.native.peers[native].credit.dropping != Dropping::No;

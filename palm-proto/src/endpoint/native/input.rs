@@ -1,5 +1,6 @@
 //! What native peers say.
 
+use crate::buffer::Buffer;
 use crate::message::Status;
 use crate::native::{
     FIRST_FRAME_MAX, Frame, Header, RefusalCode, STREAM_FRAME_MAX, STREAM_HEAD_MAX, Streamed, ToMaster, decode_stream,
@@ -13,10 +14,16 @@ use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
 use super::MALFORMED;
 use super::peer::Stage;
+use super::sessions::OPENING;
 
 /// Frames up to this size are not worth setting room aside for while they come.
 /// Among these are all that have nothing to do with memory.
 const SMALL: usize = 2 << 10;
+/// Bytes that the message of a task has beside those of its frame, if its function's name has no more than 16: pipeline, client and
+/// function, and the keys and lengths of the other fields.
+const MESSAGE_BESIDE_FRAME: usize = OPENING + (2 + 16) + 8;
+/// Frames that have nothing to do with memory are no longer than that.
+const FRAME_MAX_LEAST: usize = 64;
 
 /// What a frame came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +53,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 break Next::Close;
             }
             match decode_stream(rest, self.longest_frame(native)) {
-                Err(_) => break self.break_off(index, native),
+                Err(_) => break self.break_off(index, native, MALFORMED),
                 Ok(Streamed::Incomplete { total }) if total <= SMALL => break Next::Read { message: 0 },
                 // Its header tells what it is.
                 Ok(Streamed::Incomplete { .. }) if rest.len() < STREAM_HEAD_MAX => break Next::Read { message: 0 },
@@ -61,7 +68,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                     match self.on_native_frame(now, index, native, rest.get(range).unwrap_or(&[])) {
                         Heard::Taken => used += len,
                         Heard::Blocked => break self.block(index, len),
-                        Heard::Fault(_) => break self.break_off(index, native),
+                        Heard::Fault(fault) => break self.break_off(index, native, fault),
                     }
                 }
             }
@@ -86,7 +93,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             Ok(Streamed::Frame { used, range }) => {
                 match self.on_native_frame(now, index, native, unit.as_ref().get(range).unwrap_or(&[])) {
                     Heard::Taken => Next::Read { message: 0 },
-                    Heard::Fault(_) => self.break_off(index, native),
+                    Heard::Fault(fault) => self.break_off(index, native, fault),
                     Heard::Blocked => {
                         self.block(index, used);
                         return Err(unit);
@@ -94,7 +101,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 }
             }
             Ok(_) => Next::Read { message: 0 },
-            Err(_) => self.break_off(index, native),
+            Err(_) => self.break_off(index, native, MALFORMED),
         };
         self.heard(now, index);
         self.settle();
@@ -104,15 +111,25 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn longest_frame(&self, native: u32) -> u32 {
         match self.native.peers[native].stage {
             Stage::New => FIRST_FRAME_MAX,
-            _ => u32::try_from(self.limits.max_frame).unwrap_or(u32::MAX).min(STREAM_FRAME_MAX),
+            _ => self.max_frame().min(STREAM_FRAME_MAX),
         }
     }
 
-    /// It broke the protocol.
-    pub(super) fn break_off(&mut self, index: u32, native: u32) -> Next {
+    /// Longest frame that this master takes: what it is kept as has to fit into a buffer.
+    pub(super) fn max_frame(&self) -> u32 {
+        let buffer = BufferOf::<S>::CAPACITY.saturating_sub(MESSAGE_BESIDE_FRAME).max(FRAME_MAX_LEAST);
+        u32::try_from(self.limits.max_frame.min(buffer as u64)).unwrap_or(u32::MAX)
+    }
+
+    /// It broke the protocol, or there is no room for what it has.
+    pub(super) fn break_off(&mut self, index: u32, native: u32, fault: Fault) -> Next {
         if !self.peers[index].closing {
-            self.counters.protocol_errors += 1;
-            self.refuse(index, native, RefusalCode::Malformed, "this breaks the protocol");
+            if fault == MALFORMED {
+                self.counters.protocol_errors += 1;
+                self.refuse(index, native, RefusalCode::Malformed, "this breaks the protocol");
+            } else {
+                self.refuse(index, native, RefusalCode::Full, "no room for this");
+            }
         }
         Next::Close
     }
@@ -181,11 +198,8 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.on_holding(now, native, worker, session, sequence, attempt)
             }
             (ToMaster::Function { alias }, Role::NativeClient { session, .. }) => {
-                if self.native.declare(native, session, alias, frame.body) {
-                    Heard::Taken
-                } else {
-                    Heard::Fault(MALFORMED)
-                }
+                self.native.declare(native, session, alias, frame.body);
+                Heard::Taken
             }
             (ToMaster::Submit { .. } | ToMaster::SubmitWith { .. }, Role::NativeClient { sender, session, .. }) => {
                 self.on_submit(now, (index, native), sender, session, frame)

@@ -114,7 +114,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             Stage::Greeted => {
                 peer.stage = Stage::Established;
-                let max_frame = u32::try_from(self.limits.max_frame).unwrap_or(u32::MAX);
+                let max_frame = self.max_frame();
                 let window = self.first_grant(index, native);
                 let peer = &self.native.peers[native];
                 let welcome = ToPeer::Welcome {

@@ -1,10 +1,12 @@
+mod small;
+
 use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
 use crate::buffer::Buffer;
 use crate::endpoint::{
-    ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Outlet, Service, Transmit, heap_tables,
+    ConnectionId, Endpoint, EndpointConfig, EndpointStorage, HeapEndpoint, Next, Outlet, Service, Transmit, heap_tables,
 };
 use crate::master::{MasterConfig, TableSizes};
 use crate::message::Status;
@@ -57,6 +59,27 @@ fn resuming(header: ToMaster, with: u32) -> ToMaster {
     }
 }
 
+fn hear<S: EndpointStorage>(endpoint: &mut Endpoint<S>, now: Instant, id: ConnectionId) -> Vec<Said> {
+    let mut wire = Vec::new();
+    while let Some(transmit) = endpoint.poll_transmit(now, id) {
+        let before = wire.len();
+        transmit.before().iter().for_each(|part| wire.extend_from_slice(part));
+        wire.extend_from_slice(transmit.body_bytes());
+        wire.extend_from_slice(transmit.after());
+        assert_eq!(wire.len() - before, transmit.len());
+    }
+    endpoint.handle_sent(id, wire.len());
+    let mut frames = Vec::new();
+    let mut rest = &wire[..];
+    while !rest.is_empty() {
+        let Streamed::Frame { used, range } = decode_stream(rest, u32::MAX).unwrap() else { panic!("{rest:?}") };
+        let frame = ToPeer::decode(&rest[range]).unwrap().unwrap();
+        frames.push((frame.header, frame.front.to_vec(), frame.body.to_vec()));
+        rest = &rest[used..];
+    }
+    frames
+}
+
 impl Cluster {
     fn new(seed: u64) -> Self {
         Self::with(seed, MasterConfig::default())
@@ -103,24 +126,7 @@ impl Cluster {
     /// All that the master says now.
     fn hear(&mut self, id: ConnectionId) -> Vec<Said> {
         while self.endpoint.poll_ready().is_some() {}
-        let mut wire = Vec::new();
-        while let Some(transmit) = self.endpoint.poll_transmit(self.now, id) {
-            let before = wire.len();
-            transmit.before().iter().for_each(|part| wire.extend_from_slice(part));
-            wire.extend_from_slice(transmit.body_bytes());
-            wire.extend_from_slice(transmit.after());
-            assert_eq!(wire.len() - before, transmit.len());
-        }
-        self.endpoint.handle_sent(id, wire.len());
-        let mut frames = Vec::new();
-        let mut rest = &wire[..];
-        while !rest.is_empty() {
-            let Streamed::Frame { used, range } = decode_stream(rest, u32::MAX).unwrap() else { panic!("{rest:?}") };
-            let frame = ToPeer::decode(&rest[range]).unwrap().unwrap();
-            frames.push((frame.header, frame.front.to_vec(), frame.body.to_vec()));
-            rest = &rest[used..];
-        }
-        frames
+        hear(&mut self.endpoint, self.now, id)
     }
 
     fn worker(&mut self, window: u32) -> ConnectionId {
@@ -693,4 +699,34 @@ fn a_worker_is_not_told_that_less_time_is_left_than_there_is() {
     let worker = cluster.connect(hello(Role::Worker, W, 1));
     let told = cluster.headers(worker);
     assert!(told.iter().any(|header| matches!(header, ToPeer::TaskWith { deadline_ms: Some(1), .. })), "{told:?}");
+}
+
+#[test]
+fn the_tasks_of_a_client_that_stays_away_are_dropped_and_done_once() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(2);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    (0..80).for_each(|sequence| cluster.submit(client, sequence, b"once"));
+    assert_eq!(cluster.tasks(worker).len(), 2);
+    cluster.endpoint.handle_close(cluster.now, client);
+    cluster.pass(MasterConfig::default().keep);
+    while cluster.endpoint.poll_timeout().is_some_and(|at| at <= cluster.now) {
+        cluster.pass(Duration::ZERO);
+    }
+    let gauges = cluster.endpoint.master().gauges();
+    assert_eq!((gauges.queued, gauges.leased, gauges.results), (0, 0, 0));
+    // What it is at is called off.
+    let told = cluster.headers(worker);
+    assert_eq!(told[told.len() - 2..], [0, 1].map(|at| ToPeer::CancelTask { number: number(at) }));
+    [0, 1].into_iter().for_each(|at| cluster.tell(worker, ToMaster::Done { number: number(at) }, b"in vain"));
+    let (client, said) = cluster.client(resuming(hello(Role::Client, A, 100), 0));
+    assert_eq!(said[0].0, ToPeer::Accepted { up_to: 0 });
+    cluster.submit(client, 0, b"once");
+    assert_eq!(cluster.tasks(worker), [(0, 1, b"once".to_vec())]);
+    cluster.tell(worker, ToMaster::Done { number: number(2) }, b"done");
+    assert!(cluster.hear(client).contains(&(ToPeer::Result { sequence: 0 }, Vec::new(), b"done".to_vec())));
+    let (counters, memory) = (cluster.endpoint.master().counters(), cluster.endpoint.master().gauges().memory);
+    assert_eq!((counters.submitted, counters.cancelled, counters.answered, counters.duplicates), (81, 80, 1, 0));
+    cluster.tell(client, ToMaster::Received { results: 1 }, b"");
+    assert!(cluster.endpoint.master().memory() < memory && cluster.endpoint.counters().unwanted == 2);
 }

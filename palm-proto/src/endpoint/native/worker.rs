@@ -101,6 +101,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             return Heard::Fault(MALFORMED);
         }
         peer.holding -= 1;
+        self.native.announced -= 1;
+        let peer = &self.native.peers[native];
         let (last, window) = (peer.holding == 0, peer.window);
         let Some(index) = self.native.add_outstanding(native, None, attempt) else {
             return Heard::Fault(Fault::NoRoom);
