@@ -89,7 +89,7 @@ async fn new_cluster(store: &Store, user: &User, asked: Asked) -> Result<String,
         if row.owner != user.id && !user.is_admin {
             return Err(Refused::bad("User does not own the cluster"));
         }
-        row.set_file(description.clone(), cluster.clone());
+        row.set_file(user, description.clone(), cluster.clone());
         row.alias = asked.alias.clone().or(row.alias.take());
         Ok(row.key.clone())
     })

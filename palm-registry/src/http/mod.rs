@@ -1,21 +1,32 @@
 //! The registry over HTTP.
 
+pub mod access;
+mod api;
+mod app;
 mod compat;
 mod error;
+mod problem;
 mod serve;
 mod time;
+pub mod tls;
 
+pub use app::{App, Settings};
+pub use problem::Problem;
 pub use serve::serve;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-
-use crate::store::Store;
+use axum::middleware::from_fn_with_state;
 
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 16 << 20;
 
 /// All that the registry answers.
-pub fn router(store: Store) -> Router {
-    Router::new().merge(compat::router()).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(store)
+///
+/// Programs that know a key use one part; to the other, which browsers use as well, nobody comes by a name that is not the registry's.
+pub fn router(app: App) -> Router {
+    let store = app.store.clone();
+    let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python)).with_state(store);
+    let browsers = api::router().layer(from_fn_with_state(app.clone(), access::guard));
+    Router::new().merge(python).merge(browsers.with_state(app)).layer(DefaultBodyLimit::max(BODY_MAX))
 }

@@ -1,0 +1,42 @@
+//! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 6).
+
+mod account;
+mod extract;
+mod operation;
+mod users;
+
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+use super::app::App;
+use super::problem::Problem;
+use operation::{Operation, operation};
+
+/// Where the document is.
+const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// All that the API answers.
+pub(super) fn router() -> Router<App> {
+    let operations = operations();
+    let document = operation::document(&operations);
+    let mut router = Router::new().route(DOCUMENT, get(move || async move { Json(document) }));
+    for operation in operations {
+        router = router.route(operation.path, operation.route);
+    }
+    router.fallback(nothing).method_not_allowed_fallback(not_so)
+}
+
+fn operations() -> Vec<Operation> {
+    [account::operations(), users::operations()].into_iter().flatten().collect()
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing here: see {DOCUMENT}"))
+}
+
+async fn not_so(method: Method, uri: Uri) -> Response {
+    let message = format!("{} does not do {method}: see {DOCUMENT}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).into_response()
+}
