@@ -4,6 +4,7 @@
 //! - [`plan`]: which component is on which node, with which addresses. It does no IO.
 //! - [`store`]: what is kept.
 //! - [`http`]: what is answered.
+//! - [`wire`]: what a runner and the registry tell each other.
 
 #![forbid(unsafe_code)]
 
@@ -11,3 +12,4 @@ pub mod cluster;
 pub mod http;
 pub mod plan;
 pub mod store;
+pub mod wire;

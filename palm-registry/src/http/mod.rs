@@ -2,6 +2,7 @@
 
 mod compat;
 mod error;
+mod runner;
 mod serve;
 mod time;
 
@@ -17,5 +18,9 @@ const BODY_MAX: usize = 16 << 20;
 
 /// All that the registry answers.
 pub fn router(store: Store) -> Router {
-    Router::new().merge(compat::router()).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(store)
+    Router::new()
+        .merge(compat::router())
+        .merge(runner::router())
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(store)
 }

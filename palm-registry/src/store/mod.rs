@@ -4,6 +4,9 @@
 
 mod clusters;
 mod logs;
+mod nodes;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::fmt;
@@ -12,7 +15,8 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
 
 pub use clusters::{ClusterRow, Saved};
-pub use logs::{LogLine, Period};
+pub use logs::{LogLine, LogQuery, Origin, Period};
+pub use nodes::{Hearing, NodeRow, ProcessRow};
 pub use users::User;
 
 /// Connections to PostgreSQL. SQLite has one writer, and so one.
