@@ -133,7 +133,7 @@ pub enum Exit {
 }
 
 /// What the registry wants of the node. What is not in it is to be stopped.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// After how long it wants to be told again, in milliseconds.
     pub interval_ms: u64,
@@ -142,7 +142,7 @@ pub struct Wanted {
 }
 
 /// A process as it is to be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WantedProcess {
     /// Its component.
     pub component: String,

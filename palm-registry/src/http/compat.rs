@@ -187,9 +187,9 @@ struct AskedLogs {
 
 /// What a runner sends.
 #[derive(Clone, PartialEq, prost::Message)]
-struct LogMessages {
+pub(crate) struct LogMessages {
     #[prost(string, repeated, tag = "1")]
-    messages: Vec<String>,
+    pub(crate) messages: Vec<String>,
 }
 
 async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, body: Bytes) -> Result<(), Refused> {

@@ -6,6 +6,7 @@ mod runner;
 mod serve;
 mod time;
 
+pub(crate) use compat::LogMessages;
 pub use serve::serve;
 
 use axum::Router;
