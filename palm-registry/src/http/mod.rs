@@ -6,11 +6,13 @@ mod app;
 mod compat;
 mod error;
 mod problem;
+mod runner;
 mod serve;
 mod time;
 pub mod tls;
 
 pub use app::{App, Settings};
+pub(crate) use compat::LogMessages;
 pub use problem::Problem;
 pub use serve::serve;
 
@@ -23,10 +25,12 @@ const BODY_MAX: usize = 16 << 20;
 
 /// All that the registry answers.
 ///
-/// Programs that know a key use one part; to the other, which browsers use as well, nobody comes by a name that is not the registry's.
+/// Programs that know a cluster's key use one part; to the other, which browsers use as well, nobody comes by a name that is not the
+/// registry's.
 pub fn router(app: App) -> Router {
     let store = app.store.clone();
-    let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python)).with_state(store);
+    let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
+    let programs = python.merge(runner::router()).with_state(store);
     let browsers = api::router().layer(from_fn_with_state(app.clone(), access::guard));
-    Router::new().merge(python).merge(browsers.with_state(app)).layer(DefaultBodyLimit::max(BODY_MAX))
+    Router::new().merge(programs).merge(browsers.with_state(app)).layer(DefaultBodyLimit::max(BODY_MAX))
 }

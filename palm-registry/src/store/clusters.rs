@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::{Store, StoreError, User, now, secret, versions};
 use crate::cluster::Cluster;
-use crate::plan::{Node, Plan, Socket};
+use crate::plan::{Node, Plan, Socket, Wanted};
 
 /// A cluster as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,9 @@ pub enum Saved {
 struct Written {
     nodes: Vec<Node>,
     sockets: BTreeMap<String, Socket>,
+    /// Not in what earlier versions have written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    wanted: BTreeMap<String, Wanted>,
 }
 
 impl ClusterRow {
@@ -156,7 +159,8 @@ impl Store {
 }
 
 fn written(plan: &Plan) -> String {
-    let written = Written { nodes: plan.nodes().to_vec(), sockets: plan.sockets().clone() };
+    let written =
+        Written { nodes: plan.nodes().to_vec(), sockets: plan.sockets().clone(), wanted: plan.all_wanted().clone() };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
@@ -170,7 +174,7 @@ pub(super) fn row(row: &sqlx::any::AnyRow) -> Result<ClusterRow, StoreError> {
         owner: row.try_get(1)?,
         alias: row.try_get(2)?,
         changed: row.try_get(3)?,
-        plan: Plan::restored(cluster, plan.nodes, plan.sockets),
+        plan: Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted),
         revision: row.try_get(6)?,
         id: row.try_get(7)?,
         author: None,

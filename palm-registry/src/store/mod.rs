@@ -5,9 +5,12 @@
 mod audit;
 mod clusters;
 mod logs;
+mod nodes;
 pub mod secret;
 mod sessions;
 mod shares;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod users;
 mod versions;
@@ -19,7 +22,8 @@ use sqlx::migrate::Migrator;
 
 pub use audit::Deed;
 pub use clusters::{ClusterRow, Saved};
-pub use logs::{LogLine, Period};
+pub use logs::{LogLine, LogQuery, Origin, Period};
+pub use nodes::{Hearing, NodeRow, ProcessRow};
 pub use shares::{Found, Share};
 pub use tokens::{Scope, Token};
 pub use users::{User, UserChange, UserEntry};
