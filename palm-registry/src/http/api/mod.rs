@@ -1,9 +1,14 @@
 //! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 6).
 
 mod account;
+mod actions;
+mod clusters;
 mod extract;
 mod operation;
+mod shares;
+mod status;
 mod users;
+mod versions;
 
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -29,7 +34,16 @@ pub(super) fn router() -> Router<App> {
 }
 
 fn operations() -> Vec<Operation> {
-    [account::operations(), users::operations()].into_iter().flatten().collect()
+    let tables = [
+        account::operations(),
+        users::operations(),
+        clusters::operations(),
+        versions::operations(),
+        shares::operations(),
+        status::operations(),
+        actions::operations(),
+    ];
+    tables.into_iter().flatten().collect()
 }
 
 async fn nothing() -> Problem {
