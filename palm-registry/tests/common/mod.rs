@@ -59,14 +59,7 @@ impl Registry {
     }
 
     pub fn request(&self, method: &str, path: &str) -> Request {
-        let headers = vec![("Host".to_owned(), self.address.to_string())];
-        Request {
-            address: self.address,
-            method: method.to_owned(),
-            path: path.to_owned(),
-            headers,
-            body: String::new(),
-        }
+        Request::to(self.address, method, path)
     }
 
     pub fn get(&self, path: &str) -> Request {
@@ -124,6 +117,11 @@ pub struct Request {
 }
 
 impl Request {
+    pub fn to(address: SocketAddr, method: &str, path: &str) -> Self {
+        let headers = vec![("Host".to_owned(), address.to_string())];
+        Self { address, method: method.to_owned(), path: path.to_owned(), headers, body: String::new() }
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
