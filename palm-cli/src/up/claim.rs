@@ -52,7 +52,9 @@ impl Claim {
                 Ok(()) => {}
                 // It may be somebody who only looks.
                 Err(TryLockError::WouldBlock) => std::thread::sleep(REST),
-                Err(TryLockError::Error(error)) => return Err(error).context(format!("cannot lock {}", path.display())),
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).context(format!("cannot lock {}", path.display()));
+                }
             }
         }
         Ok(None)
@@ -124,6 +126,6 @@ fn taken(cluster_file: &Path) -> anyhow::Result<Option<File>> {
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
-    let name = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    matches!((file.metadata(), path.metadata()), (Ok(file), Ok(path)) if name(file) == name(path))
+    let name = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), path.metadata()), (Ok(file), Ok(path)) if name(&file) == name(&path))
 }
