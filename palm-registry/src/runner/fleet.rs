@@ -207,6 +207,9 @@ impl Fleet {
                 self.is_of(Dialect::Python);
                 // Asked again, it would hand out more.
                 self.ask_at = None;
+                if lines.is_empty() {
+                    self.end(Err(RunnerError::Nothing));
+                }
                 python::wanted(&lines)
             }
         };
