@@ -128,7 +128,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             spool: store.join("spool"),
             spool_max: SPOOL_MAX,
             programs: up::programs(),
-            view: shown,
+            view: shown.clone(),
             standing: Some(standing),
         };
         let mut running = tokio::spawn(runner::run(config, orders));
@@ -141,6 +141,9 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                     tracing::info!("{signal}");
                     was_signalled |= next == Order::Stop && outcome == Outcome::Done;
                     order.send_replace(next);
+                }
+                () = unread(shown.as_ref()), if *order.borrow() == Order::Run => {
+                    order.send_replace(Order::Stop);
                 }
                 Ok(()) = stands.changed() => {
                     let standing = stands.borrow_and_update().clone();
@@ -158,11 +161,20 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         ended.context("the runner has panicked")??;
         Ok(if was_signalled { Outcome::Done } else { outcome })
     });
+    drop(shown);
     if let Some(view) = view {
         view.finish();
     }
     drop(claim);
     outcome
+}
+
+/// Waits until nobody reads the output any more.
+async fn unread(shown: Option<&tokio::sync::mpsc::Sender<runner::Shown>>) {
+    match shown {
+        Some(shown) => shown.closed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// How all has ended, if it has.
