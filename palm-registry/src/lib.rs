@@ -4,10 +4,18 @@
 //! - [`plan`]: which component is on which node, with which addresses. It does no IO.
 //! - [`store`]: what is kept.
 //! - [`http`]: what is answered.
+//! - [`client`]: asks a registry.
+//! - [`runner`]: runs what a registry wants of a node.
+//! - [`process`]: process groups that do not outlive who started them.
+//! - [`wire`]: what a runner and the registry tell each other.
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod cluster;
 pub mod http;
 pub mod plan;
+pub mod process;
+pub mod runner;
 pub mod store;
+pub mod wire;

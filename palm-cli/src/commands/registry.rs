@@ -1,9 +1,12 @@
 //! `palm registry`: keeps the files of clusters, and says what runs where.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use palm_registry::http::{App, Settings, access, tls};
 use palm_registry::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
@@ -13,9 +16,10 @@ use crate::{Outcome, output, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
-  palm registry add-user ann              prints ann's key, once
-  palm registry                           serves http://127.0.0.1:8080
-  palm registry --store postgres://palm@db/palm --listen 10.0.0.1:8080 --insecure
+  palm registry                           serves http://127.0.0.1:8080, and prints a link for the first admin
+  palm registry add-user ann --admin      the same without a browser: prints ann's key, once
+  palm registry --listen 10.0.0.1:8443 --host palm.example --tls-self-signed
+  palm registry --store postgres://palm@db/palm --tls-cert cert.pem --tls-key key.pem
 
 It takes the place of pylm-registry for its clients and for pylm-runner:
   pylm-runner --registry http://127.0.0.1:8080 --cluster KEY --config node.ini
@@ -35,6 +39,18 @@ pub(crate) struct Args {
     /// Listen where others than this machine can connect, though nothing is encrypted
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// A name by which browsers ask for it, beside the address that it listens at; can be given again
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    /// The certificate, and those that vouch for it, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Encrypt with a certificate of its own making, which is kept beside the store; its fingerprint is told at each start
+    #[arg(long, conflicts_with = "tls_cert")]
+    pub(crate) tls_self_signed: bool,
     #[command(subcommand)]
     pub(crate) action: Option<Action>,
 }
@@ -63,9 +79,11 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             block_on(add_user(&args.store, &name, admin))
         }
         None => {
-            if !args.listen.ip().is_loopback() && !args.insecure {
+            let encrypted = args.tls_cert.is_some() || args.tls_self_signed;
+            if !args.listen.ip().is_loopback() && !encrypted && !args.insecure {
                 return Err(wrong_use(format!(
-                    "{} can be reached from elsewhere, and nothing is encrypted: put a proxy with TLS before it, or say --insecure",
+                    "{} can be reached from elsewhere, and nothing is encrypted: say --tls-cert and --tls-key, --tls-self-signed, \
+                     or --insecure",
                     args.listen
                 )));
             }
@@ -88,15 +106,69 @@ async fn add_user(store: &str, name: &str, admin: bool) -> anyhow::Result<Outcom
 
 async fn serve(args: &Args) -> anyhow::Result<Outcome> {
     let mut signals = StopSignals::listen()?;
+    let config = encryption(args)?;
     let store = open(&args.store).await?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen at {}", args.listen))?;
-    tracing::info!("serving http://{}", listener.local_addr()?);
+    let mut settings = Settings::new(listener.local_addr()?);
+    settings.hosts.clone_from(&args.host);
+    settings.tls = config.is_some();
+    if let Some(link) = access::setup_link(&store, &settings).await? {
+        // Not into the log, which others may read.
+        output::say(&format_args!(
+            "nobody is known here yet: the first admin is made at\n  {link}\nonce, within a day"
+        ));
+    }
+    tracing::info!("serving {}://{}", if settings.tls { "https" } else { "http" }, settings.listen);
     let stop = async move {
         signals.next().await;
         tracing::info!("stopping");
     };
-    palm_registry::http::serve(listener, store, stop).await?;
+    palm_registry::http::serve(listener, App::new(store, settings), config, stop).await?;
     Ok(Outcome::Done)
+}
+
+/// What to encrypt with, if anything.
+fn encryption(args: &Args) -> anyhow::Result<Option<tls::ServerConfig>> {
+    let (certificate, key) = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        _ if args.tls_self_signed => self_signed(args)?,
+        _ => return Ok(None),
+    };
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let (certificate, key) = (read(&certificate)?, read(&key)?);
+    if args.tls_self_signed {
+        tracing::info!("the certificate's SHA-256 is {}", tls::fingerprint(&certificate)?);
+    }
+    Ok(Some(tls::config(&certificate, &key)?))
+}
+
+/// The files of a certificate of its own making, made if they are not there.
+fn self_signed(args: &Args) -> anyhow::Result<(PathBuf, PathBuf)> {
+    if args.store.starts_with("postgres") {
+        return Err(wrong_use(
+            "--tls-self-signed keeps its files beside a store that is a file: say --tls-cert and --tls-key".to_owned(),
+        ));
+    }
+    let store = args.store.trim_start_matches("sqlite:").trim_start_matches("//");
+    let beside = |ending: &str| PathBuf::from(format!("{store}.{ending}"));
+    let (certificate, key) = (beside("cert.pem"), beside("key.pem"));
+    if !certificate.exists() || !key.exists() {
+        let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), args.listen.ip().to_string()];
+        let (made, secret) = tls::self_signed(args.host.iter().cloned().chain(own).collect())?;
+        write_secret(&key, &secret).with_context(|| format!("cannot write {}", key.display()))?;
+        std::fs::write(&certificate, made).with_context(|| format!("cannot write {}", certificate.display()))?;
+    }
+    Ok((certificate, key))
+}
+
+/// Writes a file that nobody else can read.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
 }
 
 async fn open(store: &str) -> anyhow::Result<Store> {

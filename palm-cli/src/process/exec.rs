@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use palm_registry::process::Group;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
-use super::group::Group;
 use super::stderr::{self, LastLine};
 use super::{Context, Lifeline, Limits, Program, ProgramError};
 

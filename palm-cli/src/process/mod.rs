@@ -6,8 +6,6 @@
 mod command;
 mod exec;
 mod framing;
-mod group;
-mod lifeline;
 mod serve;
 mod stderr;
 
@@ -18,7 +16,7 @@ use std::time::Duration;
 pub(crate) use command::{MethodCommand, Program};
 pub(crate) use exec::Exec;
 pub(crate) use framing::Framing;
-pub(crate) use lifeline::{Lifeline, watch, watched};
+pub(crate) use palm_registry::process::{Lifeline, watch, watched};
 pub(crate) use serve::Serve;
 
 /// What a program is told about the message besides its payload.

@@ -14,7 +14,7 @@ use super::error::Refused;
 use super::time;
 use crate::cluster::Cluster;
 use crate::plan::{NodeOffer, Plan};
-use crate::store::{ClusterRow, Period, Saved, Store, User};
+use crate::store::{ClusterRow, LogQuery, Period, Saved, Store, User};
 
 /// Times that a change is tried which others come before.
 const TRIES: usize = 20;
@@ -89,7 +89,7 @@ async fn new_cluster(store: &Store, user: &User, asked: Asked) -> Result<String,
         if row.owner != user.id && !user.is_admin {
             return Err(Refused::bad("User does not own the cluster"));
         }
-        row.set_file(description.clone(), cluster.clone());
+        row.set_file(user, description.clone(), cluster.clone());
         row.alias = asked.alias.clone().or(row.alias.take());
         Ok(row.key.clone())
     })
@@ -187,9 +187,9 @@ struct AskedLogs {
 
 /// What a runner sends.
 #[derive(Clone, PartialEq, prost::Message)]
-struct LogMessages {
+pub(crate) struct LogMessages {
     #[prost(string, repeated, tag = "1")]
-    messages: Vec<String>,
+    pub(crate) messages: Vec<String>,
 }
 
 async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, body: Bytes) -> Result<(), Refused> {
@@ -215,7 +215,7 @@ async fn download(State(store): State<Store>, Query(asked): Query<AskedLogs>) ->
             .ok_or_else(|| Refused::bad(format!("expected a time like 2017-02-01T10:11:41.485000, found `{text}`"))),
     };
     let period = Period { from: instant(asked.fr, Period::ALL.from)?, to: instant(asked.to, Period::ALL.to)? };
-    let lines = store.logs(&cluster, period).await?;
+    let lines = store.logs(&cluster, &LogQuery::of(period)).await?;
     let lines: Vec<_> = lines.iter().map(|line| json!({ "when": time::iso(line.at), "text": line.text })).collect();
     Ok(json!(lines).to_string())
 }

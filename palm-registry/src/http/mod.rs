@@ -1,21 +1,42 @@
 //! The registry over HTTP.
 
+pub mod access;
+mod api;
+mod app;
 mod compat;
 mod error;
+mod health;
+mod hub;
+mod problem;
+mod prune;
+mod runner;
 mod serve;
 mod time;
+pub mod tls;
 
+pub use app::{App, Settings};
+pub(crate) use compat::LogMessages;
+pub use problem::Problem;
+pub use prune::{LogBounds, prune};
 pub use serve::serve;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-
-use crate::store::Store;
+use axum::middleware::from_fn_with_state;
 
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 16 << 20;
 
 /// All that the registry answers.
-pub fn router(store: Store) -> Router {
-    Router::new().merge(compat::router()).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(store)
+///
+/// Programs that know a cluster's key use one part; to the other, which browsers use as well, nobody comes by a name that is not the
+/// registry's.
+pub fn router(app: App) -> Router {
+    let store = app.store.clone();
+    let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
+    let programs = python.merge(runner::router()).with_state(store);
+    let browsers = api::router().merge(health::router()).layer(from_fn_with_state(app.clone(), access::guard));
+    let counted = from_fn_with_state(app.clone(), health::count);
+    let all = Router::new().merge(programs).merge(browsers.with_state(app));
+    all.layer(DefaultBodyLimit::max(BODY_MAX)).layer(counted)
 }

@@ -1,7 +1,7 @@
 //! Which component is on which node, with which addresses (`docs/registry.md`, section 2).
 //!
-//! A [`Plan`] changes when a node asks what it is to run ([`Plan::offer`]), leaves ([`Plan::remove_node`]), or the cluster is another
-//! ([`Plan::scale`], [`Plan::replace`]). It does no IO, and the same calls give the same plan.
+//! A [`Plan`] changes when a node asks what it is to run ([`Plan::offer`]), leaves ([`Plan::remove_node`]), the cluster is another
+//! ([`Plan::scale`], [`Plan::replace`]), or a component is to stop, start or start anew ([`Plan::stop`]). It does no IO, and the same calls give the same plan.
 //!
 //! ```
 //! use palm_registry::cluster::Cluster;
@@ -23,8 +23,10 @@ mod node;
 mod placing;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use command::Command;
 pub use missing::{Missing, Reason};
 pub use node::NodeOffer;
 pub use placing::{Instance, Node, Plan, Socket};
+pub use wanted::Wanted;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeOffer;
+use super::wanted::Wanted;
 use crate::cluster::{Cluster, Component, start_order};
 
 /// One of a component's processes.
@@ -43,18 +44,25 @@ pub struct Plan {
     /// In the order in which they came.
     pub(super) nodes: Vec<Node>,
     pub(super) sockets: BTreeMap<String, Socket>,
+    /// Of the components of which anything is.
+    pub(super) wanted: BTreeMap<String, Wanted>,
 }
 
 impl Plan {
     /// A cluster of which nothing is placed.
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, nodes: Vec::new(), sockets: BTreeMap::new() }
+        Self { cluster, nodes: Vec::new(), sockets: BTreeMap::new(), wanted: BTreeMap::new() }
     }
 
     /// A plan as it was stored; what the cluster no longer has is left out.
-    pub fn restored(cluster: Cluster, nodes: Vec<Node>, sockets: BTreeMap<String, Socket>) -> Self {
-        let mut plan = Self { cluster: Cluster::default(), nodes, sockets };
-        plan.replace(cluster);
+    pub fn restored(
+        cluster: Cluster,
+        nodes: Vec<Node>,
+        sockets: BTreeMap<String, Socket>,
+        wanted: BTreeMap<String, Wanted>,
+    ) -> Self {
+        let mut plan = Self { cluster, nodes, sockets, wanted };
+        plan.prune();
         plan
     }
 
@@ -110,20 +118,13 @@ impl Plan {
         true
     }
 
-    /// A component has so many copies beside the first from now on; those with the highest numbers go first. Whether there is such a
-    /// component.
-    pub fn scale(&mut self, component: &str, replicas: u32) -> bool {
-        let Some(found) = self.cluster.components.iter_mut().find(|found| found.name == component) else {
-            return false;
-        };
-        found.replicas = replicas;
-        self.prune();
-        true
-    }
-
-    /// The cluster's file is another: what it still has stays where it is.
+    /// The cluster's file is another: what it still has stays where it is, and has as many copies as the file says.
     pub fn replace(&mut self, cluster: Cluster) {
         self.cluster = cluster;
+        for wanted in self.wanted.values_mut() {
+            wanted.replicas = None;
+        }
+        self.wanted.retain(|_, wanted| *wanted != Wanted::default());
         self.prune();
     }
 
@@ -256,7 +257,8 @@ impl Plan {
     }
 
     /// Leaves out what the cluster does not have.
-    fn prune(&mut self) {
+    pub(super) fn prune(&mut self) {
+        self.apply_wanted();
         let cluster = &self.cluster;
         let has = |instance: &Instance| {
             cluster.component(&instance.component).is_some_and(|component| instance.copy < component.copies())

@@ -119,6 +119,38 @@ fn a_component_is_scaled_and_a_file_replaced() {
 }
 
 #[test]
+fn components_stop_start_and_start_anew() {
+    let mut plan = Plan::new(Cluster::from_ini(PALM).unwrap());
+    plan.offer(offer("one", "127.0.0.1", 3, 5555));
+    let (master, worker) = ("Valuation Master", "Valuation Worker");
+    assert!(plan.stop(worker) && plan.restart(master) && plan.restart(master));
+    assert!(!plan.stop("Worker") && !plan.start("Worker") && !plan.restart("Worker"));
+    assert_eq!(plan.wanted(worker), Wanted { stopped: true, generation: 0, replicas: None });
+    assert_eq!(plan.wanted(master), Wanted { stopped: false, generation: 2, replicas: None });
+    assert_eq!(lines(&plan, "one"), [MASTER, WORKER, WORKER], "they keep their places");
+    plan.replace(Cluster::from_ini(PALM).unwrap());
+    assert!(plan.wanted(worker).stopped, "also if the file is set again");
+    assert!(plan.start(worker) && !plan.all_wanted().contains_key(worker));
+    plan.stop(worker);
+    plan.restart(worker);
+    assert_eq!(plan.wanted(worker), Wanted { stopped: false, generation: 1, replicas: None });
+    plan.replace(Cluster::from_ini("[Valuation Master]\nScript = m\n").unwrap());
+    assert_eq!(plan.all_wanted().keys().collect::<Vec<_>>(), [master]);
+}
+
+#[test]
+fn a_scaled_component_is_so_until_its_file_is_another() {
+    let mut plan = Plan::new(Cluster::from_ini(PALM).unwrap());
+    plan.offer(offer("one", "127.0.0.1", 9, 5555));
+    plan.scale("Valuation Worker", 4);
+    let (nodes, wanted) = (plan.nodes().to_vec(), plan.all_wanted().clone());
+    let stored = Plan::restored(Cluster::from_ini(PALM).unwrap(), nodes, plan.sockets().clone(), wanted);
+    assert_eq!(stored, plan);
+    plan.replace(Cluster::from_ini(PALM).unwrap());
+    assert_eq!(plan.cluster().components[1].copies(), 2);
+}
+
+#[test]
 fn components_may_ask_for_nodes_and_slots() {
     let text = "[[component]]\nname = 'big'\nscript = 'b'\nprocessors = 3\nnodes = ['strong', 'stronger']\n";
     let mut plan = Plan::new(Cluster::from_toml(text).unwrap());
@@ -160,6 +192,7 @@ enum Step {
     Offer { node: u8, ip: u8, processors: u32 },
     Remove(u8),
     Scale(u8, u32),
+    Restart(u8),
     Restore,
 }
 
@@ -168,6 +201,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (0..4_u8, 0..2_u8, 0..5_u32).prop_map(|(node, ip, processors)| Step::Offer { node, ip, processors }),
         1 => (0..4_u8).prop_map(Step::Remove),
         1 => (0..5_u8, 0..4_u32).prop_map(|(component, replicas)| Step::Scale(component, replicas)),
+        1 => (0..5_u8).prop_map(Step::Restart),
         1 => Just(Step::Restore),
     ]
 }
@@ -204,8 +238,11 @@ proptest! {
                 }
                 Step::Remove(node) => _ = plan.remove_node(&format!("n{node}")),
                 Step::Scale(component, replicas) => _ = plan.scale(&format!("c{component}"), replicas),
+                Step::Restart(component) => _ = plan.restart(&format!("c{component}")),
                 Step::Restore => {
-                    let restored = Plan::restored(plan.cluster().clone(), plan.nodes().to_vec(), plan.sockets().clone());
+                    // The file does not say how it was scaled.
+                    let (nodes, wanted) = (plan.nodes().to_vec(), plan.all_wanted().clone());
+                    let restored = Plan::restored(cluster(&connected), nodes, plan.sockets().clone(), wanted);
                     prop_assert_eq!(&restored, &plan);
                 }
             }

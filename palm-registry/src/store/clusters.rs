@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, User, now};
+use super::{Store, StoreError, User, now, secret, versions};
 use crate::cluster::Cluster;
-use crate::plan::{Node, Plan, Socket};
+use crate::plan::{Node, Plan, Socket, Wanted};
 
 /// A cluster as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterRow {
     /// Its key, which is a secret: who knows it runs what it says.
     pub key: String,
+    /// What it is known by otherwise.
+    pub id: String,
     /// The user that it belongs to.
     pub owner: i64,
     /// A name for people.
@@ -25,6 +27,8 @@ pub struct ClusterRow {
     /// What is where.
     pub plan: Plan,
     revision: i64,
+    /// Who has set its file, if that is new.
+    author: Option<i64>,
 }
 
 /// What becomes of a change.
@@ -41,23 +45,32 @@ pub enum Saved {
 struct Written {
     nodes: Vec<Node>,
     sockets: BTreeMap<String, Socket>,
+    /// Not in what earlier versions have written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    wanted: BTreeMap<String, Wanted>,
 }
 
 impl ClusterRow {
     /// A cluster of which nothing is placed, under this key.
     pub fn new(key: String, owner: &User, alias: Option<String>, description: String, cluster: Cluster) -> Self {
-        Self { key, owner: owner.id, alias, changed: now(), description, plan: Plan::new(cluster), revision: 0 }
+        let id = secret::secret().get(..ID_DIGITS).unwrap_or_default().to_owned();
+        let (plan, author) = (Plan::new(cluster), Some(owner.id));
+        Self { key, id, owner: owner.id, alias, changed: now(), description, plan, revision: 0, author }
     }
 
-    /// Its file is another from now on.
-    pub fn set_file(&mut self, description: String, cluster: Cluster) {
+    /// Its file is another from now on, which this user has set.
+    pub fn set_file(&mut self, author: &User, description: String, cluster: Cluster) {
+        self.author = Some(author.id);
         self.description = description;
         self.changed = now();
         self.plan.replace(cluster);
     }
 }
 
-const COLUMNS: &str = "key, owner, alias, changed, description, plan, revision";
+/// Digits of what a cluster is known by.
+const ID_DIGITS: usize = 16;
+
+const COLUMNS: &str = "key, owner, alias, changed, description, plan, revision, id";
 
 impl Store {
     /// Adds a cluster. `Conflict`: its key is taken.
@@ -65,9 +78,10 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn add_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let added = sqlx::query(
-            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision) \
-             VALUES ($1, $2, $3, $4, $4, $5, $6, 0) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision, id) \
+             VALUES ($1, $2, $3, $4, $4, $5, $6, 0, $7) ON CONFLICT (key) DO NOTHING",
         )
         .bind(&row.key)
         .bind(row.owner)
@@ -75,9 +89,15 @@ impl Store {
         .bind(row.changed)
         .bind(&row.description)
         .bind(written(&row.plan))
-        .execute(&self.pool)
+        .bind(&row.id)
+        .execute(&mut *transaction)
         .await?;
-        Ok(if added.rows_affected() == 1 { Saved::Yes } else { Saved::Conflict })
+        if added.rows_affected() == 0 {
+            return Ok(Saved::Conflict);
+        }
+        versions::add(&mut transaction, &row.key, (row.changed, row.owner, &row.description)).await?;
+        transaction.commit().await?;
+        Ok(Saved::Yes)
     }
 
     /// Keeps a cluster that was read before, and has been changed.
@@ -85,6 +105,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn save_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let saved = sqlx::query(
             "UPDATE clusters SET alias = $1, changed = $2, description = $3, plan = $4, revision = revision + 1 \
              WHERE key = $5 AND revision = $6",
@@ -95,9 +116,16 @@ impl Store {
         .bind(written(&row.plan))
         .bind(&row.key)
         .bind(row.revision)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
-        Ok(if saved.rows_affected() == 1 { Saved::Yes } else { Saved::Conflict })
+        if saved.rows_affected() == 0 {
+            return Ok(Saved::Conflict);
+        }
+        if let Some(author) = row.author {
+            versions::add(&mut transaction, &row.key, (row.changed, author, &row.description)).await?;
+        }
+        transaction.commit().await?;
+        Ok(Saved::Yes)
     }
 
     /// A cluster by its key.
@@ -131,11 +159,13 @@ impl Store {
 }
 
 fn written(plan: &Plan) -> String {
-    let written = Written { nodes: plan.nodes().to_vec(), sockets: plan.sockets().clone() };
+    let written =
+        Written { nodes: plan.nodes().to_vec(), sockets: plan.sockets().clone(), wanted: plan.all_wanted().clone() };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-fn row(row: &sqlx::any::AnyRow) -> Result<ClusterRow, StoreError> {
+/// A cluster, from the columns with which a row begins.
+pub(super) fn row(row: &sqlx::any::AnyRow) -> Result<ClusterRow, StoreError> {
     let (key, description): (String, String) = (row.try_get(0)?, row.try_get(4)?);
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the cluster {key}: {error}"));
     let cluster = Cluster::from_text(&description).map_err(|error| corrupt(&error))?;
@@ -144,8 +174,10 @@ fn row(row: &sqlx::any::AnyRow) -> Result<ClusterRow, StoreError> {
         owner: row.try_get(1)?,
         alias: row.try_get(2)?,
         changed: row.try_get(3)?,
-        plan: Plan::restored(cluster, plan.nodes, plan.sockets),
+        plan: Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted),
         revision: row.try_get(6)?,
+        id: row.try_get(7)?,
+        author: None,
         description,
         key,
     })

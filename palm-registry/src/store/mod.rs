@@ -2,18 +2,34 @@
 //!
 //! Statements are written so that both understand them.
 
+mod audit;
 mod clusters;
+mod log_search;
 mod logs;
+mod nodes;
+pub mod secret;
+mod sessions;
+mod shares;
+#[cfg(test)]
+mod tests;
+mod tokens;
 mod users;
+mod versions;
 
 use std::fmt;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
 
+pub use audit::Deed;
 pub use clusters::{ClusterRow, Saved};
-pub use logs::{LogLine, Period};
-pub use users::User;
+pub use log_search::LogSearch;
+pub use logs::{LogLine, LogQuery, Origin, Period};
+pub use nodes::{Hearing, NodeRow, ProcessRow};
+pub use shares::{Found, Share};
+pub use tokens::{Scope, Token};
+pub use users::{User, UserChange, UserEntry};
+pub use versions::Version;
 
 /// Connections to PostgreSQL. SQLite has one writer, and so one.
 const CONNECTIONS: u32 = 8;
@@ -99,6 +115,15 @@ impl Store {
         let pool = options.connect(&url).await?;
         migrator.run(&pool).await.map_err(StoreError::Migration)?;
         Ok(Self { pool })
+    }
+
+    /// Whether it can be read.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&self.pool).await?;
+        Ok(())
     }
 
     /// Waits until everything is written, and lets go of it.

@@ -1,10 +1,6 @@
-//! Users and their tokens.
+//! Users.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
-use uuid::Uuid;
 
 use super::{Store, StoreError, now};
 
@@ -18,6 +14,29 @@ pub struct User {
     /// Whether it may do everything.
     pub is_admin: bool,
 }
+
+/// A user, as a list of them tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserEntry {
+    /// Who it is.
+    pub user: User,
+    /// Since when, in microseconds since 1970.
+    pub created: i64,
+    /// Whether it can log in with a password.
+    pub has_password: bool,
+}
+
+/// What becomes of a change of users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserChange {
+    /// It is made.
+    Done,
+    /// It would leave nobody who can administer the registry.
+    LastAdmin,
+}
+
+/// Holds if there is another admin than `$1`.
+const ANOTHER_ADMIN: &str = "EXISTS (SELECT 1 FROM users AS other WHERE other.is_admin = 1 AND other.id <> $1)";
 
 impl Store {
     /// Adds a user, or finds that the name is taken: then `None`.
@@ -46,42 +65,81 @@ impl Store {
         found.bind(name).fetch_optional(&self.pool).await?.map(|row| user(&row)).transpose()
     }
 
-    /// Makes a token for a user, with 244 random bits. It is not stored, and cannot be seen again.
+    /// All users, by name.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn add_token(&self, user: &User) -> Result<String, StoreError> {
-        let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        sqlx::query("INSERT INTO tokens (hash, user_id, created) VALUES ($1, $2, $3)")
-            .bind(hash(&token))
-            .bind(user.id)
-            .bind(now())
-            .execute(&self.pool)
-            .await?;
-        Ok(token)
+    pub async fn users(&self) -> Result<Vec<UserEntry>, StoreError> {
+        let statement = "SELECT id, name, is_admin, created, CASE WHEN password IS NULL THEN 0 ELSE 1 END \
+                         FROM users ORDER BY name";
+        let rows = sqlx::query(statement).fetch_all(&self.pool).await?;
+        let entry = |row: &sqlx::any::AnyRow| {
+            let has_password = number(row, 4)? != 0;
+            Ok(UserEntry { user: user(row)?, created: row.try_get(3)?, has_password })
+        };
+        rows.iter().map(entry).collect()
     }
 
-    /// Whose token it is.
+    /// Whether there is nobody yet.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn user_of_token(&self, token: &str) -> Result<Option<User>, StoreError> {
-        let found = sqlx::query(
-            "SELECT users.id, users.name, users.is_admin FROM tokens JOIN users ON users.id = tokens.user_id WHERE hash = $1",
-        );
-        found.bind(hash(token)).fetch_optional(&self.pool).await?.map(|row| user(&row)).transpose()
+    pub async fn has_no_users(&self) -> Result<bool, StoreError> {
+        Ok(sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&self.pool).await?.is_none())
+    }
+
+    /// A user of this name, and what its password is known by, if it has one.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn password_of(&self, name: &str) -> Result<Option<(User, Option<String>)>, StoreError> {
+        let found = sqlx::query("SELECT id, name, is_admin, password FROM users WHERE name = $1");
+        let found = found.bind(name).fetch_optional(&self.pool).await?;
+        found.map(|row| Ok((user(&row)?, row.try_get(3)?))).transpose()
+    }
+
+    /// Sets what a user's password is known by, and ends all its sessions.
+    ///
+    /// # Errors
+    /// If the store fails; then nothing has changed.
+    pub async fn set_password(&self, user: i64, hash: &str) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let set = sqlx::query("UPDATE users SET password = $1 WHERE id = $2");
+        set.bind(hash).bind(user).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Makes an admin of a user, or of an admin a user.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn set_admin(&self, user: &User, is_admin: bool) -> Result<UserChange, StoreError> {
+        let statement = format!("UPDATE users SET is_admin = $2 WHERE id = $1 AND ($2 = 1 OR {ANOTHER_ADMIN})");
+        let set = sqlx::query(&statement).bind(user.id).bind(i64::from(is_admin));
+        let changed = set.execute(&self.pool).await?.rows_affected() > 0;
+        Ok(if changed { UserChange::Done } else { UserChange::LastAdmin })
+    }
+
+    /// Deletes a user with its clusters, tokens and sessions.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn delete_user(&self, user: &User) -> Result<UserChange, StoreError> {
+        let statement = format!("DELETE FROM users WHERE id = $1 AND {ANOTHER_ADMIN}");
+        let deleted = sqlx::query(&statement).bind(user.id).execute(&self.pool).await?.rows_affected() > 0;
+        Ok(if deleted { UserChange::Done } else { UserChange::LastAdmin })
     }
 }
 
-fn user(row: &sqlx::any::AnyRow) -> Result<User, StoreError> {
-    let is_admin: i64 = row.try_get(2)?;
-    Ok(User { id: row.try_get(0)?, name: row.try_get(1)?, is_admin: is_admin != 0 })
+pub(super) fn user(row: &sqlx::any::AnyRow) -> Result<User, StoreError> {
+    Ok(User { id: row.try_get(0)?, name: row.try_get(1)?, is_admin: number(row, 2)? != 0 })
 }
 
-/// As a token is random, one round is enough; and as it is looked up by it, no time tells anything of the token.
-fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
+/// A number of whichever width: PostgreSQL makes a literal or a count another than a column.
+pub(super) fn number(row: &sqlx::any::AnyRow, column: usize) -> Result<i64, StoreError> {
+    Ok(match row.try_get::<i64, _>(column) {
+        Ok(number) => number,
+        Err(_) => i64::from(row.try_get::<i32, _>(column)?),
     })
 }

@@ -1,9 +1,9 @@
-//! Ends what a worker leaves behind when it is killed with no chance to clean up.
+//! Ends what a program leaves behind when it is killed with no chance to clean up.
 //!
-//! The worker starts one more copy of this program that does nothing but read, from a pipe, which process groups there
-//! are. The pipe closes when the worker ends, in whatever way; the copy then kills what is left, and ends. A process that
-//! was being started when the worker was killed has not been announced, and one that left its group is not in it: on Linux
-//! those are found by a variable that all of a worker's processes have.
+//! The program, a worker or a runner, starts one more copy of itself that does nothing but read, from a pipe, which process groups
+//! there are. The pipe closes when the program ends, in whatever way; the copy then kills what is left, and ends. A process that
+//! was being started when the program was killed has not been announced, and one that left its group is not in it: on Linux
+//! those are found by a variable that all of the program's processes have.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,35 +15,36 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// The first argument of the watching copy; the second is the worker's token. It is no command of the program's: nobody
+/// The first argument of the watching copy; the second is the program's token. It is no command for people: nobody
 /// else has a use for it.
 const WATCHER: &str = "lifeline";
 
-/// The variable that has the worker's token in all of its processes.
+/// The variable that has the program's token in all of its processes.
 const VARIABLE: &str = "PALM_LIFELINE";
 
-/// How often, and with which pauses, is looked for processes of a worker that was killed: one that was just being started
+/// How often, and with which pauses, is looked for processes of a program that was killed: one that was just being started
 /// has the variable only once it runs its own program.
 const LOOKS: (u32, Duration) = (10, Duration::from_millis(50));
 
-/// What the worker writes last if it has ended everything itself.
+/// What the program writes last if it has ended everything itself.
 const FAREWELL: &str = ".";
 
 /// The token, if these arguments make the process a watching copy.
-pub(crate) fn watched(arguments: &[OsString]) -> Option<&str> {
+pub fn watched(arguments: &[OsString]) -> Option<&str> {
     match arguments {
         [_, only, token] if only == WATCHER => token.to_str(),
         _ => None,
     }
 }
 
-/// The worker's end of the pipe.
-#[derive(Clone)]
-pub(crate) struct Lifeline {
+/// The program's end of the pipe.
+#[derive(Clone, Debug)]
+pub struct Lifeline {
     token: String,
     watcher: Arc<Mutex<Watcher>>,
 }
 
+#[derive(Debug)]
 struct Watcher {
     pipe: Option<ChildStdin>,
     child: Child,
@@ -54,9 +55,9 @@ impl Lifeline {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let token = uuid::Uuid::new_v4().to_string();
-        // In a group of its own, so that a Ctrl-C meant for the worker does not reach it.
+        // In a group of its own, so that a Ctrl-C meant for the program does not reach it.
         let mut child = Command::new(std::env::current_exe()?)
             .args([WATCHER, &token])
             .stdin(Stdio::piped())
@@ -68,8 +69,8 @@ impl Lifeline {
         Ok(Self { token, watcher: Arc::new(Mutex::new(Watcher { pipe, child })) })
     }
 
-    /// Marks a process that is about to be started as one of the worker's.
-    pub(super) fn mark(&self, command: &mut tokio::process::Command) {
+    /// Marks a process that is about to be started as one of the program's.
+    pub fn mark(&self, command: &mut tokio::process::Command) {
         command.env(VARIABLE, &self.token);
     }
 
@@ -107,7 +108,7 @@ impl Drop for Watcher {
 }
 
 /// Reads which groups there are until `input` ends, and then kills those that are left.
-pub(crate) fn watch(token: &str, input: impl BufRead) {
+pub fn watch(token: &str, input: impl BufRead) {
     let mut groups = BTreeSet::new();
     for line in input.lines() {
         let Ok(line) = line else { break };

@@ -1,0 +1,83 @@
+//! Why a registry did not do what it was asked.
+
+use std::fmt;
+
+/// Longest reason that is shown, in characters.
+const REASON_MAX: usize = 500;
+
+/// Why there is no answer, or another than was asked for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// This is no URL of a registry.
+    Url(String),
+    /// The certificate cannot be used.
+    Certificate(reqwest::Error),
+    /// The registry cannot be reached, or did not answer in time.
+    NoAnswer {
+        /// Where it was asked.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It says no.
+    Refused {
+        /// The status of HTTP.
+        status: u16,
+        /// Its words.
+        reason: String,
+    },
+    /// Its answer cannot be understood.
+    Strange(String),
+}
+
+impl ClientError {
+    pub(super) fn no_answer(url: &str, error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        // What is behind it says more than "error sending request".
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        let reason = if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
+        Self::NoAnswer { url: url.to_owned(), reason }
+    }
+
+    /// The status that it was refused with.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// The reason in the body of a refusal.
+pub(super) fn reason(body: &str) -> String {
+    let parsed: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let told = parsed.as_ref().and_then(|value| value.get("error")).and_then(|error| error.as_str());
+    let told = told.unwrap_or(body).trim();
+    told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect()
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => write!(f, "{url}: expected the URL of a registry, such as http://127.0.0.1:8080"),
+            Self::Certificate(error) => write!(f, "the certificate cannot be used: {error}"),
+            Self::NoAnswer { url, reason } => write!(f, "the registry at {url} cannot be reached: {reason}"),
+            Self::Refused { status, reason } if reason.is_empty() => write!(f, "the registry answers {status}"),
+            Self::Refused { status, reason } => write!(f, "the registry answers {status}: {reason}"),
+            Self::Strange(reason) => write!(f, "the registry's answer cannot be understood: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Certificate(error) => Some(error),
+            _ => None,
+        }
+    }
+}

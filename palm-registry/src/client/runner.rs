@@ -1,0 +1,26 @@
+//! What a runner asks.
+
+use reqwest::Method;
+
+use super::{Client, ClientError};
+use crate::wire::{Kept, LOGS_PATH, Lines, SYNC_PATH, Sync, Wanted};
+
+impl Client {
+    /// Says how a node is, and learns how it is to be.
+    ///
+    /// # Errors
+    /// If there is no answer, or another.
+    pub async fn sync(&self, said: &Sync) -> Result<Wanted, ClientError> {
+        let answer = self.answer(self.request(Method::POST, SYNC_PATH).json(said)).await?;
+        answer.json().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
+    }
+
+    /// Sends what processes print; they may be sent again, and are kept once.
+    ///
+    /// # Errors
+    /// If there is no answer, or another.
+    pub async fn send_lines(&self, lines: &Lines) -> Result<Kept, ClientError> {
+        let answer = self.answer(self.request(Method::POST, LOGS_PATH).json(lines)).await?;
+        answer.json().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
+    }
+}

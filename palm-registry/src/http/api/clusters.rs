@@ -1,0 +1,317 @@
+//! Clusters: the list of them, their files, their settings, and with whom they are shared.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::account::check_label;
+use super::extract::{Body, Query};
+use super::users::Before;
+use super::{Operation, operation};
+use crate::cluster::{Cluster, FileError};
+use crate::http::access::permission::{Action, General, Verdict};
+use crate::http::access::{Caller, ClusterFor, MANAGE, SEE, record};
+use crate::http::app::App;
+use crate::http::problem::Problem;
+use crate::store::{ClusterRow, Deed, Found, Saved};
+
+/// Longest file, in bytes.
+const FILE_MAX: usize = 1 << 20;
+/// Times that a change is tried which others come before.
+const TRIES: usize = 20;
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        operation(Method::GET, "/api/v1/clusters", list)
+            .says("The clusters that the caller sees, the oldest first")
+            .answers::<Vec<Entry>>(),
+        operation(Method::POST, "/api/v1/clusters", create).says("Make a cluster").body::<Create>().creates::<Entry>(),
+        operation(Method::POST, "/api/v1/validate", validate)
+            .says("Check a file without keeping it")
+            .body::<File>()
+            .answers::<Validation>(),
+        operation(Method::GET, "/api/v1/clusters/{id}", see).says("A cluster, and its file").answers::<Whole>(),
+        operation(Method::PUT, "/api/v1/clusters/{id}", change_settings)
+            .says("Change a cluster's name, or whether Python's clients are answered")
+            .body::<Change>()
+            .answers::<Entry>(),
+        operation(Method::DELETE, "/api/v1/clusters/{id}", delete).says("Delete a cluster with all that is kept of it"),
+        operation(Method::PUT, "/api/v1/clusters/{id}/file", set_file)
+            .says("Set a cluster's file: what it still has stays where it is")
+            .body::<File>()
+            .answers::<Entry>(),
+        operation(Method::GET, "/api/v1/clusters/{id}/key", key)
+            .says("The cluster's key, which is what its nodes are known by: a secret")
+            .answers::<Key>(),
+        operation(Method::GET, "/api/v1/clusters/{id}/audit", audit)
+            .says("What was done to a cluster, the newest first")
+            .query::<Before>()
+            .answers::<Vec<Deed>>(),
+    ]
+}
+
+/// A cluster, as a list of them tells.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Entry {
+    /// What it is known by.
+    id: String,
+    /// A name for people.
+    alias: Option<String>,
+    /// The name of its owner.
+    owner: String,
+    /// When its file was set last, in microseconds since 1970.
+    changed: i64,
+    /// Whether everything is placed.
+    ready: bool,
+    /// Processes in all.
+    processes: u64,
+    /// Those of them that have a place.
+    placed: u64,
+    /// Names of its nodes.
+    nodes: Vec<String>,
+    /// What the caller may do.
+    may: May,
+    /// Whether Python's clients are answered.
+    python: bool,
+}
+
+/// What somebody may do with a cluster.
+#[derive(Serialize, JsonSchema)]
+struct May {
+    /// Start, stop, restart, scale, reset.
+    operate: bool,
+    /// Set its file, share it, delete it.
+    manage: bool,
+}
+
+impl Entry {
+    pub(super) fn new(caller: &Caller, found: &Found) -> Self {
+        let plan = &found.row.plan;
+        let may = |action| caller.may(found, action) == Verdict::Allowed;
+        Self {
+            id: found.row.id.clone(),
+            alias: found.row.alias.clone(),
+            owner: found.owner.clone(),
+            changed: found.row.changed,
+            ready: plan.is_ready(),
+            processes: plan.cluster().components.iter().map(|component| u64::from(component.copies())).sum(),
+            placed: plan.nodes().iter().map(|node| node.instances.len() as u64).sum(),
+            nodes: plan.nodes().iter().map(|node| node.offer.name.clone()).collect(),
+            may: May { operate: may(Action::Operate), manage: may(Action::Manage) },
+            python: found.python,
+        }
+    }
+}
+
+async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
+    let clusters = visible(&app, &caller).await?;
+    Ok(Json(clusters.iter().map(|found| Entry::new(&caller, found)).collect()))
+}
+
+/// All that the caller sees.
+pub(super) async fn visible(app: &App, caller: &Caller) -> Result<Vec<Found>, Problem> {
+    let all = caller.check(General::Administer).is_ok();
+    let mut clusters = app.store.find_clusters(caller.user.id, all).await?;
+    clusters.retain(|found| caller.may(found, Action::See) == Verdict::Allowed);
+    Ok(clusters)
+}
+
+/// A cluster that is wanted.
+#[derive(Deserialize, JsonSchema)]
+struct Create {
+    /// Its file, as INI or TOML.
+    file: String,
+    /// A name for people.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    alias: Option<String>,
+}
+
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Body(body): Body<Create>,
+) -> Result<(StatusCode, Json<Entry>), Problem> {
+    caller.check(General::AddCluster)?;
+    body.alias.as_deref().map_or(Ok(()), check_label)?;
+    let cluster = read(&body.file)?;
+    let row = ClusterRow::new(Uuid::new_v4().to_string(), &caller.user, body.alias, body.file, cluster);
+    if app.store.add_cluster(&row).await? == Saved::Conflict {
+        return Err(Problem::conflict("try again"));
+    }
+    record(&app.store, &caller, "cluster made", Some(&row.id), row.alias.clone().unwrap_or_default()).await?;
+    let found = Found { owner: caller.user.name.clone(), share: None, python: true, row };
+    Ok((StatusCode::CREATED, Json(Entry::new(&caller, &found))))
+}
+
+/// A cluster's file.
+#[derive(Deserialize, JsonSchema)]
+struct File {
+    /// Itself, as INI or TOML.
+    file: String,
+}
+
+/// What is wrong with a file.
+#[derive(Serialize, JsonSchema)]
+struct Validation {
+    /// Nothing is wrong with it.
+    valid: bool,
+    /// The line, from 1.
+    line: Option<usize>,
+    /// The component, if it is about one.
+    component: Option<String>,
+    /// The key, if it is about one.
+    key: Option<String>,
+    /// What is wrong, and what was expected.
+    reason: Option<String>,
+    /// The components that it has, in order.
+    components: Vec<String>,
+}
+
+async fn validate(_: Caller, Body(body): Body<File>) -> Result<Json<Validation>, Problem> {
+    check_length(&body.file)?;
+    Ok(Json(match Cluster::from_text(&body.file) {
+        Ok(cluster) => {
+            let components = cluster.components.into_iter().map(|component| component.name).collect();
+            Validation { valid: true, line: None, component: None, key: None, reason: None, components }
+        }
+        Err(FileError { line, component, key, reason }) => {
+            let (line, reason) = (Some(line), Some(reason));
+            Validation { valid: false, line, component, key, reason, components: Vec::new() }
+        }
+    }))
+}
+
+fn check_length(file: &str) -> Result<(), Problem> {
+    if file.len() > FILE_MAX || file.contains('\0') {
+        return Err(Problem::invalid("expected a file of at most 1 MiB, without a zero byte"));
+    }
+    Ok(())
+}
+
+/// Reads a file that somebody wants to set.
+pub(super) fn read(file: &str) -> Result<Cluster, Problem> {
+    check_length(file)?;
+    Cluster::from_text(file).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-file", error.to_string()))
+}
+
+/// A cluster with its file.
+#[derive(Serialize, JsonSchema)]
+struct Whole {
+    /// About it.
+    #[serde(flatten)]
+    entry: Entry,
+    /// Its file.
+    file: String,
+}
+
+async fn see(ClusterFor { caller, found }: ClusterFor<SEE>) -> Json<Whole> {
+    Json(Whole { entry: Entry::new(&caller, &found), file: found.row.description })
+}
+
+/// What is to be different.
+#[derive(Deserialize, JsonSchema)]
+struct Change {
+    /// A name for people; left out: as it is.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    alias: Option<String>,
+    /// Whether Python's clients are answered; left out: as it is.
+    #[serde(default)]
+    python: Option<bool>,
+}
+
+async fn change_settings(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<MANAGE>,
+    Body(body): Body<Change>,
+) -> Result<Json<Entry>, Problem> {
+    let (id, key) = (&found.row.id, &found.row.key);
+    if let Some(alias) = &body.alias {
+        check_label(alias)?;
+        change(&app, key, |row| {
+            row.alias = Some(alias.clone()).filter(|alias| !alias.is_empty());
+            Ok(())
+        })
+        .await?;
+        record(&app.store, &caller, "cluster named", Some(id), alias.as_str()).await?;
+    }
+    if let Some(python) = body.python {
+        app.store.answer_python(key, python).await?;
+        let what = if python { "Python's interface on" } else { "Python's interface off" };
+        record(&app.store, &caller, what, Some(id), "").await?;
+    }
+    again(&app, &caller, id).await
+}
+
+async fn delete(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<MANAGE>,
+) -> Result<StatusCode, Problem> {
+    app.store.delete_cluster(&found.row.key).await?;
+    record(&app.store, &caller, "cluster deleted", Some(&found.row.id), found.row.alias.unwrap_or_default()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_file(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<MANAGE>,
+    Body(body): Body<File>,
+) -> Result<Json<Entry>, Problem> {
+    let cluster = read(&body.file)?;
+    change(&app, &found.row.key, |row| {
+        row.set_file(&caller.user, body.file.clone(), cluster.clone());
+        Ok(())
+    })
+    .await?;
+    record(&app.store, &caller, "file set", Some(&found.row.id), "").await?;
+    again(&app, &caller, &found.row.id).await
+}
+
+/// The cluster as it is after a change.
+async fn again(app: &App, caller: &Caller, id: &str) -> Result<Json<Entry>, Problem> {
+    let found = caller.cluster(&app.store, id, Action::See).await?;
+    Ok(Json(Entry::new(caller, &found)))
+}
+
+/// A cluster's key.
+#[derive(Serialize, JsonSchema)]
+struct Key {
+    /// Itself.
+    key: String,
+}
+
+async fn key(State(app): State<App>, ClusterFor { caller, found }: ClusterFor<MANAGE>) -> Result<Json<Key>, Problem> {
+    record(&app.store, &caller, "key shown", Some(&found.row.id), "").await?;
+    Ok(Json(Key { key: found.row.key }))
+}
+
+async fn audit(
+    State(app): State<App>,
+    ClusterFor { found, .. }: ClusterFor<MANAGE>,
+    Query(query): Query<Before>,
+) -> Result<Json<Vec<Deed>>, Problem> {
+    let (before, limit) = query.bounds();
+    Ok(Json(app.store.deeds(Some(&found.row.id), before, limit).await?))
+}
+
+/// Changes a cluster, again if somebody else has done so meanwhile.
+pub(super) async fn change<T>(
+    app: &App,
+    key: &str,
+    mut change: impl FnMut(&mut ClusterRow) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    for _ in 0..TRIES {
+        let mut row = app.store.cluster(key).await?.ok_or_else(|| Problem::not_found("cluster"))?;
+        let result = change(&mut row)?;
+        if app.store.save_cluster(&row).await? == Saved::Yes {
+            app.hub.wake(key);
+            return Ok(result);
+        }
+    }
+    let message = "the cluster is being changed by many: try again";
+    Err(Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) })
+}

@@ -1,0 +1,66 @@
+//! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 6).
+
+mod account;
+mod actions;
+mod clusters;
+mod extract;
+mod logs;
+mod operation;
+mod shares;
+mod status;
+mod streams;
+mod users;
+mod versions;
+
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+use super::app::App;
+use super::problem::Problem;
+use crate::store::{ClusterRow, Store};
+use operation::{Operation, operation};
+
+/// Where the document is.
+const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// What the state of a cluster is now, as JSON.
+pub(super) async fn status_json(store: &Store, row: &ClusterRow) -> Result<String, Problem> {
+    Ok(serde_json::to_string(&status::of(store, row).await?).unwrap_or_default())
+}
+
+/// All that the API answers.
+pub(super) fn router() -> Router<App> {
+    let operations = operations();
+    let document = operation::document(&operations);
+    let mut router = Router::new().route(DOCUMENT, get(move || async move { Json(document) }));
+    for operation in operations {
+        router = router.route(operation.path, operation.route);
+    }
+    router.fallback(nothing).method_not_allowed_fallback(not_so)
+}
+
+fn operations() -> Vec<Operation> {
+    let tables = [
+        account::operations(),
+        users::operations(),
+        clusters::operations(),
+        versions::operations(),
+        shares::operations(),
+        status::operations(),
+        actions::operations(),
+        logs::operations(),
+        streams::operations(),
+    ];
+    tables.into_iter().flatten().collect()
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing here: see {DOCUMENT}"))
+}
+
+async fn not_so(method: Method, uri: Uri) -> Response {
+    let message = format!("{} does not do {method}: see {DOCUMENT}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).into_response()
+}

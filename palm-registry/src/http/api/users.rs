@@ -1,0 +1,200 @@
+//! Users, their tokens, and what was done: for admins.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::account::TokenEntry;
+use super::extract::{Body, Path, Query};
+use super::{Operation, operation};
+use crate::http::access::permission::General;
+use crate::http::access::{self, Caller, record};
+use crate::http::app::App;
+use crate::http::problem::Problem;
+use crate::store::{Deed, User, UserChange};
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        operation(Method::GET, "/api/v1/users", users).says("All users").answers::<Vec<Entry>>(),
+        operation(Method::POST, "/api/v1/users", add_user)
+            .says("Add a user; without a password it can do nothing until it is given one")
+            .body::<AddUser>()
+            .creates::<Entry>(),
+        operation(Method::PUT, "/api/v1/users/{name}", change_user)
+            .says("Make an admin of a user or the other way round, or set its password: its sessions end")
+            .body::<ChangeUser>(),
+        operation(Method::DELETE, "/api/v1/users/{name}", delete_user)
+            .says("Delete a user with its clusters, tokens and sessions"),
+        operation(Method::GET, "/api/v1/users/{name}/tokens", tokens_of)
+            .says("A user's tokens")
+            .answers::<Vec<TokenEntry>>(),
+        operation(Method::DELETE, "/api/v1/users/{name}/tokens/{token}", revoke_token).says("Revoke a user's token"),
+        operation(Method::GET, "/api/v1/audit", audit)
+            .says("What was done, the newest first")
+            .query::<Before>()
+            .answers::<Vec<Deed>>(),
+    ]
+}
+
+/// A user.
+#[derive(Serialize, JsonSchema)]
+struct Entry {
+    /// Its name.
+    name: String,
+    /// Whether it may do everything.
+    admin: bool,
+    /// Whether it can log in with a password.
+    has_password: bool,
+    /// Since when, in microseconds since 1970.
+    created: i64,
+}
+
+async fn users(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
+    caller.check(General::Administer)?;
+    let users = app.store.users().await?.into_iter().map(|entry| Entry {
+        name: entry.user.name,
+        admin: entry.user.is_admin,
+        has_password: entry.has_password,
+        created: entry.created,
+    });
+    Ok(Json(users.collect()))
+}
+
+/// A user that is wanted.
+#[derive(Deserialize, JsonSchema)]
+struct AddUser {
+    /// Its name.
+    name: String,
+    /// Whether it may do everything.
+    #[serde(default)]
+    admin: bool,
+    /// Its password: 10 characters or more.
+    #[serde(default)]
+    password: Option<String>,
+}
+
+async fn add_user(
+    State(app): State<App>,
+    caller: Caller,
+    Body(body): Body<AddUser>,
+) -> Result<(StatusCode, Json<Entry>), Problem> {
+    caller.check(General::Administer)?;
+    access::check_name(&body.name)?;
+    body.password.as_deref().map_or(Ok(()), access::check_password)?;
+    let added = app.store.add_user(&body.name, body.admin).await?;
+    let user = added.ok_or_else(|| Problem::conflict("there is a user of this name already: choose another"))?;
+    record(&app.store, &caller, "user added", None, format!("{}{}", user.name, admin_mark(user.is_admin))).await?;
+    if let Some(password) = &body.password {
+        access::set_password(&app, &caller, &user, password).await?;
+    }
+    let has_password = body.password.is_some();
+    let entry = Entry { name: user.name, admin: user.is_admin, has_password, created: crate::store::now() };
+    Ok((StatusCode::CREATED, Json(entry)))
+}
+
+/// What is to be different.
+#[derive(Deserialize, JsonSchema)]
+struct ChangeUser {
+    /// Whether it may do everything; left out: as it is.
+    #[serde(default)]
+    admin: Option<bool>,
+    /// Its password; left out: as it is.
+    #[serde(default)]
+    password: Option<String>,
+}
+
+async fn change_user(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Body(body): Body<ChangeUser>,
+) -> Result<StatusCode, Problem> {
+    let user = user(&app, &caller, &name).await?;
+    body.password.as_deref().map_or(Ok(()), access::check_password)?;
+    if let Some(is_admin) = body.admin {
+        done(app.store.set_admin(&user, is_admin).await?)?;
+        record(&app.store, &caller, "user changed", None, format!("{name}{}", admin_mark(is_admin))).await?;
+    }
+    if let Some(password) = &body.password {
+        access::set_password(&app, &caller, &user, password).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete_user(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    let user = user(&app, &caller, &name).await?;
+    done(app.store.delete_user(&user).await?)?;
+    record(&app.store, &caller, "user deleted", None, name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn tokens_of(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<TokenEntry>>, Problem> {
+    let user = user(&app, &caller, &name).await?;
+    Ok(Json(app.store.tokens_of(user.id).await?.into_iter().map(TokenEntry::from).collect()))
+}
+
+async fn revoke_token(
+    State(app): State<App>,
+    caller: Caller,
+    Path((name, token)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let user = user(&app, &caller, &name).await?;
+    if !app.store.revoke_token(user.id, &token).await? {
+        return Err(Problem::not_found("token"));
+    }
+    record(&app.store, &caller, "token revoked", None, format!("{token} of {name}")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where to go on.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Before {
+    /// The `id` of the last that was seen; left out: from the newest on.
+    #[serde(default)]
+    pub(super) before: Option<i64>,
+    /// How many, from 1 to 1000; left out: 100.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) limit: Option<i64>,
+}
+
+impl Before {
+    pub(super) fn bounds(&self) -> (i64, i64) {
+        (self.before.unwrap_or(i64::MAX), self.limit.unwrap_or(100).clamp(1, 1000))
+    }
+}
+
+async fn audit(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<Before>,
+) -> Result<Json<Vec<Deed>>, Problem> {
+    caller.check(General::Administer)?;
+    let (before, limit) = query.bounds();
+    Ok(Json(app.store.deeds(None, before, limit).await?))
+}
+
+/// A user, if the caller may know.
+async fn user(app: &App, caller: &Caller, name: &str) -> Result<User, Problem> {
+    caller.check(General::Administer)?;
+    app.store.user(name).await?.ok_or_else(|| Problem::not_found("user"))
+}
+
+fn done(change: UserChange) -> Result<(), Problem> {
+    match change {
+        UserChange::Done => Ok(()),
+        UserChange::LastAdmin => {
+            Err(Problem::conflict("there would be no admin left: make somebody else an admin before"))
+        }
+    }
+}
+
+fn admin_mark(is_admin: bool) -> &'static str {
+    if is_admin { ", admin" } else { ", no admin" }
+}

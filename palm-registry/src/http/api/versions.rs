@@ -1,0 +1,130 @@
+//! What a cluster's file was before.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use similar::TextDiff;
+
+use super::clusters::{change, read};
+use super::extract::{Path, Query};
+use super::{Operation, operation};
+use crate::http::access::{ClusterFor, MANAGE, SEE, record};
+use crate::http::app::App;
+use crate::http::problem::Problem;
+use crate::store::Version;
+
+/// How long a difference may be looked for: what is not found by then is shown as longer than it had to be.
+const SEARCH: std::time::Duration = std::time::Duration::from_millis(200);
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        operation(Method::GET, "/api/v1/clusters/{id}/versions", list)
+            .says("The versions of a cluster's file, the newest first")
+            .answers::<Vec<Entry>>(),
+        operation(Method::GET, "/api/v1/clusters/{id}/versions/{number}", see)
+            .says("A version of a cluster's file")
+            .answers::<Whole>(),
+        operation(Method::GET, "/api/v1/clusters/{id}/versions/{number}/diff", diff)
+            .says("What differs from one version to another, as unified text")
+            .query::<To>()
+            .text("text/plain"),
+        operation(Method::POST, "/api/v1/clusters/{id}/versions/{number}/restore", restore)
+            .says("Put a version back: it becomes the newest"),
+    ]
+}
+
+/// A version.
+#[derive(Serialize, JsonSchema)]
+struct Entry {
+    /// Its number, from 1.
+    number: i64,
+    /// When it was set, in microseconds since 1970.
+    at: i64,
+    /// The name of who did.
+    author: String,
+}
+
+impl From<Version> for Entry {
+    fn from(Version { number, at, author }: Version) -> Self {
+        Self { number, at, author }
+    }
+}
+
+async fn list(State(app): State<App>, ClusterFor { found, .. }: ClusterFor<SEE>) -> Result<Json<Vec<Entry>>, Problem> {
+    Ok(Json(app.store.versions(&found.row.key).await?.into_iter().map(Entry::from).collect()))
+}
+
+/// A version with its file.
+#[derive(Serialize, JsonSchema)]
+struct Whole {
+    /// About it.
+    #[serde(flatten)]
+    entry: Entry,
+    /// The file.
+    file: String,
+}
+
+type AtVersion = Path<(String, i64)>;
+
+async fn see(
+    State(app): State<App>,
+    ClusterFor { found, .. }: ClusterFor<SEE>,
+    Path((_, number)): AtVersion,
+) -> Result<Json<Whole>, Problem> {
+    let (entry, file) = version(&app, &found.row.key, number).await?;
+    Ok(Json(Whole { entry, file }))
+}
+
+/// What to compare with.
+#[derive(Deserialize, JsonSchema)]
+struct To {
+    /// The number of another version; left out: the newest.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    to: Option<i64>,
+}
+
+async fn diff(
+    State(app): State<App>,
+    ClusterFor { found, .. }: ClusterFor<SEE>,
+    Path((_, number)): AtVersion,
+    Query(query): Query<To>,
+) -> Result<String, Problem> {
+    let (from, old) = version(&app, &found.row.key, number).await?;
+    let to = match query.to {
+        Some(to) => to,
+        None => app.store.versions(&found.row.key).await?.first().map_or(number, |newest| newest.number),
+    };
+    let (to, new) = version(&app, &found.row.key, to).await?;
+    let names = (format!("version {}", from.number), format!("version {}", to.number));
+    let compare = move || {
+        let diff = TextDiff::configure().timeout(SEARCH).diff_lines(&old, &new);
+        diff.unified_diff().header(&names.0, &names.1).to_string()
+    };
+    tokio::task::spawn_blocking(compare)
+        .await
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the versions cannot be compared"))
+}
+
+async fn restore(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<MANAGE>,
+    Path((_, number)): AtVersion,
+) -> Result<StatusCode, Problem> {
+    let (_, file) = version(&app, &found.row.key, number).await?;
+    let cluster = read(&file)?;
+    change(&app, &found.row.key, |row| {
+        row.set_file(&caller.user, file.clone(), cluster.clone());
+        Ok(())
+    })
+    .await?;
+    record(&app.store, &caller, "file put back", Some(&found.row.id), format!("version {number}")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn version(app: &App, key: &str, number: i64) -> Result<(Entry, String), Problem> {
+    let found = app.store.version(key, number).await?.ok_or_else(|| Problem::not_found("version"))?;
+    Ok((found.0.into(), found.1))
+}

@@ -1,0 +1,102 @@
+//! What every answer is made with.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::extract::FromRef;
+use tokio::sync::Semaphore;
+
+use super::hub::Hub;
+use crate::store::Store;
+
+/// Passwords that are hashed at a time: each takes 19 MiB and a core.
+const HASHES_AT_A_TIME: usize = 2;
+
+/// How the registry is reached, and for how long somebody stays logged in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Names and addresses by which browsers may ask for it, beside where it listens and this machine's own.
+    pub hosts: Vec<String>,
+    /// Everything is encrypted, and so cookies are sent in no other way.
+    pub tls: bool,
+    /// How long a session lasts, in microseconds.
+    pub session: i64,
+}
+
+impl Settings {
+    /// How it is if nothing else is said: in the clear, sessions of twelve hours.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        Self { listen, hosts: Vec::new(), tls: false, session: 12 * 3600 * 1_000_000 }
+    }
+
+    /// Whether this is the registry's name, with or without a port.
+    #[must_use]
+    pub fn is_host(&self, authority: &str) -> bool {
+        let host = without_port(authority);
+        if host.eq_ignore_ascii_case("localhost") || self.hosts.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+            return true;
+        }
+        // Whoever names an address has not been led astray by a name.
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.is_ok_and(|ip| ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified())
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// What every answer is made with; a clone is the same.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// What is kept.
+    pub store: Store,
+    /// How it is reached.
+    pub settings: Arc<Settings>,
+    /// Leave to hash a password.
+    pub(super) hashing: Arc<Semaphore>,
+    /// What streams wait for.
+    pub(super) hub: Arc<Hub>,
+    /// Answers so far, by the first digit of their status.
+    pub(super) answers: Arc<[AtomicU64; 6]>,
+}
+
+impl App {
+    /// With a store of its own.
+    #[must_use]
+    pub fn new(store: Store, settings: Settings) -> Self {
+        let hashing = Arc::new(Semaphore::new(HASHES_AT_A_TIME));
+        Self { store, settings: Arc::new(settings), hashing, hub: Arc::default(), answers: Arc::default() }
+    }
+}
+
+impl FromRef<App> for Store {
+    fn from_ref(app: &App) -> Self {
+        app.store.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_names_are_told_from_others() {
+        let mut settings = Settings::new(([10, 0, 0, 1], 8080).into());
+        settings.hosts.push("palm.example".to_owned());
+        for host in ["localhost:8080", "127.0.0.1", "[::1]:80", "10.0.0.1:8080", "PALM.example"] {
+            assert!(settings.is_host(host), "{host}");
+        }
+        for host in ["", "evil.example", "palm.example.evil.example", "10.0.0.2", "localhost.evil.example:8080"] {
+            assert!(!settings.is_host(host), "{host}");
+        }
+        assert!(Settings::new(([0, 0, 0, 0], 80).into()).is_host("192.0.2.7:80"));
+    }
+}

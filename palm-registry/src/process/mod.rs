@@ -1,0 +1,10 @@
+//! Processes of other programs: each leads a group of its own, so that what it started goes with it; a [`Lifeline`] ends those groups
+//! even if the program that started them is killed.
+//!
+//! A program that uses it calls [`watch`] first of all if [`watched`] says so.
+
+mod group;
+mod lifeline;
+
+pub use group::Group;
+pub use lifeline::{Lifeline, watch, watched};

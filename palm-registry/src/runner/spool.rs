@@ -1,0 +1,428 @@
+//! Lines on their way to the registry, in files: they outlast a registry that is away, and a runner that is killed.
+//!
+//! A folder has segments, `NUMBER.lines`, with a line of JSON for each line that was printed, and `state`, which says how far they are
+//! sent. At the bound the oldest segment goes; in its place a line for each process says how many were thrown away.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::wire::{LINES_MAX, Line, Stream};
+
+/// Segments that the bound is divided into: so much of it goes at once.
+const SEGMENTS: u64 = 16;
+/// Most that one batch has, in bytes of JSON.
+const BATCH_MAX: usize = 2 << 20;
+/// Least bound, in bytes.
+pub const SPOOL_MIN: u64 = 64 << 10;
+
+/// A line that has no number yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Printed {
+    pub(super) component: String,
+    pub(super) copy: u32,
+    pub(super) stream: Stream,
+    pub(super) at: i64,
+    pub(super) text: String,
+}
+
+/// Lines to be sent, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    pub(super) lines: Vec<Line>,
+    /// Where the next begins.
+    end: Position,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Position {
+    segment: u64,
+    offset: u64,
+}
+
+/// The spool of a node.
+#[derive(Debug)]
+pub(super) struct Spool {
+    folder: PathBuf,
+    max: u64,
+    state: State,
+    /// The segments by their numbers, and their lengths.
+    segments: BTreeMap<u64, u64>,
+    /// The last segment.
+    file: File,
+    /// The first line that is not sent.
+    unsent: Position,
+    last: u64,
+    /// Instants do not go back, whatever the clock does.
+    at: i64,
+    _lock: File,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    id: Uuid,
+    sent: u64,
+    /// How many lines of each process were thrown away that nobody was told of.
+    #[serde(default)]
+    dropped: Vec<Dropped>,
+    /// The number of the last of them.
+    #[serde(default)]
+    dropped_last: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Dropped {
+    component: String,
+    copy: u32,
+    lines: u64,
+    at: i64,
+}
+
+impl Spool {
+    /// Opens the spool in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or another runner has it.
+    pub(super) fn open(folder: &Path, max: u64) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let lock = File::create(folder.join("lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => io::Error::other("another runner has this spool"),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        let state = match fs::read(folder.join("state")) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                State { id: Uuid::new_v4(), sent: 0, dropped: Vec::new(), dropped_last: 0 }
+            }
+            Err(error) => return Err(error),
+        };
+        let mut segments = BTreeMap::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".lines")).and_then(|name| name.parse().ok());
+            if let Some(number) = number {
+                segments.insert(number, entry.metadata()?.len());
+            }
+        }
+        let number = segments.last_key_value().map_or(1, |(number, _)| *number);
+        let file = open_segment(folder, number)?;
+        let mut spool = Self {
+            folder: folder.to_owned(),
+            max: max.max(SPOOL_MIN),
+            last: state.sent.max(state.dropped_last),
+            state,
+            segments,
+            file,
+            unsent: Position::default(),
+            at: 0,
+            _lock: lock,
+        };
+        spool.recover(number)?;
+        spool.write_state()?;
+        Ok(spool)
+    }
+
+    /// Its name for the registry.
+    pub(super) fn id(&self) -> Uuid {
+        self.state.id
+    }
+
+    /// Adds lines.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub(super) fn append(&mut self, lines: impl IntoIterator<Item = Printed>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for printed in lines {
+            self.last += 1;
+            self.at = self.at.max(printed.at);
+            let Printed { component, copy, stream, text, .. } = printed;
+            let line = Line { seq: self.last, component, copy, stream, at: self.at, text };
+            serde_json::to_writer(&mut bytes, &line)?;
+            bytes.push(b'\n');
+        }
+        let (mut number, mut length) =
+            self.segments.last_key_value().map_or((1, 0), |(number, length)| (*number, *length));
+        if length > self.max / SEGMENTS {
+            number += 1;
+            length = 0;
+            self.file = open_segment(&self.folder, number)?;
+        }
+        if let Err(error) = self.file.write_all(&bytes) {
+            // A line that is there in part would spoil the next.
+            let _ = self.file.set_len(length);
+            return Err(error);
+        }
+        self.segments.insert(number, length + bytes.len() as u64);
+        while self.segments.len() > 1 && self.segments.values().sum::<u64>() > self.max {
+            self.drop_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// The next lines that are not sent.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(super) fn batch(&self) -> io::Result<Batch> {
+        let mut batch = Batch { lines: self.told_of_dropped(), end: self.unsent };
+        let mut bytes = 0;
+        let first = self.unsent.segment;
+        for (&number, &length) in self.segments.range(first..) {
+            let offset = if number == first { self.unsent.offset } else { 0 };
+            batch.end = Position { segment: number, offset };
+            if offset >= length {
+                continue;
+            }
+            let mut file = File::open(segment_path(&self.folder, number))?;
+            file.seek(SeekFrom::Start(offset))?;
+            let mut reader = BufReader::new(file.take(length - offset));
+            let mut record = Vec::new();
+            while reader.read_until(b'\n', &mut record)? > 0 {
+                if batch.lines.len() >= LINES_MAX || bytes + record.len() > BATCH_MAX && bytes > 0 {
+                    return Ok(batch);
+                }
+                bytes += record.len();
+                batch.end.offset += record.len() as u64;
+                let line: Option<Line> = serde_json::from_slice(&record).ok();
+                batch.lines.extend(line.filter(|line| line.seq > self.state.sent));
+                record.clear();
+            }
+        }
+        Ok(batch)
+    }
+
+    /// A batch has arrived.
+    ///
+    /// # Errors
+    /// If that cannot be written down.
+    pub(super) fn sent(&mut self, batch: &Batch) -> io::Result<()> {
+        let Some(last) = batch.lines.last() else { return Ok(()) };
+        self.state.sent = self.state.sent.max(last.seq);
+        if last.seq >= self.state.dropped_last {
+            self.state.dropped.clear();
+        }
+        // While it was under way, what it came from may have been thrown away.
+        if self.segments.contains_key(&batch.end.segment) {
+            self.unsent = batch.end;
+        }
+        self.write_state()?;
+        while let Some((&number, _)) = self.segments.first_key_value()
+            && number < self.unsent.segment
+        {
+            self.segments.remove(&number);
+            fs::remove_file(segment_path(&self.folder, number))?;
+        }
+        Ok(())
+    }
+
+    /// Whether all is sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.sent >= self.last
+    }
+
+    /// Finds what the last segment has, without a line that is there in part, and the last number.
+    fn recover(&mut self, number: u64) -> io::Result<()> {
+        let mut reader = BufReader::new(File::open(segment_path(&self.folder, number))?);
+        let (mut length, mut record) = (0, Vec::new());
+        while reader.read_until(b'\n', &mut record)? > 0 {
+            let Ok(line) = serde_json::from_slice::<Line>(&record) else { break };
+            if record.last() != Some(&b'\n') {
+                break;
+            }
+            length += record.len() as u64;
+            self.last = self.last.max(line.seq);
+            self.at = self.at.max(line.at);
+            record.clear();
+        }
+        self.file.set_len(length)?;
+        self.segments.insert(number, length);
+        if length == 0 {
+            // The one before it has the last number.
+            for &earlier in self.segments.keys().rev().skip(1).take(1) {
+                for line in read_lines(&segment_path(&self.folder, earlier))? {
+                    self.last = self.last.max(line.seq);
+                    self.at = self.at.max(line.at);
+                }
+            }
+        }
+        self.unsent = Position { segment: self.segments.keys().next().copied().unwrap_or(number), offset: 0 };
+        Ok(())
+    }
+
+    fn drop_oldest(&mut self) -> io::Result<()> {
+        let Some((&number, _)) = self.segments.first_key_value() else { return Ok(()) };
+        let path = segment_path(&self.folder, number);
+        for line in read_lines(&path)?.into_iter().filter(|line| line.seq > self.state.sent) {
+            self.state.dropped_last = line.seq;
+            let known = self
+                .state
+                .dropped
+                .iter_mut()
+                .find(|known| known.component == line.component && known.copy == line.copy);
+            match known {
+                Some(known) => {
+                    known.lines += 1;
+                    known.at = line.at;
+                }
+                None => {
+                    let Line { component, copy, at, .. } = line;
+                    self.state.dropped.push(Dropped { component, copy, lines: 1, at });
+                }
+            }
+        }
+        self.segments.remove(&number);
+        if self.unsent.segment <= number {
+            self.unsent = Position { segment: number + 1, offset: 0 };
+        }
+        self.write_state()?;
+        fs::remove_file(path)
+    }
+
+    /// The lines that say what was thrown away, with the numbers of the last that were.
+    fn told_of_dropped(&self) -> Vec<Line> {
+        let dropped = &self.state.dropped;
+        let first = (self.state.dropped_last + 1).saturating_sub(dropped.len() as u64);
+        let told = dropped.iter().zip(first..).map(|(dropped, seq)| Line {
+            seq,
+            component: dropped.component.clone(),
+            copy: dropped.copy,
+            stream: Stream::Runner,
+            at: dropped.at,
+            text: format!("{} lines before this one were thrown away: the spool was full", dropped.lines),
+        });
+        told.collect()
+    }
+
+    fn write_state(&self) -> io::Result<()> {
+        let path = self.folder.join("state.new");
+        fs::write(&path, serde_json::to_vec(&self.state)?)?;
+        fs::rename(path, self.folder.join("state"))
+    }
+}
+
+fn segment_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number}.lines"))
+}
+
+fn open_segment(folder: &Path, number: u64) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(segment_path(folder, number))
+}
+
+fn read_lines(path: &Path) -> io::Result<Vec<Line>> {
+    let records = BufReader::new(File::open(path)?).split(b'\n');
+    let lines = records.filter_map(|record| record.map(|record| serde_json::from_slice(&record).ok()).transpose());
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn printed(number: u64) -> Printed {
+        let text = format!("line {number} {}", "x".repeat(200));
+        Printed { component: format!("c{}", number % 2), copy: 0, stream: Stream::Out, at: number as i64, text }
+    }
+
+    fn numbers(batch: &Batch) -> Vec<u64> {
+        let number = |line: &Line| line.text.split(' ').nth(1).unwrap().parse().unwrap();
+        batch.lines.iter().filter(|line| line.stream == Stream::Out).map(number).collect()
+    }
+
+    #[test]
+    fn what_is_not_sent_outlasts_the_runner() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        assert!(Spool::open(folder.path(), 1 << 20).is_err(), "somebody has it");
+        spool.append((1..=3).map(printed)).unwrap();
+        let batch = spool.batch().unwrap();
+        assert_eq!((numbers(&batch), spool.batch().unwrap() == batch), (vec![1, 2, 3], true));
+        spool.sent(&batch).unwrap();
+        assert!(spool.is_empty() && spool.batch().unwrap().lines.is_empty());
+        spool.append((4..=5).map(printed)).unwrap();
+        let id = spool.id();
+        drop(spool);
+        // It was killed while it wrote.
+        let segment = folder.path().join("1.lines");
+        OpenOptions::new().append(true).open(segment).unwrap().write_all(b"{\"seq\":6,\"comp").unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        assert_eq!(spool.id(), id);
+        spool.append([printed(6)]).unwrap();
+        let batch = spool.batch().unwrap();
+        assert_eq!(numbers(&batch), [4, 5, 6]);
+        assert_eq!(batch.lines.iter().map(|line| line.seq).collect::<Vec<_>>(), [4, 5, 6]);
+    }
+
+    #[test]
+    fn at_the_bound_the_oldest_go_and_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), SPOOL_MIN).unwrap();
+        for number in 1..=2000 {
+            spool.append([printed(number)]).unwrap();
+        }
+        drop(spool);
+        let mut spool = Spool::open(folder.path(), SPOOL_MIN).unwrap();
+        let mut kept = Vec::new();
+        let first = spool.batch().unwrap();
+        let told: Vec<_> = first.lines.iter().filter(|line| line.stream == Stream::Runner).collect();
+        let said: u64 = told.iter().map(|line| line.text.split(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert_eq!(told.len(), 2, "one for each process");
+        assert!(first.lines.windows(2).all(|two| two[0].seq < two[1].seq));
+        while !spool.is_empty() {
+            let batch = spool.batch().unwrap();
+            kept.extend(numbers(&batch));
+            spool.sent(&batch).unwrap();
+        }
+        assert_eq!(kept, (said + 1..=2000).collect::<Vec<_>>());
+        assert!(fs::read_dir(folder.path()).unwrap().count() < 6, "what is sent takes no room");
+    }
+
+    #[test]
+    fn a_batch_that_arrives_after_it_was_thrown_away_is_not_sent_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), SPOOL_MIN).unwrap();
+        spool.append((1..=10).map(printed)).unwrap();
+        let batch = spool.batch().unwrap();
+        for number in 11..=1000 {
+            spool.append([printed(number)]).unwrap();
+        }
+        spool.sent(&batch).unwrap();
+        let next = spool.batch().unwrap();
+        assert!(numbers(&next)[0] > 10 && next.lines[0].stream == Stream::Runner);
+    }
+
+    proptest! {
+        #[test]
+        fn all_come_once_and_in_order(steps in prop::collection::vec(0..3_u8, 1..60)) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+            let (mut next, mut arrived) = (1, Vec::new());
+            for step in steps.into_iter().chain([1]) {
+                match step {
+                    0 => {
+                        spool.append((next..next + 40).map(printed)).unwrap();
+                        next += 40;
+                    }
+                    1 => {
+                        let batch = spool.batch().unwrap();
+                        arrived.extend(numbers(&batch));
+                        spool.sent(&batch).unwrap();
+                    }
+                    _ => {
+                        drop(spool);
+                        spool = Spool::open(folder.path(), 1 << 20).unwrap();
+                    }
+                }
+            }
+            prop_assert_eq!(arrived, (1..next).collect::<Vec<_>>());
+        }
+    }
+}

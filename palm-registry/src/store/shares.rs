@@ -1,0 +1,135 @@
+//! Who sees a cluster beside its owner, and by which name.
+
+use sqlx::Row as _;
+
+use super::users::number;
+use super::{ClusterRow, Store, StoreError, User};
+
+/// What somebody may do with another's cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// See it.
+    Read,
+    /// See it, and start, stop and scale what it runs.
+    Operate,
+}
+
+impl Share {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, StoreError> {
+        match name {
+            "read" => Ok(Self::Read),
+            "operate" => Ok(Self::Operate),
+            _ => Err(StoreError::Corrupt(format!("a share, {name}"))),
+        }
+    }
+}
+
+/// A cluster as somebody finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Itself.
+    pub row: ClusterRow,
+    /// The name of its owner.
+    pub owner: String,
+    /// What is shared of it with who asks.
+    pub share: Option<Share>,
+    /// Whether Python's clients are answered.
+    pub python: bool,
+}
+
+const FOUND: &str = "SELECT clusters.key, clusters.owner, clusters.alias, clusters.changed, clusters.description, clusters.plan, \
+                     clusters.revision, clusters.id, users.name, shares.level, clusters.python \
+                     FROM clusters JOIN users ON users.id = clusters.owner \
+                     LEFT JOIN shares ON shares.cluster = clusters.key AND shares.user_id = $1";
+
+impl Store {
+    /// A cluster by its id, as a user finds it, whether it may see it or not.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn find_cluster(&self, id: &str, user: i64) -> Result<Option<Found>, StoreError> {
+        let statement = format!("{FOUND} WHERE clusters.id = $2");
+        let found_row = sqlx::query(&statement).bind(user).bind(id).fetch_optional(&self.pool).await?;
+        found_row.map(|row| found(&row)).transpose()
+    }
+
+    /// The clusters that are a user's or shared with it, or all of them; the oldest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn find_clusters(&self, user: i64, all: bool) -> Result<Vec<Found>, StoreError> {
+        let statement = format!(
+            "{FOUND} WHERE $2 = 1 OR clusters.owner = $1 OR shares.level IS NOT NULL ORDER BY clusters.created, clusters.key"
+        );
+        let rows = sqlx::query(&statement).bind(user).bind(i64::from(all)).fetch_all(&self.pool).await?;
+        rows.iter().map(found).collect()
+    }
+
+    /// With whom a cluster is shared, by name.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn shares(&self, key: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        let statement = "SELECT users.name, shares.level FROM shares JOIN users ON users.id = shares.user_id \
+                         WHERE cluster = $1 ORDER BY users.name";
+        let rows = sqlx::query(statement).bind(key).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, Share::from_name(row.try_get(1)?)?))).collect()
+    }
+
+    /// Shares a cluster with a user, or changes what is shared.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn share(&self, key: &str, user: &User, share: Share) -> Result<(), StoreError> {
+        let statement = "INSERT INTO shares (cluster, user_id, level) VALUES ($1, $2, $3) \
+                         ON CONFLICT (cluster, user_id) DO UPDATE SET level = excluded.level";
+        sqlx::query(statement).bind(key).bind(user.id).bind(share.name()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Shares a cluster with a user no more. Whether it was.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn unshare(&self, key: &str, user: &User) -> Result<bool, StoreError> {
+        let deleted = sqlx::query("DELETE FROM shares WHERE cluster = $1 AND user_id = $2").bind(key).bind(user.id);
+        Ok(deleted.execute(&self.pool).await?.rows_affected() > 0)
+    }
+
+    /// Whether Python's clients are answered about a cluster; also if there is none.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn answers_python(&self, key: &str) -> Result<bool, StoreError> {
+        let found = sqlx::query("SELECT python FROM clusters WHERE key = $1").bind(key);
+        found.fetch_optional(&self.pool).await?.map_or(Ok(true), |row| Ok(number(&row, 0)? != 0))
+    }
+
+    /// Sets whether Python's clients are answered about a cluster.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn answer_python(&self, key: &str, answer: bool) -> Result<(), StoreError> {
+        let set = sqlx::query("UPDATE clusters SET python = $1 WHERE key = $2").bind(i64::from(answer)).bind(key);
+        set.execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+fn found(row: &sqlx::any::AnyRow) -> Result<Found, StoreError> {
+    let level: Option<String> = row.try_get(9)?;
+    Ok(Found {
+        row: super::clusters::row(row)?,
+        owner: row.try_get(8)?,
+        share: level.as_deref().map(Share::from_name).transpose()?,
+        python: number(row, 10)? != 0,
+    })
+}
