@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use palm_registry::client::Client;
 use palm_registry::cluster::Cluster;
+use palm_registry::http::{App, Settings};
 use palm_registry::plan::NodeOffer;
 use palm_registry::runner::{self, Config, Order, Standing};
 use palm_registry::store::{ClusterRow, Saved, Store};
@@ -112,9 +113,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let registry = Store::open(&store.join("registry.db").to_string_lossy()).await?;
         let key = keep(&registry, &file, text, cluster).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let (url, app) = (format!("http://{address}"), App::new(registry, Settings::new(address)));
         let (stop_registry, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(palm_registry::http::serve(listener, registry, async {
+        let serving = tokio::spawn(palm_registry::http::serve(listener, app, None, async {
             let _ = stopped.await;
         }));
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
@@ -210,7 +212,7 @@ async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> any
     let (row, saved) = match earlier {
         Some(mut row) => {
             // Addresses and wishes are those of then.
-            row.set_file(text, cluster.clone());
+            row.set_file(&user, text, cluster.clone());
             row.plan = palm_registry::plan::Plan::new(cluster);
             let saved = store.save_cluster(&row).await?;
             (row, saved)

@@ -1,4 +1,4 @@
-//! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 6).
+//! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 8).
 
 mod account;
 mod actions;
