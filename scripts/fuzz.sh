@@ -46,7 +46,7 @@ for target in "$@"; do
     mkdir -p "target/corpus/$target" "artifacts/$target" "corpus/$target"
     printf '+ %s, %s seconds\n' "$target" "$seconds"
     read -ra options < <(options "$target"; echo)
-    if ! "target/$host/release/$target" -max_total_time="$seconds" -timeout=10 -print_funcs=0 -print_final_stats=1 \
+    if ! "target/$host/release/$target" -max_total_time="$seconds" -timeout=60 -print_funcs=0 -print_final_stats=1 \
         "${options[@]}" \
         -artifact_prefix="artifacts/$target/" "target/corpus/$target" "corpus/$target" \
         </dev/null >"target/$target.log" 2>&1; then
