@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{bench, cache, completions, demo, launch, man, master, registry, worker};
+use crate::commands::{bench, cache, completions, demo, down, launch, man, master, registry, runner, up, worker};
 use crate::config::{self, ConfigError};
 use crate::logging::{Filter, Format};
 
@@ -15,6 +15,7 @@ const SHARED: [&str; 4] = ["db", "config", "log-format", "log-level"];
 const EXAMPLES: &str = "\
 Start here:
   palm demo                  a whole job inside one process, in a few seconds
+  palm up cluster.toml       all components of a cluster file, on this machine
 
 A cluster by hand (each in its own terminal):
   palm master --name test
@@ -61,7 +62,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) log_format: Format,
     /// Least level that is logged: off, error, warn, info, debug, trace; or for each module: `info,palm_proto=trace`
-    /// [default: info for master and worker, else warn]
+    /// [default: info for master, worker, registry and runner, else warn]
     #[arg(long, value_name = "LEVEL", global = true)]
     pub(crate) log_level: Option<Filter>,
     /// Print help
@@ -82,6 +83,12 @@ pub(crate) enum Command {
     Cache(cache::Args),
     /// Run a registry: keeps the files of clusters, and tells the nodes of each what to run
     Registry(registry::Args),
+    /// Run on this node what a registry wants of it, and send the output there
+    Runner(runner::Args),
+    /// Run all components of a cluster file on this machine
+    Up(up::Args),
+    /// Stop what `palm up` has started
+    Down(down::Args),
     /// Show a whole job: a master, two workers and a launcher inside this process
     Demo(demo::Args),
     /// Measure rate and latency: load generator, echo worker, or everything in one run

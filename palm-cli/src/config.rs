@@ -97,6 +97,9 @@ pub(crate) fn with_file(
         return Ok(command);
     };
     let text = std::fs::read_to_string(&file).map_err(|error| ConfigError::Read { file: file.clone(), error })?;
+    if given.subcommand_name() == Some("runner") && is_of_a_node(&text) {
+        return Ok(command);
+    }
     let mut table: Table =
         toml::from_str(&text).map_err(|error| ConfigError::Syntax { file: file.clone(), error: error.to_string() })?;
     let elsewhere =
@@ -107,6 +110,12 @@ pub(crate) fn with_file(
         }
     }
     apply(command, &table, Some(&given), "", &file)
+}
+
+/// Whether it is a node's own file, as `pylm-runner --config` takes it, and no file of settings.
+pub(crate) fn is_of_a_node(text: &str) -> bool {
+    let is_blank = |line: &&str| line.is_empty() || line.starts_with(['#', ';']);
+    text.lines().map(str::trim).find(|line| !is_blank(line)).is_some_and(|line| line == "[DEFAULT]")
 }
 
 /// Puts a key from the top into the table of the command that is run, if that has such a flag and the table does not name it.

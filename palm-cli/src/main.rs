@@ -2,7 +2,7 @@
 //!
 //! One file a command in [`commands`]; [`args`] and [`config`] say what was asked, [`output`] is all that prints,
 //! [`process`] runs other programs, [`worker`] offers them to a master, [`launch`] feeds and follows a job, [`native`] says
-//! which protocol is spoken, [`local`] is a cluster inside this process.
+//! which protocol is spoken, [`local`] is a cluster inside this process, [`up`] one of the components of a file.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -14,6 +14,7 @@ mod logging;
 mod native;
 mod output;
 mod process;
+mod up;
 mod values;
 mod worker;
 
@@ -29,6 +30,8 @@ pub(crate) enum Outcome {
     Done,
     /// Some of it failed or is missing; what, has been said.
     Failed,
+    /// As a component of `palm up` ended.
+    Code(u8),
 }
 
 /// A mistake in how the program was used: exit status 2.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::Code(code)) => ExitCode::from(code),
         Err(error) if error.is::<ClosedPipe>() => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&format_args!("{error:#}"));

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod python;
 pub mod raw;
 pub mod reaper;
+pub mod registry;
 pub mod simulation;
 pub mod wait;
 pub mod zmtp;

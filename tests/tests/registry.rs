@@ -2,64 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use palm_tests::cluster::{START, subcommand};
+use palm_tests::cluster::START;
+use palm_tests::registry::Registry;
 use palm_tests::{Process, palm, python, until, within};
 use serde_json::{Value, json};
-
-/// A registry with one user.
-struct Registry {
-    process: Process,
-    url: String,
-    key: String,
-    folder: PathBuf,
-}
-
-impl Registry {
-    fn start(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("palm-registry-{}-{name}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        let store = folder.join("store.db");
-        let mut adding = palm::program();
-        adding.args(["registry", "add-user", "ann", "--store"]).arg(&store);
-        let added = adding.output().unwrap();
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-        let key = String::from_utf8(added.stdout).unwrap().trim().to_owned();
-        let (process, url) = Self::serve(&store, "127.0.0.1:0");
-        Self { process, url, key, folder }
-    }
-
-    fn serve(store: &Path, listen: &str) -> (Process, String) {
-        let mut command = subcommand("registry");
-        command.args(["--listen", listen, "--store"]).arg(store);
-        let process = Process::start("registry", command);
-        let url = process.line("serving ", START).text.rsplit(' ').next().unwrap().to_owned();
-        (process, url)
-    }
-
-    /// Kills it, and starts it again at the same address.
-    fn restart(&mut self) {
-        self.process.kill();
-        let listen = self.url.strip_prefix("http://").unwrap();
-        (self.process, _) = Self::serve(&self.folder.join("store.db"), listen);
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.process.kill();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 const EXAMPLE: &str = "[Valuation Master]
 Script = python3 master.py

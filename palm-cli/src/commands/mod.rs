@@ -5,10 +5,13 @@ mod bench_native;
 pub(crate) mod cache;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod down;
 pub(crate) mod launch;
 pub(crate) mod man;
 pub(crate) mod master;
 pub(crate) mod registry;
+pub(crate) mod runner;
+pub(crate) mod up;
 pub(crate) mod worker;
 
 use std::future::Future;
@@ -34,6 +37,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Launch(args) => launch::run(&global, args),
         Command::Cache(args) => cache::run(&global, args),
         Command::Registry(args) => registry::run(&global, args),
+        Command::Runner(args) => runner::run(&global, args),
+        Command::Up(args) => up::run(&global, args),
+        Command::Down(args) => down::run(&global, &args),
         Command::Demo(args) => demo::run(&global, args),
         Command::Bench(args) => bench::run(&global, args),
         Command::Completions(args) => completions::run(&args),

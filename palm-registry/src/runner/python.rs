@@ -35,8 +35,6 @@ fn component(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn lines_are_named_by_their_programs() {
         let lines = ["/usr/bin/python3 /x/master.py --db a", "python3 w.py --db a", "python3 w.py --db a"];

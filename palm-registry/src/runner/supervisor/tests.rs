@@ -148,8 +148,8 @@ fn it_is_ready_when_its_check_says_so() {
     supervisor.handle_ready(at(4));
     assert_eq!(supervisor.state(), (State::Ready, at(4)));
     supervisor.handle_exit(at(5), Exit::Code(0), 0);
-    supervisor.handle_ready(at(6));
-    assert_eq!(supervisor.state().0, State::Waiting);
+    supervisor.handle_ready(at(5));
+    assert_eq!(supervisor.state().0, State::Waiting, "what is told of the last one is old");
 }
 
 #[test]

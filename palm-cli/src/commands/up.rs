@@ -1,0 +1,251 @@
+//! `palm up`: a registry, a runner and all components of a cluster file on this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use palm_registry::client::Client;
+use palm_registry::cluster::Cluster;
+use palm_registry::plan::NodeOffer;
+use palm_registry::runner::{self, Config, Order, Standing};
+use palm_registry::store::{ClusterRow, Saved, Store};
+use palm_registry::wire::{Exit, Process, State};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
+
+use super::{StopSignals, block_on};
+use crate::args::Global;
+use crate::up::{self, Claim, Running, View};
+use crate::{Outcome, output, wrong_use};
+
+/// Who owns clusters that are up.
+const USER: &str = "palm-up";
+/// The name of this node.
+const NODE: &str = "here";
+/// Most that waits for the registry, which is in the same process.
+const SPOOL_MAX: u64 = 64 << 20;
+/// The rest between two looks at what was detached.
+const LOOK: Duration = Duration::from_millis(50);
+
+const EXAMPLES: &str = "\
+Examples:
+  palm up examples/parallel.toml       until Ctrl-C, or until all has ended
+  palm up --exit-when Launcher         of palm.toml or palm.ini here; ends with
+                                       the launcher, and with its exit status
+  palm up --detach cluster.toml        and then: palm down cluster.toml
+
+Components run in the folder of the file. A script that begins with palm finds
+this very program. Ctrl-C stops all in order, a second one at once.
+
+Exit status: 0 stopped by a signal, or all components exited with 0; 1 one of
+them failed; 2 wrong use; with --exit-when that of the component.";
+
+/// Flags of `palm up`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The cluster file [default: palm.toml or palm.ini]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Stop all when this component has ended, with its exit status
+    #[arg(long, value_name = "COMPONENT", conflicts_with = "detach")]
+    pub(crate) exit_when: Option<String>,
+    /// Go on in the background, and say nothing
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Folder for what the registry keeps [default: one that goes when all has ended]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) store: Option<PathBuf>,
+    /// The first port for sockets; as many as are needed must be free in a row
+    #[arg(long, value_name = "PORT", default_value = "5555", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) ports_from: u16,
+    /// Is what was detached.
+    #[arg(long, hide = true)]
+    pub(crate) in_background: bool,
+}
+
+/// Runs a cluster file.
+///
+/// # Errors
+/// If it cannot be read, or is up already.
+pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
+    let file = up::file(args.file.as_deref())?;
+    let (cluster, text) = up::cluster(&file)?;
+    if let Some(name) = args.exit_when.as_ref().filter(|name| cluster.component(name).is_none()) {
+        let names: Vec<_> = cluster.components.iter().map(|component| component.name.as_str()).collect();
+        return Err(wrong_use(format!("--exit-when: there is no component {name}; there are {}", names.join(", "))));
+    }
+    if args.in_background {
+        rustix::process::setsid().context("cannot leave the terminal")?;
+    }
+    let is_up = || anyhow::anyhow!("{0} is up already; end that with: palm down {0}", file.display());
+    if args.detach {
+        if Claim::is_taken(&file)? {
+            return Err(is_up());
+        }
+        return detach(&args, &file);
+    }
+    let mut claim = Claim::take(&file)?.ok_or_else(is_up)?;
+    global.log_aside_at("up", LevelFilter::WARN)?;
+    let temporary = tempfile::Builder::new().prefix("palm-up-").tempdir().context("cannot make a temporary folder")?;
+    let store = match &args.store {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            folder.canonicalize()?
+        }
+        None => temporary.path().to_owned(),
+    };
+    let ports_from = up::free_ports(&cluster, args.ports_from)?;
+    std::env::set_current_dir(file.parent().unwrap_or(Path::new("/")))?;
+    let (view, shown) = match args.in_background {
+        true => (None, None),
+        false => {
+            let (view, shown) = View::start(&cluster)?;
+            (Some(view), Some(shown))
+        }
+    };
+    let node = NodeOffer { name: NODE.into(), ip: "127.0.0.1".into(), processors: up::slots(&cluster), ports_from };
+    let outcome = block_on(async {
+        let mut signals = StopSignals::listen()?;
+        let registry = Store::open(&store.join("registry.db").to_string_lossy()).await?;
+        let key = keep(&registry, &file, text, cluster).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let (stop_registry, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(palm_registry::http::serve(listener, registry, async {
+            let _ = stopped.await;
+        }));
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        claim.write(&Running { pid, registry: url.clone(), cluster: key.clone() })?;
+
+        let (order, orders) = watch::channel(Order::Run);
+        let (standing, mut stands) = watch::channel(Standing::default());
+        let config = Config {
+            client: Client::new(&url, &key, None)?,
+            node,
+            spool: store.join("spool"),
+            spool_max: SPOOL_MAX,
+            programs: up::programs(),
+            view: shown,
+            standing: Some(standing),
+        };
+        let mut running = tokio::spawn(runner::run(config, orders));
+        let (mut outcome, mut was_signalled) = (Outcome::Done, false);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                signal = signals.next() => {
+                    let next = if *order.borrow() == Order::Run { Order::Stop } else { Order::Kill };
+                    tracing::info!("{signal}");
+                    was_signalled |= next == Order::Stop && outcome == Outcome::Done;
+                    order.send_replace(next);
+                }
+                Ok(()) = stands.changed() => {
+                    let standing = stands.borrow_and_update().clone();
+                    if *order.borrow() == Order::Run
+                        && let Some(ended) = ended(&standing, args.exit_when.as_deref())
+                    {
+                        outcome = ended;
+                        order.send_replace(Order::Stop);
+                    }
+                }
+            }
+        };
+        let _ = stop_registry.send(());
+        let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
+        ended.context("the runner has panicked")??;
+        Ok(if was_signalled { Outcome::Done } else { outcome })
+    });
+    if let Some(view) = view {
+        view.finish();
+    }
+    drop(claim);
+    outcome
+}
+
+/// How all has ended, if it has.
+fn ended(standing: &Standing, exit_when: Option<&str>) -> Option<Outcome> {
+    let is_over = |process: &&Process| matches!(process.state, State::Exited | State::Failed);
+    let awaited: Vec<_> =
+        standing.processes.iter().filter(|process| Some(process.component.as_str()) == exit_when).collect();
+    if exit_when.is_some() && !awaited.is_empty() && awaited.iter().all(is_over) {
+        return Some(Outcome::Code(awaited.iter().map(|process| code(process)).max().unwrap_or(1)));
+    }
+    let all_well = || standing.processes.iter().all(|process| code(process) == 0);
+    standing.is_over.then(|| if all_well() && exit_when.is_none() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// An exit status as a shell has it.
+fn code(process: &Process) -> u8 {
+    let code = match process.exit {
+        Some(Exit::Code(code)) => code,
+        Some(Exit::Signal(signal)) => signal.saturating_add(128),
+        None => 1,
+    };
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// Puts the file into the registry, in the place of what was up before, and gives the cluster's key.
+async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> anyhow::Result<String> {
+    let user = match store.add_user(USER, false).await? {
+        Some(user) => user,
+        None => store.user(USER).await?.context("the store has lost its user")?,
+    };
+    let alias = file.display().to_string();
+    let earlier = store.clusters_of(&user).await?.into_iter().find(|row| row.alias.as_deref() == Some(&alias));
+    let (row, saved) = match earlier {
+        Some(mut row) => {
+            // Addresses and wishes are those of then.
+            row.set_file(text, cluster.clone());
+            row.plan = palm_registry::plan::Plan::new(cluster);
+            let saved = store.save_cluster(&row).await?;
+            (row, saved)
+        }
+        None => {
+            let key = uuid::Uuid::new_v4().to_string();
+            let row = ClusterRow::new(key, &user, Some(alias), text, cluster);
+            let saved = store.add_cluster(&row).await?;
+            (row, saved)
+        }
+    };
+    anyhow::ensure!(saved == Saved::Yes, "somebody else changes the store");
+    Ok(row.key)
+}
+
+/// Starts this program again, in the background, and waits until it has begun.
+fn detach(args: &Args, file: &Path) -> anyhow::Result<Outcome> {
+    let mut errors = tempfile::tempfile().context("cannot make a temporary file")?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["up", "--in-background", "--ports-from", &args.ports_from.to_string()]).arg(file);
+    if let Some(store) = &args.store {
+        command.arg("--store").arg(store);
+    }
+    let mut child = command
+        .env_remove("PALM_UP_DETACH")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(errors.try_clone()?)
+        .spawn()
+        .context("cannot start this program again")?;
+    let pid = i32::try_from(child.id()).unwrap_or_default();
+    loop {
+        if let Some(running) = Claim::find(file)?.filter(|running| running.pid == pid) {
+            let Running { registry, cluster, .. } = running;
+            output::say(&format_args!(
+                "up: registry {registry}, cluster {cluster}\nend it with: palm down {}",
+                file.display()
+            ));
+            return Ok(Outcome::Done);
+        }
+        if let Some(status) = child.try_wait()? {
+            use std::io::{Read as _, Seek as _};
+            let mut said = String::new();
+            errors.rewind()?;
+            errors.read_to_string(&mut said)?;
+            anyhow::bail!("it has ended at once ({status}): {}", said.trim());
+        }
+        std::thread::sleep(LOOK);
+    }
+}

@@ -1,0 +1,109 @@
+//! A cluster file on this machine: where what runs is written down, and how it is shown.
+
+mod claim;
+mod view;
+
+pub(crate) use claim::{Claim, Running};
+pub(crate) use view::View;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use palm_registry::cluster::Cluster;
+use sha2::{Digest as _, Sha256};
+
+use crate::wrong_use;
+
+/// Names of a cluster file that is not named.
+const FILES: [&str; 2] = ["palm.toml", "palm.ini"];
+
+/// The folder of this very program: a script that begins with `palm` means it.
+pub(crate) fn programs() -> Option<PathBuf> {
+    std::env::current_exe().ok()?.parent().map(Path::to_owned)
+}
+
+/// A folder that outlasts the program, for what goes by these names.
+pub(crate) fn state_folder(kind: &str, names: &[&str]) -> Option<PathBuf> {
+    let set = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
+    Some(base.join("palm").join(kind).join(digest(names)))
+}
+
+/// A short name for others, one of which may be a secret.
+fn digest(names: &[&str]) -> String {
+    let digest = Sha256::digest(names.join("\n").as_bytes());
+    digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The cluster file that is meant, with all links followed.
+pub(crate) fn file(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let file = match named {
+        Some(file) => file.to_owned(),
+        None => FILES.iter().map(PathBuf::from).find(|file| file.exists()).ok_or_else(|| {
+            wrong_use(format!("which cluster file? There is neither {} nor {} here", FILES[0], FILES[1]))
+        })?,
+    };
+    file.canonicalize().map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))
+}
+
+/// Reads a cluster file for one machine.
+pub(crate) fn cluster(file: &Path) -> anyhow::Result<(Cluster, String)> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))?;
+    let mut cluster = Cluster::from_text(&text).map_err(|error| wrong_use(format!("{}, {error}", file.display())))?;
+    if cluster.components.iter().all(|component| component.extras.nodes.is_empty()) {
+        return Ok((cluster, text));
+    }
+    // There is only this one.
+    for component in &mut cluster.components {
+        component.extras.nodes.clear();
+    }
+    let text = cluster.to_toml();
+    Ok((cluster, text))
+}
+
+/// The first port from `first` on from which on as many are free as the cluster has sockets.
+pub(crate) fn free_ports(cluster: &Cluster, first: u16) -> anyhow::Result<u16> {
+    let sockets: std::collections::BTreeSet<_> =
+        cluster.components.iter().flat_map(|component| component.sockets()).collect();
+    let needed = u16::try_from(sockets.len()).unwrap_or(u16::MAX);
+    let mut begin = first;
+    while let Some(end) = begin.checked_add(needed) {
+        match (begin..end).rev().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()) {
+            None => return Ok(begin),
+            Some(taken) => begin = taken.checked_add(1).unwrap_or(u16::MAX),
+        }
+    }
+    anyhow::bail!("there are no {needed} free ports in a row from {first} on")
+}
+
+/// Slots that all of a cluster takes.
+pub(crate) fn slots(cluster: &Cluster) -> u32 {
+    let slots =
+        |component: &palm_registry::cluster::Component| component.copies().saturating_mul(component.extras.processors);
+    // Room to scale.
+    cluster.components.iter().map(slots).fold(0, u32::saturating_add).max(16).saturating_mul(4).min(65_535)
+}
+
+/// Makes a folder that nobody else can look into.
+fn private_folder(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_in_a_row_are_found() {
+        let cluster = Cluster::from_ini("[a]\nScript=a\n--x=_1\n--y=_2\n--z=_2\n").unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let found = free_ports(&cluster, port - 1).unwrap();
+        assert!(found > port);
+        assert_eq!(slots(&cluster), 64);
+    }
+}

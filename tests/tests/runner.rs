@@ -1,0 +1,243 @@
+//! Our runner with our registry, and real processes.
+
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use palm_registry::wire::{Exit, Process as Reported, State, Stream};
+use palm_tests::cluster::subcommand;
+use palm_tests::registry::Registry;
+use palm_tests::{Process, until, within};
+use rustix::process::Signal;
+
+const WAIT: Duration = Duration::from_secs(60);
+const KEY: &str = "key";
+
+fn runner(registry: &Registry) -> Process {
+    let mut command = subcommand("runner");
+    command.args(["--registry", &registry.url, "--cluster", KEY, "--name", "node", "--processors", "9"]);
+    command.arg("--spool").arg(registry.folder.join("spool"));
+    Process::start("runner", command)
+}
+
+fn component(name: &str, script: &str, more: &str) -> String {
+    format!("[[component]]\nname = {name:?}\nscript = '''sh -c {script:?}'''\n{more}\n")
+}
+
+/// Waits until what is reported of a component is as it should be.
+fn reported(registry: &Registry, name: &str, what: &str, is_so: impl Fn(&[Reported]) -> bool) -> Vec<Reported> {
+    until(&format!("{name}: {what}"), WAIT, || {
+        let processes = registry.processes(KEY, name);
+        is_so(&processes).then_some(processes)
+    })
+}
+
+fn is_there(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // One that nobody has waited for yet is no more, too.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn pid(processes: &[Reported]) -> u32 {
+    processes[0].pid.unwrap()
+}
+
+fn texts(registry: &Registry, stream: Stream) -> Vec<String> {
+    let lines = registry.logs(KEY).into_iter();
+    lines.filter(|line| line.origin.as_ref().unwrap().stream == stream).map(|line| line.text).collect()
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("line {number}")).collect()
+}
+
+/// Prints numbered lines, a few at a time.
+fn counting(to: usize) -> String {
+    format!(
+        "i=0; while [ $i -lt {to} ]; do i=$((i+1)); echo line $i; [ $((i % 50)) = 0 ] && sleep 0.05; done; exec sleep 1000"
+    )
+}
+
+#[test]
+fn lines_are_complete_though_the_registry_is_killed() {
+    within(180, || {
+        let mut registry = Registry::start("lines");
+        registry.add_cluster(KEY, &component("A", &counting(2000), ""));
+        let _runner = runner(&registry);
+        until("some lines", WAIT, || (texts(&registry, Stream::Out).len() > 100).then_some(()));
+        registry.restart();
+        let some = texts(&registry, Stream::Out).len();
+        until("more lines", WAIT, || (texts(&registry, Stream::Out).len() > some).then_some(()));
+        registry.restart();
+        until("all lines", WAIT, || (texts(&registry, Stream::Out).len() >= 2000).then_some(()));
+        assert_eq!(texts(&registry, Stream::Out), numbered(2000));
+        let line = &registry.logs(KEY)[0];
+        assert_eq!(
+            line.origin.as_ref().map(|origin| (origin.node.as_str(), origin.component.as_str())),
+            Some(("node", "A"))
+        );
+    });
+}
+
+#[test]
+fn a_killed_runner_goes_on_with_its_spool_and_leaves_no_orphan() {
+    within(180, || {
+        let mut registry = Registry::start("killed");
+        // Another process in its group, and one that has left it.
+        let script = format!("sleep 1000 & setsid sleep 1000 & echo $! >&2; {}", counting(500));
+        registry.add_cluster(KEY, &component("A", &script, "restart = 'always'"));
+        let mut first = runner(&registry);
+        let old = pid(&reported(&registry, "A", "runs", |all| all.len() == 1 && all[0].state == State::Running));
+        let escaped: u32 = until("the other's number", WAIT, || texts(&registry, Stream::Err).first()?.parse().ok());
+        registry.process.kill();
+        let spool = registry.folder.join("spool/1.lines");
+        let last = || std::fs::read_to_string(&spool).unwrap_or_default().contains("line 500");
+        until("all lines in the spool", WAIT, || last().then_some(()));
+        first.signal(Signal::KILL);
+        first.exit(WAIT);
+        until("the end of what it started", WAIT, || (!is_there(old) && !is_there(escaped)).then_some(()));
+        registry.serve_again();
+        let _second = runner(&registry);
+        until("all lines of both", WAIT, || (texts(&registry, Stream::Out).len() >= 1000).then_some(()));
+        assert_eq!(texts(&registry, Stream::Out), [numbered(500), numbered(500)].concat());
+        let new = pid(&reported(&registry, "A", "runs again", |all| {
+            all.len() == 1 && all[0].state == State::Running && all[0].pid != Some(old)
+        }));
+        assert!(is_there(new));
+    });
+}
+
+#[test]
+fn what_dies_is_started_again_and_a_crash_loop_is_told() {
+    within(180, || {
+        let registry = Registry::start("restart");
+        let file = component("Killed", "exec sleep 1000", "")
+            + &component("Crashing", "echo no >&2; exit 3", "")
+            + &component("Never", "exit 4", "restart = 'never'")
+            + &component("Done", "exit 0", "")
+            + "[[component]]\nname = 'Absent'\nscript = 'no-such-program-at-all'\nrestart = 'never'\n";
+        registry.add_cluster(KEY, &file);
+        let _runner = runner(&registry);
+        let before =
+            pid(&reported(&registry, "Killed", "runs", |all| all.len() == 1 && all[0].state == State::Running));
+        rustix::process::kill_process(rustix::process::Pid::from_raw(before as i32).unwrap(), Signal::KILL).unwrap();
+        let after =
+            reported(&registry, "Killed", "runs again", |all| all[0].restarts == 1 && all[0].state == State::Running);
+        assert_eq!(after[0].exit, Some(Exit::Signal(9)));
+        assert!(after[0].pid != Some(before) && is_there(pid(&after)));
+        let crashed = reported(&registry, "Crashing", "crash loop", |all| all[0].state == State::CrashLoop);
+        assert_eq!((crashed[0].exit, crashed[0].restarts), (Some(Exit::Code(3)), 5));
+        for (name, state, exit) in [
+            ("Never", State::Failed, Some(Exit::Code(4))),
+            ("Done", State::Exited, Some(Exit::Code(0))),
+            ("Absent", State::Failed, None),
+        ] {
+            let is_so = |all: &[Reported]| all.len() == 1 && (all[0].state, all[0].exit) == (state, exit);
+            reported(&registry, name, "ends", is_so);
+        }
+        let told = until("what is told", WAIT, || {
+            let told = texts(&registry, Stream::Runner);
+            told.iter().any(|line| line.contains("ends soon after each start")).then_some(told)
+        });
+        assert!(told.contains(&"cannot be started: there is no program no-such-program-at-all".to_owned()), "{told:?}");
+        assert_eq!(texts(&registry, Stream::Err), ["no"; 5]);
+    });
+}
+
+#[test]
+fn components_stop_start_restart_and_scale() {
+    within(240, || {
+        let registry = Registry::start("orders");
+        let file = component(
+            "Polite",
+            "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done",
+            "restart = 'always'",
+        ) + &component("Deaf", "trap '' TERM; echo up; while :; do sleep 0.05; done", "grace-seconds = 1")
+            + &component("Many", "exec sleep 1000", "replicas = 2\nconnected = ['Polite']")
+            + &component("Ready", "sleep 0.2; echo now ready; exec sleep 1000", "ready.line = 'now ready'");
+        registry.add_cluster(KEY, &file);
+        let runner = runner(&registry);
+        reported(&registry, "Ready", "is ready", |all| all.len() == 1 && all[0].state == State::Ready);
+        let runs = |all: &[Reported]| all.len() == 1 && all[0].state == State::Running;
+        let polite = pid(&reported(&registry, "Polite", "runs", runs));
+        reported(&registry, "Deaf", "runs", runs);
+        until("both listen", WAIT, || {
+            (texts(&registry, Stream::Out).iter().filter(|text| *text == "up").count() == 2).then_some(())
+        });
+
+        registry.change(KEY, |plan| {
+            plan.stop("Polite");
+            plan.stop("Deaf");
+        });
+        let ended =
+            |exit| move |all: &[Reported]| all.len() == 1 && (all[0].state, all[0].exit) == (State::Exited, Some(exit));
+        reported(&registry, "Polite", "stops", ended(Exit::Code(7)));
+        reported(&registry, "Deaf", "is killed after its grace", ended(Exit::Signal(9)));
+        assert!(texts(&registry, Stream::Out).contains(&"bye".to_owned()) && !is_there(polite));
+
+        registry.change(KEY, |plan| _ = plan.start("Polite"));
+        let again = pid(&reported(&registry, "Polite", "starts", runs));
+        registry.change(KEY, |plan| _ = plan.restart("Polite"));
+        let anew = reported(&registry, "Polite", "starts anew", |all| runs(all) && all[0].generation == 1);
+        assert!(pid(&anew) != again && !is_there(again));
+        assert!(anew[0].memory_bytes > 0, "its memory is known");
+
+        registry.change(KEY, |plan| _ = plan.scale("Many", 0));
+        reported(&registry, "Many", "is one", |all| all.len() == 1);
+        registry.change(KEY, |plan| _ = plan.scale("Many", 3));
+        let many = reported(&registry, "Many", "are four", |all| {
+            all.len() == 4 && all.iter().all(|one| one.state == State::Running)
+        });
+        runner.signal(Signal::TERM);
+        until("the end of all", WAIT, || (!many.iter().any(|one| is_there(one.pid.unwrap()))).then_some(()));
+        until("the runner has said so", WAIT, || registry.processes(KEY, "Many").is_empty().then_some(()));
+    });
+}
+
+#[test]
+fn a_second_runner_of_a_node_waits_until_the_first_is_gone() {
+    within(180, || {
+        let registry = Registry::start("second");
+        registry.add_cluster(KEY, &component("A", "echo $$; exec sleep 1000", ""));
+        let mut first = runner(&registry);
+        let old = pid(&reported(&registry, "A", "runs", |all| all.len() == 1 && all[0].state == State::Running));
+        let mut command = subcommand("runner");
+        command.args(["--registry", &registry.url, "--cluster", KEY, "--name", "node", "--spool"]);
+        command.arg(registry.folder.join("other"));
+        let second = Process::start("second", command);
+        second.line("another runner speaks for the node", WAIT);
+        assert!(is_there(old));
+        first.signal(Signal::TERM);
+        assert!(first.exit(WAIT).success());
+        reported(&registry, "A", "runs there", |all| all.len() == 1 && all[0].pid != Some(old) && all[0].pid.is_some());
+        assert!(!is_there(old));
+    });
+}
+
+#[test]
+fn what_is_wrong_with_its_use_is_told() {
+    within(120, || {
+        let registry = Registry::start("wrong");
+        let spool = registry.folder.join("spool");
+        let ends = |arguments: &[&str]| {
+            let mut command = subcommand("runner");
+            command.args(arguments).arg("--spool").arg(&spool as &Path);
+            let mut process = Process::start("runner", command);
+            let status = process.exit(WAIT);
+            let said =
+                [process.printed(palm_tests::process::Stream::Out), process.printed(palm_tests::process::Stream::Err)]
+                    .concat();
+            (status.code(), said.join("\n"))
+        };
+        let (code, said) = ends(&["--registry", "localhost", "--cluster", KEY]);
+        assert!(code == Some(2) && said.contains("expected the URL of a registry"), "{said}");
+        let (code, said) = ends(&["--registry", "http://192.0.2.1", "--cluster", KEY]);
+        assert!(code == Some(2) && said.contains("not encrypted"), "{said}");
+        let (code, said) = ends(&["--registry", &registry.url, "--cluster", "another"]);
+        assert!(code == Some(1) && said.contains("there is no cluster with this key"), "{said}");
+        let file = registry.file("node.ini", "[DEFAULT]\nName = n\n");
+        let (code, said) = ends(&["--registry", &registry.url, "--cluster", KEY, "--config", file.to_str().unwrap()]);
+        assert!(code == Some(2) && said.contains("node.ini, line 1, [DEFAULT], Ip"), "{said}");
+    });
+}
