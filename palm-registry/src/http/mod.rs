@@ -5,6 +5,7 @@ mod api;
 mod app;
 mod compat;
 mod error;
+mod pages;
 mod problem;
 mod runner;
 mod serve;
@@ -31,6 +32,8 @@ pub fn router(app: App) -> Router {
     let store = app.store.clone();
     let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
     let programs = python.merge(runner::router()).with_state(store);
-    let browsers = api::router().layer(from_fn_with_state(app.clone(), access::guard));
+    let browsers = api::router().merge(pages::router());
+    let browsers = browsers.layer(from_fn_with_state(app.clone(), access::guard));
+    let browsers = browsers.layer(from_fn_with_state(app.clone(), pages::explain));
     Router::new().merge(programs).merge(browsers.with_state(app)).layer(DefaultBodyLimit::max(BODY_MAX))
 }
