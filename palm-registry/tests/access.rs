@@ -1,4 +1,4 @@
-//! Who gets in, and who does not: each line of `docs/registry.md`, section 5, against a registry at a loopback port.
+//! Who gets in, and who does not: each line of `docs/registry.md`, section 7, against a registry at a loopback port.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

@@ -3,16 +3,17 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use palm_registry::http::{App, Settings, access, tls};
+use palm_registry::http::{App, LogBounds, Settings, access, tls};
 use palm_registry::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
 use super::{StopSignals, block_on};
 use crate::args::Global;
-use crate::{Outcome, output, wrong_use};
+use crate::{Outcome, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +52,12 @@ pub(crate) struct Args {
     /// Encrypt with a certificate of its own making, which is kept beside the store; its fingerprint is told at each start
     #[arg(long, conflicts_with = "tls_cert")]
     pub(crate) tls_self_signed: bool,
+    /// How long lines that components print are kept; 0: for ever
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = values::duration)]
+    pub(crate) logs_max_age: Duration,
+    /// How much of them is kept, of all clusters; 0: all
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = values::size)]
+    pub(crate) logs_max_bytes: usize,
     #[command(subcommand)]
     pub(crate) action: Option<Action>,
 }
@@ -123,7 +130,13 @@ async fn serve(args: &Args) -> anyhow::Result<Outcome> {
         signals.next().await;
         tracing::info!("stopping");
     };
+    let bounds = LogBounds {
+        age: Some(args.logs_max_age).filter(|age| !age.is_zero()),
+        bytes: Some(args.logs_max_bytes as u64).filter(|bytes| *bytes > 0),
+    };
+    let pruning = tokio::spawn(palm_registry::http::prune(store.clone(), bounds));
     palm_registry::http::serve(listener, App::new(store, settings), config, stop).await?;
+    pruning.abort();
     Ok(Outcome::Done)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use palm_registry::client::Client;
 use palm_registry::cluster::Cluster;
+use palm_registry::http::{App, Settings};
 use palm_registry::plan::NodeOffer;
 use palm_registry::runner::{self, Config, Order, Standing};
 use palm_registry::store::{ClusterRow, Saved, Store};
@@ -112,9 +113,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let registry = Store::open(&store.join("registry.db").to_string_lossy()).await?;
         let key = keep(&registry, &file, text, cluster).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let (url, app) = (format!("http://{address}"), App::new(registry, Settings::new(address)));
         let (stop_registry, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(palm_registry::http::serve(listener, registry, async {
+        let serving = tokio::spawn(palm_registry::http::serve(listener, app, None, async {
             let _ = stopped.await;
         }));
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
@@ -128,7 +130,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             spool: store.join("spool"),
             spool_max: SPOOL_MAX,
             programs: up::programs(),
-            view: shown,
+            view: shown.clone(),
             standing: Some(standing),
         };
         let mut running = tokio::spawn(runner::run(config, orders));
@@ -141,6 +143,9 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                     tracing::info!("{signal}");
                     was_signalled |= next == Order::Stop && outcome == Outcome::Done;
                     order.send_replace(next);
+                }
+                () = unread(shown.as_ref()), if *order.borrow() == Order::Run => {
+                    order.send_replace(Order::Stop);
                 }
                 Ok(()) = stands.changed() => {
                     let standing = stands.borrow_and_update().clone();
@@ -158,11 +163,20 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         ended.context("the runner has panicked")??;
         Ok(if was_signalled { Outcome::Done } else { outcome })
     });
+    drop(shown);
     if let Some(view) = view {
         view.finish();
     }
     drop(claim);
     outcome
+}
+
+/// Waits until nobody reads the output any more.
+async fn unread(shown: Option<&tokio::sync::mpsc::Sender<runner::Shown>>) {
+    match shown {
+        Some(shown) => shown.closed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// How all has ended, if it has.
@@ -198,7 +212,7 @@ async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> any
     let (row, saved) = match earlier {
         Some(mut row) => {
             // Addresses and wishes are those of then.
-            row.set_file(text, cluster.clone());
+            row.set_file(&user, text, cluster.clone());
             row.plan = palm_registry::plan::Plan::new(cluster);
             let saved = store.save_cluster(&row).await?;
             (row, saved)

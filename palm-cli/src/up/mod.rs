@@ -72,7 +72,7 @@ pub(crate) fn free_ports(cluster: &Cluster, first: u16) -> anyhow::Result<u16> {
     while let Some(end) = begin.checked_add(needed) {
         match (begin..end).rev().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()) {
             None => return Ok(begin),
-            Some(taken) => begin = taken.checked_add(1).unwrap_or(u16::MAX),
+            Some(taken) => begin = taken.saturating_add(1),
         }
     }
     anyhow::bail!("there are no {needed} free ports in a row from {first} on")

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
+use super::hub::Hub;
 use crate::store::Store;
 
 /// Passwords that are hashed at a time: each takes 19 MiB and a core.
@@ -60,13 +62,18 @@ pub struct App {
     pub settings: Arc<Settings>,
     /// Leave to hash a password.
     pub(super) hashing: Arc<Semaphore>,
+    /// What streams wait for.
+    pub(super) hub: Arc<Hub>,
+    /// Answers so far, by the first digit of their status.
+    pub(super) answers: Arc<[AtomicU64; 6]>,
 }
 
 impl App {
     /// With a store of its own.
     #[must_use]
     pub fn new(store: Store, settings: Settings) -> Self {
-        Self { store, settings: Arc::new(settings), hashing: Arc::new(Semaphore::new(HASHES_AT_A_TIME)) }
+        let hashing = Arc::new(Semaphore::new(HASHES_AT_A_TIME));
+        Self { store, settings: Arc::new(settings), hashing, hub: Arc::default(), answers: Arc::default() }
     }
 }
 

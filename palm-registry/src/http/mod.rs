@@ -5,8 +5,12 @@ mod api;
 mod app;
 mod compat;
 mod error;
+mod health;
+mod hub;
+mod level;
 mod pages;
 mod problem;
+mod prune;
 mod runner;
 mod serve;
 mod time;
@@ -15,6 +19,7 @@ pub mod tls;
 pub use app::{App, Settings};
 pub(crate) use compat::LogMessages;
 pub use problem::Problem;
+pub use prune::{LogBounds, prune};
 pub use serve::serve;
 
 use axum::Router;
@@ -32,8 +37,10 @@ pub fn router(app: App) -> Router {
     let store = app.store.clone();
     let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
     let programs = python.merge(runner::router()).with_state(store);
-    let browsers = api::router().merge(pages::router());
+    let browsers = api::router().merge(health::router()).merge(pages::router());
     let browsers = browsers.layer(from_fn_with_state(app.clone(), access::guard));
     let browsers = browsers.layer(from_fn_with_state(app.clone(), pages::explain));
-    Router::new().merge(programs).merge(browsers.with_state(app)).layer(DefaultBodyLimit::max(BODY_MAX))
+    let counted = from_fn_with_state(app.clone(), health::count);
+    let all = Router::new().merge(programs).merge(browsers.with_state(app));
+    all.layer(DefaultBodyLimit::max(BODY_MAX)).layer(counted)
 }

@@ -41,8 +41,11 @@ where
     Peer: for<'a> axum::extract::connect_info::Connected<IncomingStream<'a, L>>,
 {
     let (tell, told) = tokio::sync::oneshot::channel();
+    let hub = app.hub.clone();
     let stopping = async move {
         stop.await;
+        // Streams do not end by themselves.
+        hub.end();
         let _ = tell.send(());
     };
     let service = router(app).into_make_service_with_connect_info::<Peer>();

@@ -87,8 +87,12 @@ impl Child {
                 }
             });
         };
-        child.stdout.take().map(|pipe| read(Stream::Out, Pipe::Out(pipe)));
-        child.stderr.take().map(|pipe| read(Stream::Err, Pipe::Err(pipe)));
+        if let Some(pipe) = child.stdout.take() {
+            read(Stream::Out, Pipe::Out(pipe));
+        }
+        if let Some(pipe) = child.stderr.take() {
+            read(Stream::Err, Pipe::Err(pipe));
+        }
 
         let check = wanted.ready.clone().filter(|check| !matches!(check, Readiness::Line(_))).map(|check| {
             let (wanted, around, events, tell) = (wanted.clone(), around.clone(), events.clone(), tell.clone());

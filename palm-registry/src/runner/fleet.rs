@@ -1,6 +1,6 @@
 //! All processes of a node: carries what the registry wants to their supervisors, does what those say, and reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +66,11 @@ pub(super) struct Fleet {
     is_asking: bool,
     is_away: bool,
     denials: u32,
-    reported: Vec<(Key, State)>,
+    /// The states as they were noticed last, and whether all is over.
+    noticed: (Vec<(Key, State)>, bool),
+    /// The states that the registry was told last, and those that its last answer is about.
+    told: Vec<(Key, State)>,
+    answered: Vec<(Key, State)>,
     ending: Option<Result<(), RunnerError>>,
 }
 
@@ -94,7 +98,9 @@ impl Fleet {
             is_asking: false,
             is_away: false,
             denials: 0,
-            reported: Vec::new(),
+            noticed: (Vec::new(), false),
+            told: Vec::new(),
+            answered: Vec::new(),
             ending: None,
         }
     }
@@ -194,6 +200,7 @@ impl Fleet {
 
     fn on_answer(&mut self, answer: Answer) {
         self.denials = 0;
+        self.answered = std::mem::take(&mut self.told);
         if std::mem::take(&mut self.is_away) {
             tracing::info!("the registry answers again");
         }
@@ -207,6 +214,9 @@ impl Fleet {
                 self.is_of(Dialect::Python);
                 // Asked again, it would hand out more.
                 self.ask_at = None;
+                if lines.is_empty() {
+                    self.end(Err(RunnerError::Nothing));
+                }
                 python::wanted(&lines)
             }
         };
@@ -322,6 +332,7 @@ impl Fleet {
         self.is_asking = true;
         let (client, events, node) = (self.client.clone(), self.events.0.clone(), self.node.clone());
         let said = self.report(false);
+        self.told = self.states();
         tokio::spawn(async move {
             let answer = if as_python {
                 client.node_config(&node).await.map(Answer::Lines)
@@ -336,7 +347,7 @@ impl Fleet {
         Sync { node: self.node.clone(), run: self.run, processes: self.processes(&usage::by_group()), leaving }
     }
 
-    fn processes(&self, usage: &std::collections::HashMap<u32, Usage>) -> Vec<Process> {
+    fn processes(&self, usage: &HashMap<u32, Usage>) -> Vec<Process> {
         let entries = self.order.iter().filter_map(|key| self.entries.get_key_value(key));
         let process = |((component, copy), entry): (&Key, &Entry)| {
             let supervisor = &entry.supervisor;
@@ -360,21 +371,21 @@ impl Fleet {
 
     /// Has changes reported soon, and shows them to whoever looks on.
     fn notice_changes(&mut self) {
-        let states =
-            self.order.iter().filter_map(|key| Some((key.clone(), self.entries.get(key)?.supervisor.state().0)));
-        let states: Vec<_> = states.collect();
-        if states == self.reported {
+        let noticed = (self.states(), self.is_over());
+        if noticed == self.noticed {
             return;
         }
-        for (key, state) in states.iter().filter(|state| !self.reported.contains(state)) {
+        for (key, state) in noticed.0.iter().filter(|state| !self.noticed.0.contains(state)) {
             tracing::debug!("{} (copy {}) is {}", key.0, key.1, state.name());
         }
-        self.reported = states;
-        let soon = Instant::now() + GATHER;
-        self.ask_at = self.ask_at.map(|at| if self.is_away { at } else { at.min(soon) });
-        let is_over = self.is_over();
+        if noticed.0 != self.noticed.0 {
+            let soon = Instant::now() + GATHER;
+            self.ask_at = self.ask_at.map(|at| if self.is_away { at } else { at.min(soon) });
+        }
+        let is_over = noticed.1;
+        self.noticed = noticed;
         if let Some(standing) = &self.standing {
-            standing.send_replace(Standing { processes: self.processes(&Default::default()), is_over });
+            standing.send_replace(Standing { processes: self.processes(&HashMap::new()), is_over });
         }
         if is_over && *self.dialect.borrow() == Dialect::Python {
             // Nobody can want anything any more.
@@ -382,10 +393,19 @@ impl Fleet {
         }
     }
 
-    /// Whether nothing runs, and nothing is going to; one that waits for another that has failed is not.
+    fn states(&self) -> Vec<(Key, State)> {
+        let state = |key: &Key| Some((key.clone(), self.entries.get(key)?.supervisor.state().0));
+        self.order.iter().filter_map(state).collect()
+    }
+
+    /// Whether nothing runs, and nothing is going to: also if something waits for another that has failed, and the registry knows that.
     fn is_over(&self) -> bool {
         let mut supervisors = self.entries.values().map(|entry| &entry.supervisor);
-        !self.entries.is_empty() && supervisors.all(|one| one.is_over() || !one.is_alive() && one.wanted().hold)
+        if self.entries.is_empty() || supervisors.clone().any(Supervisor::is_alive) {
+            return false;
+        }
+        let is_held = |one: &Supervisor| one.wanted().hold && self.answered == self.states();
+        supervisors.all(|one| one.is_over() || is_held(one))
     }
 }
 

@@ -90,6 +90,8 @@ pub enum RunnerError {
     Lifeline(std::io::Error),
     /// The registry does not want it.
     Refused(ClientError),
+    /// Python's registry, which is asked once, has nothing for it.
+    Nothing,
 }
 
 impl fmt::Display for RunnerError {
@@ -98,6 +100,10 @@ impl fmt::Display for RunnerError {
             Self::Spool(folder, error) => write!(f, "the spool {} cannot be used: {error}", folder.display()),
             Self::Lifeline(error) => write!(f, "the process cannot be started that watches this one: {error}"),
             Self::Refused(error) => error.fmt(f),
+            Self::Nothing => f.write_str(
+                "the registry, which is Python's, has nothing for this node: all is handed out, or the node has more processors \
+                 than there is work for",
+            ),
         }
     }
 }
@@ -107,6 +113,7 @@ impl std::error::Error for RunnerError {
         match self {
             Self::Spool(_, error) | Self::Lifeline(error) => Some(error),
             Self::Refused(error) => Some(error),
+            Self::Nothing => None,
         }
     }
 }

@@ -179,7 +179,7 @@ fn place(index: usize) -> String {
     format!("($1, $2, {})", values.join(", "))
 }
 
-fn line(row: &AnyRow) -> Result<LogLine, StoreError> {
+pub(super) fn line(row: &AnyRow) -> Result<LogLine, StoreError> {
     let component: Option<String> = row.try_get(4)?;
     let origin = match component {
         None => None,

@@ -4,6 +4,7 @@
 
 mod audit;
 mod clusters;
+mod log_search;
 mod logs;
 mod nodes;
 pub mod secret;
@@ -22,6 +23,7 @@ use sqlx::migrate::Migrator;
 
 pub use audit::Deed;
 pub use clusters::{ClusterRow, Saved};
+pub use log_search::LogSearch;
 pub use logs::{LogLine, LogQuery, Origin, Period};
 pub use nodes::{Hearing, NodeRow, ProcessRow};
 pub use shares::{Found, Share};

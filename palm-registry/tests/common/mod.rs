@@ -7,6 +7,8 @@
     reason = "each test uses a part of it, and a helper that panics fails the test"
 )]
 
+pub mod browser;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -59,14 +61,7 @@ impl Registry {
     }
 
     pub fn request(&self, method: &str, path: &str) -> Request {
-        let headers = vec![("Host".to_owned(), self.address.to_string())];
-        Request {
-            address: self.address,
-            method: method.to_owned(),
-            path: path.to_owned(),
-            headers,
-            body: String::new(),
-        }
+        Request::to(self.address, method, path)
     }
 
     pub fn get(&self, path: &str) -> Request {
@@ -124,6 +119,11 @@ pub struct Request {
 }
 
 impl Request {
+    pub fn to(address: SocketAddr, method: &str, path: &str) -> Self {
+        let headers = vec![("Host".to_owned(), address.to_string())];
+        Self { address, method: method.to_owned(), path: path.to_owned(), headers, body: String::new() }
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do (`docs/registry.md`, section 5).
+//! Who asks, and what they may do (`docs/registry.md`, section 7).
 //!
 //! - [`Caller`]: who asks, by a session's cookie or `Authorization: Bearer`. A handler that takes one is never called without.
 //! - [`permission`]: who may do what on which cluster, as a table.

@@ -77,7 +77,7 @@ pub(crate) async fn each(
     what: &str,
     does: impl Fn(&mut Plan, &str) -> bool,
 ) -> Answer {
-    let components = change(&app.store, &found.row.key, |row| {
+    let components = change(app, &found.row.key, |row| {
         let all = row.plan.cluster().components.iter().map(|component| component.name.clone());
         let names: Vec<_> = which.component.clone().map_or_else(|| all.collect(), |name| vec![name]);
         if names.iter().all(|name| does(&mut row.plan, name)) {
@@ -109,7 +109,7 @@ pub(crate) async fn scale(
     if body.replicas > REPLICAS_MAX {
         return Err(Problem::invalid(format!("expected `replicas` of at most {REPLICAS_MAX}")));
     }
-    change(&app.store, &found.row.key, |row| {
+    change(&app, &found.row.key, |row| {
         let is_there = row.plan.scale(&body.component, body.replicas);
         if is_there { Ok(()) } else { Err(Problem::not_found("component")) }
     })
@@ -123,7 +123,7 @@ pub(crate) async fn reset(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
 ) -> Result<StatusCode, Problem> {
-    change(&app.store, &found.row.key, |row| {
+    change(&app, &found.row.key, |row| {
         row.plan.reset();
         Ok(())
     })
@@ -137,7 +137,7 @@ pub(crate) async fn remove_node(
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
     Path((_, node)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let was_placed = change(&app.store, &found.row.key, |row| Ok(row.plan.remove_node(&node))).await?;
+    let was_placed = change(&app, &found.row.key, |row| Ok(row.plan.remove_node(&node))).await?;
     let was_heard = app.store.forget_node(&found.row.key, &node).await?;
     if !was_placed && !was_heard {
         return Err(Problem::not_found("node"));

@@ -16,7 +16,7 @@ use crate::http::access::permission::{Action, General, Verdict};
 use crate::http::access::{Caller, ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::store::{ClusterRow, Deed, Found, Saved, Store};
+use crate::store::{ClusterRow, Deed, Found, Saved};
 
 /// Longest file, in bytes.
 const FILE_MAX: usize = 1 << 20;
@@ -232,7 +232,7 @@ pub(crate) async fn change_settings(
     let (id, key) = (&found.row.id, &found.row.key);
     if let Some(alias) = &body.alias {
         check_label(alias)?;
-        change(&app.store, key, |row| {
+        change(&app, key, |row| {
             row.alias = Some(alias.clone()).filter(|alias| !alias.is_empty());
             Ok(())
         })
@@ -262,7 +262,7 @@ pub(crate) async fn set_file(
     Body(body): Body<File>,
 ) -> Result<Json<Entry>, Problem> {
     let cluster = read(&body.file)?;
-    change(&app.store, &found.row.key, |row| {
+    change(&app, &found.row.key, |row| {
         row.set_file(&caller.user, body.file.clone(), cluster.clone());
         Ok(())
     })
@@ -300,14 +300,15 @@ pub(crate) async fn audit(
 
 /// Changes a cluster, again if somebody else has done so meanwhile.
 pub(crate) async fn change<T>(
-    store: &Store,
+    app: &App,
     key: &str,
     mut change: impl FnMut(&mut ClusterRow) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
     for _ in 0..TRIES {
-        let mut row = store.cluster(key).await?.ok_or_else(|| Problem::not_found("cluster"))?;
+        let mut row = app.store.cluster(key).await?.ok_or_else(|| Problem::not_found("cluster"))?;
         let result = change(&mut row)?;
-        if store.save_cluster(&row).await? == Saved::Yes {
+        if app.store.save_cluster(&row).await? == Saved::Yes {
+            app.hub.wake(key);
             return Ok(result);
         }
     }

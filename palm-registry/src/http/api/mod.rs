@@ -1,12 +1,14 @@
-//! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 6).
+//! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 8).
 
 pub(crate) mod account;
 pub(crate) mod actions;
 pub(crate) mod clusters;
 pub(crate) mod extract;
+pub(crate) mod logs;
 mod operation;
 pub(crate) mod shares;
 pub(crate) mod status;
+pub(crate) mod streams;
 pub(crate) mod users;
 pub(crate) mod versions;
 
@@ -17,10 +19,16 @@ use axum::{Json, Router};
 
 use super::app::App;
 use super::problem::Problem;
+use crate::store::{ClusterRow, Store};
 use operation::{Operation, operation};
 
 /// Where the document is.
 const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// What the state of a cluster is now, as JSON.
+pub(super) async fn status_json(store: &Store, row: &ClusterRow) -> Result<String, Problem> {
+    Ok(serde_json::to_string(&status::of(store, row).await?).unwrap_or_default())
+}
 
 /// All that the API answers.
 pub(super) fn router() -> Router<App> {
@@ -42,6 +50,8 @@ fn operations() -> Vec<Operation> {
         shares::operations(),
         status::operations(),
         actions::operations(),
+        logs::operations(),
+        streams::operations(),
     ];
     tables.into_iter().flatten().collect()
 }

@@ -115,7 +115,7 @@ pub(crate) async fn restore(
 ) -> Result<StatusCode, Problem> {
     let (_, file) = version(&app, &found.row.key, number).await?;
     let cluster = read(&file)?;
-    change(&app.store, &found.row.key, |row| {
+    change(&app, &found.row.key, |row| {
         row.set_file(&caller.user, file.clone(), cluster.clone());
         Ok(())
     })

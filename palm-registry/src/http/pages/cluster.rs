@@ -1,20 +1,15 @@
 //! A cluster: its picture, what of it runs where, and what is missing.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use askama::Template;
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
-use futures_util::stream;
 
 use super::clusters::name;
 use super::frame::{Done, Frame, page};
 use super::picture;
-use super::view::View;
+use super::view::{Card, Copy, View};
 use crate::http::access::permission::{Action, Verdict};
 use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::api::status;
@@ -24,11 +19,9 @@ use crate::store::Found;
 
 /// Copies of a component that its table lists.
 const COPIES: usize = 200;
-/// Between two looks at how a cluster is.
-const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> Router<App> {
-    Router::new().route("/clusters/{id}", get(see)).route("/clusters/{id}/live", get(live))
+    Router::new().route("/clusters/{id}", get(see)).route("/clusters/{id}/state", get(part))
 }
 
 /// What all pages of a cluster have in common.
@@ -76,7 +69,13 @@ struct StatePart<'a> {
     csrf: &'a str,
     view: View,
     picture: String,
-    copies: usize,
+}
+
+impl StatePart<'_> {
+    /// The copies that the table lists.
+    fn listed<'a>(&self, card: &'a Card) -> &'a [Copy] {
+        card.copies.get(..COPIES).unwrap_or(&card.copies)
+    }
 }
 
 async fn see(
@@ -96,25 +95,11 @@ async fn state(app: &App, caller: &Caller, found: &Found) -> Result<String, Prob
     let view = View::new(found.row.plan.cluster(), &status);
     let picture = picture::draw(&view, &picture::arrange(&view));
     let csrf = caller.csrf().unwrap_or_default();
-    let part = StatePart { head: &head, csrf: &csrf, view, picture, copies: COPIES };
+    let part = StatePart { head: &head, csrf: &csrf, view, picture };
     Ok(part.render().unwrap_or_default())
 }
 
-/// That part, again whenever it is another, for as long as the caller may see it.
-async fn live(State(app): State<App>, ClusterFor { caller, found }: ClusterFor<SEE>) -> Response {
-    let begin = (app, caller, found.row.id, String::new());
-    let events = stream::unfold(begin, |(app, caller, id, mut last)| async move {
-        loop {
-            let caller_now = caller.again(&app.store).await.ok()??;
-            let found = caller_now.cluster(&app.store, &id, Action::See).await.ok()?;
-            let now = state(&app, &caller_now, &found).await.ok()?;
-            if now != last {
-                last.clone_from(&now);
-                let event = Event::default().event("state").data(now);
-                return Some((Ok::<_, Infallible>(event), (app, caller_now, id, last)));
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+/// That part alone: what a script asks for when it hears that something is another.
+async fn part(State(app): State<App>, ClusterFor { caller, found }: ClusterFor<SEE>) -> Result<Response, Problem> {
+    Ok(Html(state(&app, &caller, &found).await?).into_response())
 }

@@ -1,7 +1,6 @@
 //! Problems as pages that say what to do; to programs they stay as they are.
 
 use askama::Template;
-use axum::body::Body;
 use axum::extract::{FromRequestParts as _, OptionalFromRequestParts, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -101,10 +100,6 @@ pub(super) fn encoded(text: &str) -> String {
     })
 }
 
-/// An answer without anything in it.
-pub(super) fn nothing(status: StatusCode) -> Response {
-    (status, Body::empty()).into_response()
-}
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,6 @@ mod clusters;
 mod explain;
 mod file;
 mod frame;
-mod level;
 mod logs;
 mod nodes;
 mod picture;

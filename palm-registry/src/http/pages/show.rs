@@ -19,7 +19,7 @@ pub(super) fn clock(micros: i64) -> String {
 }
 
 fn stamp(micros: i64, format: &str) -> String {
-    let at = Timestamp::from_microsecond(micros).map(|at| at.to_zoned(TimeZone::UTC));
+    let at = Timestamp::from_microsecond(micros).map(|at| at.to_zoned_datetime(TimeZone::UTC));
     at.map_or_else(|_| String::new(), |at| at.strftime(format).to_string())
 }
 

@@ -74,7 +74,7 @@ async fn changed(app: &App, caller: Caller, form: Change) -> Result<&'static str
     match form.what.as_str() {
         "add" => {
             let body = AddUser { name, admin: form.admin == "yes", password };
-            users::add_user(app, caller, Body(body)).await?;
+            let _ = users::add_user(app, caller, Body(body)).await?;
             Ok("user-added")
         }
         "admin" | "no-admin" => {

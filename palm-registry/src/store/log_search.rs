@@ -1,0 +1,146 @@
+//! Finding lines that components have printed, and throwing old ones away.
+
+use sqlx::Row as _;
+
+use super::users::number;
+use super::{LogLine, Store, StoreError};
+
+/// Which lines are looked for. They come in the order in which they were kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogSearch {
+    /// Of this component only.
+    pub component: Option<String>,
+    /// Of this node only.
+    pub node: Option<String>,
+    /// Of this stream only: `out`, `err` or `runner`.
+    pub stream: Option<String>,
+    /// Those with one of these in them; empty: any.
+    pub any_of: Vec<&'static str>,
+    /// Those with this in them.
+    pub text: Option<String>,
+    /// Printed at this instant or later, in microseconds since 1970.
+    pub from: Option<i64>,
+    /// Printed before this instant.
+    pub to: Option<i64>,
+    /// With a greater number than this: the first of them.
+    pub after: Option<i64>,
+    /// With a smaller number than this: the last of them.
+    pub before: Option<i64>,
+    /// So many at most.
+    pub limit: u32,
+}
+
+enum Value<'a> {
+    Number(i64),
+    Text(&'a str),
+}
+
+impl Store {
+    /// Lines of a cluster: the last of them, unless they are looked for from a number on.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn search_logs(&self, cluster: &str, search: &LogSearch) -> Result<Vec<LogLine>, StoreError> {
+        let mut statement =
+            "SELECT id, at, text, node, component, copy, stream FROM logs WHERE cluster = $1".to_owned();
+        let mut values = vec![Value::Text(cluster)];
+        let mut add = |condition: &str, value| {
+            values.push(value);
+            statement += " AND ";
+            statement += &condition.replace('?', &format!("${}", values.len()));
+        };
+        let texts = [
+            ("component = ?", &search.component),
+            ("node = ?", &search.node),
+            ("stream = ?", &search.stream),
+            // Both databases can do this, and it takes no character for another.
+            ("replace(text, ?, '') <> text", &search.text),
+        ];
+        for (condition, value) in texts {
+            if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+                add(condition, Value::Text(value));
+            }
+        }
+        let numbers =
+            [("at >= ?", search.from), ("at < ?", search.to), ("id > ?", search.after), ("id < ?", search.before)];
+        for (condition, value) in numbers {
+            if let Some(value) = value {
+                add(condition, Value::Number(value));
+            }
+        }
+        if !search.any_of.is_empty() {
+            let any: Vec<_> = search.any_of.iter().map(|word| format!("replace(text, '{word}', '') <> text")).collect();
+            statement += &format!(" AND ({})", any.join(" OR "));
+        }
+        let is_forward = search.after.is_some();
+        statement += if is_forward { " ORDER BY id" } else { " ORDER BY id DESC" };
+        statement += &format!(" LIMIT {}", search.limit);
+        let query = values.into_iter().fold(sqlx::query(&statement), |query, value| match value {
+            Value::Number(number) => query.bind(number),
+            Value::Text(text) => query.bind(text.to_owned()),
+        });
+        let rows = query.fetch_all(&self.pool).await?;
+        let mut lines = rows.iter().map(super::logs::line).collect::<Result<Vec<_>, _>>()?;
+        if !is_forward {
+            lines.reverse();
+        }
+        Ok(lines)
+    }
+
+    /// The number of the last line of a cluster; 0: there is none.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn last_line(&self, cluster: &str) -> Result<i64, StoreError> {
+        let found = sqlx::query("SELECT MAX(id) FROM logs WHERE cluster = $1").bind(cluster);
+        Ok(found.fetch_one(&self.pool).await?.try_get::<Option<i64>, _>(0)?.unwrap_or(0))
+    }
+
+    /// Throws some of the lines away that are older than an instant. How many.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn prune_logs_before(&self, at: i64, batch: u32) -> Result<u64, StoreError> {
+        let statement =
+            format!("DELETE FROM logs WHERE id IN (SELECT id FROM logs WHERE at < $1 ORDER BY at LIMIT {batch})");
+        Ok(sqlx::query(&statement).bind(at).execute(&self.pool).await?.rows_affected())
+    }
+
+    /// Throws some of the oldest lines away. How many.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn prune_oldest_logs(&self, batch: u32) -> Result<u64, StoreError> {
+        let statement = format!("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id LIMIT {batch})");
+        Ok(sqlx::query(&statement).execute(&self.pool).await?.rows_affected())
+    }
+
+    /// Bytes of text that all lines have.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn log_bytes(&self) -> Result<i64, StoreError> {
+        let statement = "SELECT CAST(COALESCE(SUM(length(text)), 0) AS BIGINT) FROM logs";
+        number(&sqlx::query(statement).fetch_one(&self.pool).await?, 0)
+    }
+
+    /// Totals: users, clusters, nodes, nodes heard of since an instant, and the number of the last line.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn totals(&self, since: i64) -> Result<[i64; 5], StoreError> {
+        let statement = "SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM clusters), (SELECT COUNT(*) FROM nodes), \
+                         (SELECT COUNT(*) FROM nodes WHERE seen >= $1), (SELECT COALESCE(MAX(id), 0) FROM logs)";
+        let row = sqlx::query(statement).bind(since).fetch_one(&self.pool).await?;
+        Ok([number(&row, 0)?, number(&row, 1)?, number(&row, 2)?, number(&row, 3)?, number(&row, 4)?])
+    }
+
+    /// How many processes are in each state.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn count_processes(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let rows = sqlx::query("SELECT state, COUNT(*) FROM processes GROUP BY state").fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, number(row, 1)?))).collect()
+    }
+}

@@ -1,0 +1,46 @@
+//! The registry's own encryption.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod common;
+
+use std::sync::Arc;
+
+use palm_registry::http::{App, Settings, serve, tls};
+use palm_registry::store::Store;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+#[tokio::test]
+async fn a_client_that_trusts_the_certificate_gets_in_and_others_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("store.db").to_str().unwrap()).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (certificate, key) = tls::self_signed(vec!["localhost".to_owned()]).unwrap();
+    assert_eq!(tls::fingerprint(certificate.as_bytes()).unwrap().len(), 32 * 3 - 1);
+    let config = tls::config(certificate.as_bytes(), key.as_bytes()).unwrap();
+    let settings = Settings { tls: true, ..Settings::new(address) };
+    tokio::spawn(serve(listener, App::new(store, settings), Some(config), std::future::pending()));
+
+    let connector = |trusted: bool| {
+        let mut roots = RootCertStore::empty();
+        if trusted {
+            roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let config = builder.with_safe_default_protocol_versions().unwrap();
+        TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    };
+    let name = || ServerName::try_from("localhost").unwrap();
+    // One that says nothing keeps nobody waiting.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let stream = connector(true).connect(name(), TcpStream::connect(address).await.unwrap()).await.unwrap();
+    let answer = common::Request::to(address, "GET", "/healthz").send_over(stream).await.expect(200);
+    assert!(answer.header("Strict-Transport-Security").is_some());
+    assert!(connector(false).connect(name(), TcpStream::connect(address).await.unwrap()).await.is_err());
+    assert!(tls::config(certificate.as_bytes(), b"no key").is_err());
+}

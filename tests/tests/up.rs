@@ -1,0 +1,173 @@
+//! `palm up` and `palm down`, with real processes.
+
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use palm_tests::cluster::subcommand;
+use palm_tests::process::Stream;
+use palm_tests::{Addresses, Process, python, until, within};
+use rustix::process::Signal;
+
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A folder for a cluster file, and for what is up.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("palm-up-test-{}-{name}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, text: &str) -> PathBuf {
+        let path = self.0.join("cluster.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn palm(&self, name: &str, arguments: &[&str], file: &Path) -> Process {
+        let mut command = subcommand(name);
+        command.args(arguments).arg(file).env("XDG_RUNTIME_DIR", &self.0);
+        if name == "up" {
+            // Test programs run at the same time.
+            let port = Addresses::free().pull.rsplit(':').next().unwrap().to_owned();
+            command.args(["--ports-from", &port]).env("PYTHON", python::interpreter());
+        }
+        Process::start(name, command)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn component(name: &str, script: &str, more: &str) -> String {
+    format!("[[component]]\nname = {name:?}\nscript = '''sh -c {script:?}'''\n{more}\n")
+}
+
+fn numbers(process: &Process) -> Vec<u32> {
+    let lines = process.printed(Stream::Out).into_iter();
+    lines.filter_map(|line| line.split_once("pid ")?.1.parse().ok()).collect()
+}
+
+fn gone(pids: &[u32]) {
+    assert!(!pids.is_empty());
+    let is_there = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    };
+    until("the end of all", WAIT, || (!pids.iter().any(is_there)).then_some(()));
+}
+
+#[test]
+fn the_example_shows_a_job_done() {
+    within(240, || {
+        let folder = Folder::new("example");
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/parallel.toml");
+        let mut up = folder.palm("up", &["--exit-when", "Launcher"], &example);
+        assert!(up.exit(Duration::from_secs(120)).success());
+        let lines = up.printed(Stream::Out);
+        let with = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(with("30 results, 0 failed, 0 missing"), 1, "{lines:?}");
+        assert_eq!(with("processed a message"), 30);
+        assert_eq!(with("Python worker | "), 2, "it has found its master: {lines:?}");
+        assert!(!lines.iter().any(|line| line.contains('\u{1b}')), "no colours into a pipe");
+    });
+}
+
+#[test]
+fn it_ends_when_all_has_ended_and_says_how() {
+    within(180, || {
+        let folder = Folder::new("ends");
+        let fine = component("A", "echo a; pwd", "") + &component("B", "echo b >&2", "connected = ['A']");
+        let mut up = folder.palm("up", &[], &folder.file(&fine));
+        assert_eq!(up.exit(WAIT).code(), Some(0));
+        let lines = up.printed(Stream::Out);
+        let pwd = format!("A | {}", folder.0.canonicalize().unwrap().display());
+        for line in ["A | a", &pwd, "B | b", "B * exited with code 0"] {
+            assert!(lines.iter().any(|printed| printed == line), "{line}: {lines:?}");
+        }
+        let failing = component("A", "exit 5", "restart = 'never'") + &component("B", "exit 0", "");
+        let file = folder.file(&failing);
+        assert_eq!(folder.palm("up", &[], &file).exit(WAIT).code(), Some(1));
+        assert_eq!(folder.palm("up", &["--exit-when", "A"], &file).exit(WAIT).code(), Some(5));
+        // One that waits for what has failed does not keep it.
+        let stuck = component("A", "exit 5", "restart = 'never'") + &component("B", "exit 0", "connected = ['A']");
+        assert_eq!(folder.palm("up", &[], &folder.file(&stuck)).exit(WAIT).code(), Some(1));
+    });
+}
+
+#[test]
+fn a_signal_stops_all_in_order_and_a_kill_leaves_no_orphan() {
+    within(180, || {
+        let folder = Folder::new("signal");
+        let script = |name: &str| {
+            format!(
+                "trap 'echo {name} ends; exit 0' TERM; echo pid $$; sleep 1000 & echo pid $!; while :; do sleep 0.05; done"
+            )
+        };
+        let file = component("First", &script("first"), "")
+            + &component("Second", &script("second"), "connected = ['First']\nreplicas = 1")
+            + &component("Third", &script("third"), "connected = ['Second']");
+        let file = folder.file(&file);
+        let all_up = |up: &Process| until("all processes", WAIT, || Some(numbers(up)).filter(|all| all.len() == 8));
+        let mut up = folder.palm("up", &[], &file);
+        let pids = all_up(&up);
+        up.signal(Signal::INT);
+        assert_eq!(up.exit(WAIT).code(), Some(0));
+        let ends: Vec<_> = up.printed(Stream::Out).into_iter().filter(|line| line.ends_with(" ends")).collect();
+        let ends: Vec<_> = ends.iter().map(|line| line.split(" | ").nth(1).unwrap()).collect();
+        assert_eq!(ends, ["third ends", "second ends", "second ends", "first ends"]);
+        gone(&pids);
+
+        let mut up = folder.palm("up", &[], &file);
+        let pids = all_up(&up);
+        up.signal(Signal::KILL);
+        up.exit(WAIT);
+        gone(&pids);
+    });
+}
+
+#[test]
+fn what_is_detached_is_taken_down() {
+    within(180, || {
+        let folder = Folder::new("detach");
+        let file = folder.file(&component("A", "echo $$ > pid; exec sleep 1000", ""));
+        let mut up = folder.palm("up", &["--detach"], &file);
+        assert!(up.exit(WAIT).success(), "{:?}", up.printed(Stream::Err));
+        up.line("end it with: palm down", WAIT);
+        let pid =
+            until("the process", WAIT, || std::fs::read_to_string(folder.0.join("pid")).ok()?.trim().parse().ok());
+        let mut again = folder.palm("up", &[], &file);
+        assert_eq!(again.exit(WAIT).code(), Some(1));
+        again.line("is up already", WAIT);
+        assert!(folder.palm("down", &[], &file).exit(WAIT).success());
+        gone(&[pid]);
+        let mut down = folder.palm("down", &[], &file);
+        assert!(down.exit(WAIT).success());
+        down.line("is not up", WAIT);
+    });
+}
+
+#[test]
+fn a_file_that_is_none_is_told() {
+    within(120, || {
+        let folder = Folder::new("wrong");
+        for (text, told) in
+            [("[A]\n", "cluster.toml, line 1, [A]"), ("[[component]]\nname = 'a'\nscrip = 'b'\n", "line 3")]
+        {
+            let mut up = folder.palm("up", &[], &folder.file(text));
+            assert_eq!(up.exit(WAIT).code(), Some(2));
+            up.line(told, WAIT);
+        }
+        let file = folder.file(&component("A", "exit", ""));
+        let mut up = folder.palm("up", &["--exit-when", "B"], &file);
+        assert_eq!(up.exit(WAIT).code(), Some(2));
+        up.line("there is no component B; there are A", WAIT);
+    });
+}
