@@ -13,7 +13,7 @@ import urllib.request
 
 PASSWORD = "a password of an example"
 PROBE = (
-    "i=0; while :; do i=$((i+1)); t=$(date +%F\\ %T,%3N); echo \"$t - probe - INFO - round $i: 3 workers answered\"; "
+    "i=0; while :; do i=$((i+1)); t=$(date '+%F %T,%3N'); echo \"$t - probe - INFO - round $i: 3 workers answered\"; "
     "[ $((i % 5)) = 0 ] && echo \"$t - probe - WARNING - worker 2 took 812 ms, expected less than 500 ms\"; "
     "[ $((i % 13)) = 0 ] && echo \"$t - probe - ERROR - no answer to message $i within 2 s; sending it again\" >&2; sleep 0.7; done"
 )
@@ -44,14 +44,14 @@ flags = {{ "--db" = "_db" }}
 
 [[component]]
 name = "Probe"
-script = '''sh -c '{PROBE.replace("'", "'\"'\"'")}' probe'''
+script = "sh probe.sh"
 role = "asks now and then"
 connected = ["Worker"]
 flags = {{ "--db" = "_db" }}
 
 [[component]]
 name = "Report"
-script = '''sh -c "echo cannot read report.toml >&2; exit 3" report'''
+script = "sh report.sh"
 connected = ["Master"]
 flags = {{ "--db" = "_db" }}
 """
@@ -125,6 +125,8 @@ def main(program, folder):
 
         try:
             store = f"{scratch}/store.db"
+            pathlib.Path(scratch, "probe.sh").write_text(PROBE)
+            pathlib.Path(scratch, "report.sh").write_text("echo cannot read report.toml >&2; exit 3")
             token = subprocess.run([program, "registry", "add-user", "ann", "--admin", "--store", store], check=True, text=True,
                                    capture_output=True).stdout.strip()
             registry = start(program, "registry", "--store", store, "--listen", "127.0.0.1:0")
