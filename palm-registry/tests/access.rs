@@ -275,7 +275,7 @@ async fn browsers_are_told_to_be_strict() {
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
         assert!(!policy.contains("unsafe-inline"), "{policy}");
         assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"));
-        assert_eq!(answer.header("Referrer-Policy"), Some("no-referrer"));
+        assert_eq!(answer.header("Referrer-Policy"), Some("same-origin"));
         assert_eq!(answer.header("Cache-Control"), Some("no-store"));
     }
 }

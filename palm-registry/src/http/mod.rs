@@ -7,6 +7,8 @@ mod compat;
 mod error;
 mod health;
 mod hub;
+mod level;
+mod pages;
 mod problem;
 mod prune;
 mod runner;
@@ -35,7 +37,9 @@ pub fn router(app: App) -> Router {
     let store = app.store.clone();
     let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
     let programs = python.merge(runner::router()).with_state(store);
-    let browsers = api::router().merge(health::router()).layer(from_fn_with_state(app.clone(), access::guard));
+    let browsers = api::router().merge(health::router()).merge(pages::router());
+    let browsers = browsers.layer(from_fn_with_state(app.clone(), access::guard));
+    let browsers = browsers.layer(from_fn_with_state(app.clone(), pages::explain));
     let counted = from_fn_with_state(app.clone(), health::count);
     let all = Router::new().merge(programs).merge(browsers.with_state(app));
     all.layer(DefaultBodyLimit::max(BODY_MAX)).layer(counted)

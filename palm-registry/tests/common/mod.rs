@@ -7,6 +7,8 @@
     reason = "each test uses a part of it, and a helper that panics fails the test"
 )]
 
+pub mod browser;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;

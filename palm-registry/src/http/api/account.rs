@@ -46,15 +46,15 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// Who asks.
 #[derive(Serialize, JsonSchema)]
-struct Me {
+pub(crate) struct Me {
     /// The user's name.
-    user: String,
+    pub(crate) user: String,
     /// Whether the user is an admin.
-    admin: bool,
+    pub(crate) admin: bool,
     /// What the caller may do at most.
-    scope: Scope,
+    pub(crate) scope: Scope,
     /// For the header `X-CSRF-Token`, if the caller is known by a cookie.
-    csrf: Option<String>,
+    pub(crate) csrf: Option<String>,
 }
 
 impl From<&Caller> for Me {
@@ -64,36 +64,36 @@ impl From<&Caller> for Me {
     }
 }
 
-async fn me(caller: Caller) -> Json<Me> {
+pub(crate) async fn me(caller: Caller) -> Json<Me> {
     Json(Me::from(&caller))
 }
 
 /// A name and its password.
 #[derive(Deserialize, JsonSchema)]
-struct LogIn {
+pub(crate) struct LogIn {
     /// The user's name.
-    name: String,
+    pub(crate) name: String,
     /// Its password.
-    password: String,
+    pub(crate) password: String,
 }
 
-async fn log_in(State(app): State<App>, peer: Peer, Body(body): Body<LogIn>) -> Result<Response, Problem> {
+pub(crate) async fn log_in(State(app): State<App>, peer: Peer, Body(body): Body<LogIn>) -> Result<Response, Problem> {
     let (user, cookie) = access::log_in(&app, peer, &body.name, &body.password).await?;
     Ok(with_cookie(&app, Caller { user, scope: Scope::Admin, credential: Credential::Session(cookie), peer }))
 }
 
 /// The first admin.
 #[derive(Deserialize, JsonSchema)]
-struct SetUp {
+pub(crate) struct SetUp {
     /// What the printed link ends with.
-    code: String,
+    pub(crate) code: String,
     /// The admin's name.
-    name: String,
+    pub(crate) name: String,
     /// Its password.
-    password: String,
+    pub(crate) password: String,
 }
 
-async fn set_up(State(app): State<App>, peer: Peer, Body(body): Body<SetUp>) -> Result<Response, Problem> {
+pub(crate) async fn set_up(State(app): State<App>, peer: Peer, Body(body): Body<SetUp>) -> Result<Response, Problem> {
     let (user, cookie) = access::first_admin(&app, peer, &body.code, &body.name, &body.password).await?;
     Ok(with_cookie(&app, Caller { user, scope: Scope::Admin, credential: Credential::Session(cookie), peer }))
 }
@@ -106,22 +106,22 @@ fn with_cookie(app: &App, caller: Caller) -> Response {
     ([(header::SET_COOKIE, cookie)], Json(Me::from(&caller))).into_response()
 }
 
-async fn log_out(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+pub(crate) async fn log_out(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
     access::log_out(&app, &caller).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, access::expired_cookie(&app.settings))]).into_response())
 }
 
 /// A password, and what it was.
 #[derive(Deserialize, JsonSchema)]
-struct ChangePassword {
+pub(crate) struct ChangePassword {
     /// What it was; of no matter if there was none.
     #[serde(default)]
-    old: String,
+    pub(crate) old: String,
     /// What it is to be: 10 characters or more.
-    new: String,
+    pub(crate) new: String,
 }
 
-async fn change_password(
+pub(crate) async fn change_password(
     State(app): State<App>,
     caller: Caller,
     Body(body): Body<ChangePassword>,
@@ -133,17 +133,17 @@ async fn change_password(
 
 /// A token, without itself.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct TokenEntry {
+pub(crate) struct TokenEntry {
     /// What it is revoked by.
-    id: String,
+    pub(crate) id: String,
     /// What its user calls it.
-    name: String,
+    pub(crate) name: String,
     /// What it may do at most.
-    scope: Scope,
+    pub(crate) scope: Scope,
     /// Since when, in microseconds since 1970.
-    created: i64,
+    pub(crate) created: i64,
     /// Until when; null: for ever.
-    expires: Option<i64>,
+    pub(crate) expires: Option<i64>,
 }
 
 impl From<Token> for TokenEntry {
@@ -153,35 +153,35 @@ impl From<Token> for TokenEntry {
     }
 }
 
-async fn tokens(State(app): State<App>, caller: Caller) -> Result<Json<Vec<TokenEntry>>, Problem> {
+pub(crate) async fn tokens(State(app): State<App>, caller: Caller) -> Result<Json<Vec<TokenEntry>>, Problem> {
     caller.check(General::Account)?;
     Ok(Json(app.store.tokens_of(caller.user.id).await?.into_iter().map(TokenEntry::from).collect()))
 }
 
 /// A token that is wanted.
 #[derive(Deserialize, JsonSchema)]
-pub(super) struct AddToken {
+pub(crate) struct AddToken {
     /// What to call it.
     #[schemars(length(max = 100))]
-    name: String,
+    pub(crate) name: String,
     /// What it may do at most.
-    scope: Scope,
+    pub(crate) scope: Scope,
     /// Until when, in microseconds since 1970; left out: for ever.
     #[serde(default)]
-    expires: Option<i64>,
+    pub(crate) expires: Option<i64>,
 }
 
 /// A token that is new.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct NewToken {
+pub(crate) struct NewToken {
     /// Itself. Nobody can see it again.
-    token: String,
+    pub(crate) token: String,
     /// About it.
     #[serde(flatten)]
-    entry: TokenEntry,
+    pub(crate) entry: TokenEntry,
 }
 
-async fn add_token(
+pub(crate) async fn add_token(
     State(app): State<App>,
     caller: Caller,
     Body(body): Body<AddToken>,
@@ -199,7 +199,7 @@ async fn add_token(
     Ok((StatusCode::CREATED, Json(NewToken { token, entry: entry.into() })))
 }
 
-async fn revoke_token(
+pub(crate) async fn revoke_token(
     State(app): State<App>,
     caller: Caller,
     Path(token): Path<String>,
@@ -213,7 +213,7 @@ async fn revoke_token(
 }
 
 /// Whether something can be called so: by people, on one line.
-pub(super) fn check_label(label: &str) -> Result<(), Problem> {
+pub(crate) fn check_label(label: &str) -> Result<(), Problem> {
     if label.chars().count() > 100 || label.chars().any(char::is_control) {
         return Err(Problem::invalid("expected a name of at most 100 characters, on one line"));
     }

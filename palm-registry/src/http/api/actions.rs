@@ -43,34 +43,34 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// Which components.
 #[derive(Deserialize, JsonSchema)]
-struct Which {
+pub(crate) struct Which {
     /// Its name; left out: all of them.
     #[serde(default)]
-    component: Option<String>,
+    pub(crate) component: Option<String>,
 }
 
 /// What it was done to.
 #[derive(Serialize, JsonSchema)]
-struct Done {
+pub(crate) struct Done {
     /// Names of the components.
-    components: Vec<String>,
+    pub(crate) components: Vec<String>,
 }
 
-async fn start(State(app): State<App>, cluster: ClusterFor<OPERATE>, Body(which): Body<Which>) -> Answer {
+pub(crate) async fn start(State(app): State<App>, cluster: ClusterFor<OPERATE>, Body(which): Body<Which>) -> Answer {
     each(&app, cluster, which, "started", Plan::start).await
 }
 
-async fn stop(State(app): State<App>, cluster: ClusterFor<OPERATE>, Body(which): Body<Which>) -> Answer {
+pub(crate) async fn stop(State(app): State<App>, cluster: ClusterFor<OPERATE>, Body(which): Body<Which>) -> Answer {
     each(&app, cluster, which, "stopped", Plan::stop).await
 }
 
-async fn restart(State(app): State<App>, cluster: ClusterFor<OPERATE>, Body(which): Body<Which>) -> Answer {
+pub(crate) async fn restart(State(app): State<App>, cluster: ClusterFor<OPERATE>, Body(which): Body<Which>) -> Answer {
     each(&app, cluster, which, "restarted", Plan::restart).await
 }
 
-type Answer = Result<Json<Done>, Problem>;
+pub(crate) type Answer = Result<Json<Done>, Problem>;
 
-async fn each(
+pub(crate) async fn each(
     app: &App,
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
     which: Which,
@@ -93,15 +93,15 @@ async fn each(
 
 /// How many copies.
 #[derive(Deserialize, JsonSchema)]
-struct Scale {
+pub(crate) struct Scale {
     /// The component's name.
-    component: String,
+    pub(crate) component: String,
     /// Copies beside the first.
     #[schemars(range(max = 9999))]
-    replicas: u32,
+    pub(crate) replicas: u32,
 }
 
-async fn scale(
+pub(crate) async fn scale(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
     Body(body): Body<Scale>,
@@ -119,7 +119,7 @@ async fn scale(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn reset(
+pub(crate) async fn reset(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
 ) -> Result<StatusCode, Problem> {
@@ -132,7 +132,7 @@ async fn reset(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn remove_node(
+pub(crate) async fn remove_node(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
     Path((_, node)): Path<(String, String)>,

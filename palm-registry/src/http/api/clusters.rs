@@ -55,40 +55,40 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// A cluster, as a list of them tells.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// What it is known by.
-    id: String,
+    pub(crate) id: String,
     /// A name for people.
-    alias: Option<String>,
+    pub(crate) alias: Option<String>,
     /// The name of its owner.
-    owner: String,
+    pub(crate) owner: String,
     /// When its file was set last, in microseconds since 1970.
-    changed: i64,
+    pub(crate) changed: i64,
     /// Whether everything is placed.
-    ready: bool,
+    pub(crate) ready: bool,
     /// Processes in all.
-    processes: u64,
+    pub(crate) processes: u64,
     /// Those of them that have a place.
-    placed: u64,
+    pub(crate) placed: u64,
     /// Names of its nodes.
-    nodes: Vec<String>,
+    pub(crate) nodes: Vec<String>,
     /// What the caller may do.
-    may: May,
+    pub(crate) may: May,
     /// Whether Python's clients are answered.
-    python: bool,
+    pub(crate) python: bool,
 }
 
 /// What somebody may do with a cluster.
 #[derive(Serialize, JsonSchema)]
-struct May {
+pub(crate) struct May {
     /// Start, stop, restart, scale, reset.
-    operate: bool,
+    pub(crate) operate: bool,
     /// Set its file, share it, delete it.
-    manage: bool,
+    pub(crate) manage: bool,
 }
 
 impl Entry {
-    pub(super) fn new(caller: &Caller, found: &Found) -> Self {
+    pub(crate) fn new(caller: &Caller, found: &Found) -> Self {
         let plan = &found.row.plan;
         let may = |action| caller.may(found, action) == Verdict::Allowed;
         Self {
@@ -106,13 +106,13 @@ impl Entry {
     }
 }
 
-async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
     let clusters = visible(&app, &caller).await?;
     Ok(Json(clusters.iter().map(|found| Entry::new(&caller, found)).collect()))
 }
 
 /// All that the caller sees.
-pub(super) async fn visible(app: &App, caller: &Caller) -> Result<Vec<Found>, Problem> {
+pub(crate) async fn visible(app: &App, caller: &Caller) -> Result<Vec<Found>, Problem> {
     let all = caller.check(General::Administer).is_ok();
     let mut clusters = app.store.find_clusters(caller.user.id, all).await?;
     clusters.retain(|found| caller.may(found, Action::See) == Verdict::Allowed);
@@ -121,16 +121,16 @@ pub(super) async fn visible(app: &App, caller: &Caller) -> Result<Vec<Found>, Pr
 
 /// A cluster that is wanted.
 #[derive(Deserialize, JsonSchema)]
-struct Create {
+pub(crate) struct Create {
     /// Its file, as INI or TOML.
-    file: String,
+    pub(crate) file: String,
     /// A name for people.
     #[serde(default)]
     #[schemars(length(max = 100))]
-    alias: Option<String>,
+    pub(crate) alias: Option<String>,
 }
 
-async fn create(
+pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     Body(body): Body<Create>,
@@ -149,29 +149,29 @@ async fn create(
 
 /// A cluster's file.
 #[derive(Deserialize, JsonSchema)]
-struct File {
+pub(crate) struct File {
     /// Itself, as INI or TOML.
-    file: String,
+    pub(crate) file: String,
 }
 
 /// What is wrong with a file.
 #[derive(Serialize, JsonSchema)]
-struct Validation {
+pub(crate) struct Validation {
     /// Nothing is wrong with it.
-    valid: bool,
+    pub(crate) valid: bool,
     /// The line, from 1.
-    line: Option<usize>,
+    pub(crate) line: Option<usize>,
     /// The component, if it is about one.
-    component: Option<String>,
+    pub(crate) component: Option<String>,
     /// The key, if it is about one.
-    key: Option<String>,
+    pub(crate) key: Option<String>,
     /// What is wrong, and what was expected.
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// The components that it has, in order.
-    components: Vec<String>,
+    pub(crate) components: Vec<String>,
 }
 
-async fn validate(_: Caller, Body(body): Body<File>) -> Result<Json<Validation>, Problem> {
+pub(crate) async fn validate(_: Caller, Body(body): Body<File>) -> Result<Json<Validation>, Problem> {
     check_length(&body.file)?;
     Ok(Json(match Cluster::from_text(&body.file) {
         Ok(cluster) => {
@@ -193,38 +193,38 @@ fn check_length(file: &str) -> Result<(), Problem> {
 }
 
 /// Reads a file that somebody wants to set.
-pub(super) fn read(file: &str) -> Result<Cluster, Problem> {
+pub(crate) fn read(file: &str) -> Result<Cluster, Problem> {
     check_length(file)?;
     Cluster::from_text(file).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-file", error.to_string()))
 }
 
 /// A cluster with its file.
 #[derive(Serialize, JsonSchema)]
-struct Whole {
+pub(crate) struct Whole {
     /// About it.
     #[serde(flatten)]
-    entry: Entry,
+    pub(crate) entry: Entry,
     /// Its file.
-    file: String,
+    pub(crate) file: String,
 }
 
-async fn see(ClusterFor { caller, found }: ClusterFor<SEE>) -> Json<Whole> {
+pub(crate) async fn see(ClusterFor { caller, found }: ClusterFor<SEE>) -> Json<Whole> {
     Json(Whole { entry: Entry::new(&caller, &found), file: found.row.description })
 }
 
 /// What is to be different.
 #[derive(Deserialize, JsonSchema)]
-struct Change {
+pub(crate) struct Change {
     /// A name for people; left out: as it is.
     #[serde(default)]
     #[schemars(length(max = 100))]
-    alias: Option<String>,
+    pub(crate) alias: Option<String>,
     /// Whether Python's clients are answered; left out: as it is.
     #[serde(default)]
-    python: Option<bool>,
+    pub(crate) python: Option<bool>,
 }
 
-async fn change_settings(
+pub(crate) async fn change_settings(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
     Body(body): Body<Change>,
@@ -247,7 +247,7 @@ async fn change_settings(
     again(&app, &caller, id).await
 }
 
-async fn delete(
+pub(crate) async fn delete(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
 ) -> Result<StatusCode, Problem> {
@@ -256,7 +256,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn set_file(
+pub(crate) async fn set_file(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
     Body(body): Body<File>,
@@ -272,24 +272,24 @@ async fn set_file(
 }
 
 /// The cluster as it is after a change.
-async fn again(app: &App, caller: &Caller, id: &str) -> Result<Json<Entry>, Problem> {
+pub(crate) async fn again(app: &App, caller: &Caller, id: &str) -> Result<Json<Entry>, Problem> {
     let found = caller.cluster(&app.store, id, Action::See).await?;
     Ok(Json(Entry::new(caller, &found)))
 }
 
 /// A cluster's key.
 #[derive(Serialize, JsonSchema)]
-struct Key {
+pub(crate) struct Key {
     /// Itself.
-    key: String,
+    pub(crate) key: String,
 }
 
-async fn key(State(app): State<App>, ClusterFor { caller, found }: ClusterFor<MANAGE>) -> Result<Json<Key>, Problem> {
+pub(crate) async fn key(State(app): State<App>, ClusterFor { caller, found }: ClusterFor<MANAGE>) -> Result<Json<Key>, Problem> {
     record(&app.store, &caller, "key shown", Some(&found.row.id), "").await?;
     Ok(Json(Key { key: found.row.key }))
 }
 
-async fn audit(
+pub(crate) async fn audit(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<MANAGE>,
     Query(query): Query<Before>,
@@ -299,7 +299,7 @@ async fn audit(
 }
 
 /// Changes a cluster, again if somebody else has done so meanwhile.
-pub(super) async fn change<T>(
+pub(crate) async fn change<T>(
     app: &App,
     key: &str,
     mut change: impl FnMut(&mut ClusterRow) -> Result<T, Problem>,

@@ -11,14 +11,15 @@ use super::extract::Query;
 use super::{Operation, operation};
 use crate::http::access::{ClusterFor, SEE};
 use crate::http::app::App;
+use crate::http::level::level;
 use crate::http::problem::Problem;
 use crate::store::{LogLine, LogSearch};
 
 /// Lines that an answer has at most, and if nothing is said.
-const LIMIT_MAX: u32 = 5000;
-const LIMIT: u32 = 500;
+pub(crate) const LIMIT_MAX: u32 = 5000;
+pub(crate) const LIMIT: u32 = 500;
 /// Lines that a download has at most.
-const DOWNLOAD_MAX: u32 = 100_000;
+pub(crate) const DOWNLOAD_MAX: u32 = 100_000;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -35,33 +36,33 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// Which lines.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Of this component only.
-    component: Option<String>,
+    pub(crate) component: Option<String>,
     /// Of this node only.
-    node: Option<String>,
+    pub(crate) node: Option<String>,
     /// Of this stream only.
-    stream: Option<Stream>,
+    pub(crate) stream: Option<Stream>,
     /// At least as severe as this, as the words in the line tell.
-    level: Option<Level>,
+    pub(crate) level: Option<Level>,
     /// Printed at this instant or later, in microseconds since 1970.
-    from: Option<i64>,
+    pub(crate) from: Option<i64>,
     /// Printed before this instant.
-    to: Option<i64>,
+    pub(crate) to: Option<i64>,
     /// With this in them, in the same case.
-    text: Option<String>,
+    pub(crate) text: Option<String>,
     /// How many, from 1 to 5000; left out: 500, or of a download 100,000.
     #[schemars(range(min = 1))]
-    limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
     /// The lines that follow the one with this `id`.
-    pub(super) after: Option<i64>,
+    pub(crate) after: Option<i64>,
     /// The lines before the one with this `id`.
-    before: Option<i64>,
+    pub(crate) before: Option<i64>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Stream {
+pub(crate) enum Stream {
     Out,
     Err,
     Runner,
@@ -69,14 +70,14 @@ enum Stream {
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Level {
+pub(crate) enum Level {
     Error,
     Warning,
     Info,
 }
 
 impl Asked {
-    pub(super) fn search(&self, most: u32, otherwise: u32) -> LogSearch {
+    pub(crate) fn search(&self, most: u32, otherwise: u32) -> LogSearch {
         let asked = self.clone();
         let words: &[&str] = match asked.level {
             None => &[],
@@ -108,35 +109,37 @@ impl Asked {
 
 /// A line.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Its number: greater than those of all that came before.
-    id: i64,
+    pub(crate) id: i64,
     /// When it was printed, in microseconds since 1970.
-    at: i64,
+    pub(crate) at: i64,
     /// The component; null: it came by a runner of Python's, which does not say.
-    component: Option<String>,
+    pub(crate) component: Option<String>,
     /// Which of the component's copies.
-    copy: Option<u32>,
+    pub(crate) copy: Option<u32>,
     /// The node.
-    node: Option<String>,
+    pub(crate) node: Option<String>,
     /// out, err or runner.
-    stream: Option<String>,
+    pub(crate) stream: Option<String>,
+    /// What it says of itself: error, warning, info or debug; empty: nothing.
+    pub(crate) level: &'static str,
     /// Itself.
-    text: String,
+    pub(crate) text: String,
 }
 
 impl From<LogLine> for Line {
     fn from(line: LogLine) -> Self {
-        let (id, at, text) = (line.id, line.at, line.text);
+        let (id, at, level, text) = (line.id, line.at, level(&line.text), line.text);
         let Some(origin) = line.origin else {
-            return Self { id, at, component: None, copy: None, node: None, stream: None, text };
+            return Self { id, at, component: None, copy: None, node: None, stream: None, level, text };
         };
         let (copy, stream) = (Some(origin.copy), Some(origin.stream.name().to_owned()));
-        Self { id, at, component: Some(origin.component), copy, node: Some(origin.node), stream, text }
+        Self { id, at, component: Some(origin.component), copy, node: Some(origin.node), stream, level, text }
     }
 }
 
-async fn search(
+pub(crate) async fn search(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<SEE>,
     Query(asked): Query<Asked>,
@@ -145,7 +148,7 @@ async fn search(
     Ok(Json(lines.into_iter().map(Line::from).collect()))
 }
 
-async fn download(
+pub(crate) async fn download(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<SEE>,
     Query(asked): Query<Asked>,

@@ -1,16 +1,16 @@
 //! `/api/v1`: all that pages and programs do, as JSON (`docs/registry.md`, section 8).
 
-mod account;
-mod actions;
-mod clusters;
-mod extract;
-mod logs;
+pub(crate) mod account;
+pub(crate) mod actions;
+pub(crate) mod clusters;
+pub(crate) mod extract;
+pub(crate) mod logs;
 mod operation;
-mod shares;
-mod status;
-mod streams;
-mod users;
-mod versions;
+pub(crate) mod shares;
+pub(crate) mod status;
+pub(crate) mod streams;
+pub(crate) mod users;
+pub(crate) mod versions;
 
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -57,7 +57,7 @@ fn operations() -> Vec<Operation> {
 }
 
 async fn nothing() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing here: see {DOCUMENT}"))
+    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing here; what programs may ask for is in {DOCUMENT}"))
 }
 
 async fn not_so(method: Method, uri: Uri) -> Response {

@@ -28,14 +28,14 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// Somebody with whom a cluster is shared.
 #[derive(Serialize, JsonSchema)]
-struct Entry {
+pub(crate) struct Entry {
     /// The user's name.
-    user: String,
+    pub(crate) user: String,
     /// What the user may do.
-    share: Share,
+    pub(crate) share: Share,
 }
 
-async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<MANAGE>,
 ) -> Result<Json<Vec<Entry>>, Problem> {
@@ -45,12 +45,12 @@ async fn list(
 
 /// What is shared.
 #[derive(Deserialize, JsonSchema)]
-struct Level {
+pub(crate) struct Level {
     /// What the user may do.
-    share: Share,
+    pub(crate) share: Share,
 }
 
-async fn share(
+pub(crate) async fn share(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
     Path((_, name)): Path<(String, String)>,
@@ -69,7 +69,7 @@ async fn share(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn unshare(
+pub(crate) async fn unshare(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
     Path((_, name)): Path<(String, String)>,
@@ -82,6 +82,6 @@ async fn unshare(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn user(app: &App, name: &str) -> Result<User, Problem> {
+pub(crate) async fn user(app: &App, name: &str) -> Result<User, Problem> {
     app.store.user(name).await?.ok_or_else(|| Problem::not_found("user"))
 }

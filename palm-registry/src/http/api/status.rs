@@ -28,113 +28,113 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// A cluster's state.
 #[derive(Serialize, JsonSchema, PartialEq)]
-pub(super) struct Status {
+pub(crate) struct Status {
     /// Whether everything is placed.
-    ready: bool,
+    pub(crate) ready: bool,
     /// Its components, in the order of its file.
-    components: Vec<ComponentStatus>,
+    pub(crate) components: Vec<ComponentStatus>,
     /// Its sockets, by name.
-    sockets: Vec<SocketStatus>,
+    pub(crate) sockets: Vec<SocketStatus>,
     /// Its nodes, in the order in which they came.
-    nodes: Vec<NodeStatus>,
+    pub(crate) nodes: Vec<NodeStatus>,
     /// All that does not run because it cannot be placed, and why.
-    missing: Vec<Lack>,
+    pub(crate) missing: Vec<Lack>,
 }
 
 /// A component.
 #[derive(Serialize, JsonSchema, PartialEq)]
-struct ComponentStatus {
-    name: String,
+pub(crate) struct ComponentStatus {
+    pub(crate) name: String,
     /// What it is, for people.
-    role: Option<String>,
+    pub(crate) role: Option<String>,
     /// Components that are placed before it.
-    connected: Vec<String>,
+    pub(crate) connected: Vec<String>,
     /// Names of the sockets that it needs.
-    sockets: Vec<String>,
+    pub(crate) sockets: Vec<String>,
     /// Copies beside the first.
-    replicas: u32,
+    pub(crate) replicas: u32,
     /// It was stopped, and is not to run until it is started.
-    stopped: bool,
+    pub(crate) stopped: bool,
     /// Counts the times that it was to be restarted.
-    generation: u64,
+    pub(crate) generation: u64,
     /// Its processes, by copy.
-    processes: Vec<ProcessStatus>,
+    pub(crate) processes: Vec<ProcessStatus>,
 }
 
 /// A process.
 #[derive(Serialize, JsonSchema, PartialEq)]
-struct ProcessStatus {
+pub(crate) struct ProcessStatus {
     /// Which of the component's copies, from 0.
-    copy: u32,
+    pub(crate) copy: u32,
     /// The node that it is placed on; null: none.
-    node: Option<String>,
+    pub(crate) node: Option<String>,
     /// What its node reported last: waiting, starting, ready, running, stopping, exited, crash-loop or failed; null: nothing.
-    state: Option<String>,
+    pub(crate) state: Option<String>,
     /// Since when it is in that state, in microseconds since 1970.
-    since: Option<i64>,
-    pid: Option<u32>,
+    pub(crate) since: Option<i64>,
+    pub(crate) pid: Option<u32>,
     /// How often it was started again by itself.
-    restarts: u64,
+    pub(crate) restarts: u64,
     /// The code with which it exited last.
-    exit_code: Option<i32>,
+    pub(crate) exit_code: Option<i32>,
     /// The signal that ended it last.
-    exit_signal: Option<i32>,
+    pub(crate) exit_signal: Option<i32>,
     /// Processor time that it has used.
-    cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
     /// Memory that it has.
-    memory_bytes: u64,
+    pub(crate) memory_bytes: u64,
 }
 
 /// A socket.
 #[derive(Serialize, JsonSchema, PartialEq)]
-struct SocketStatus {
-    name: String,
+pub(crate) struct SocketStatus {
+    pub(crate) name: String,
     /// Null: its component waits for a place.
-    address: Option<String>,
+    pub(crate) address: Option<String>,
     /// The component that binds it.
-    owner: String,
+    pub(crate) owner: String,
 }
 
 /// A node.
 #[derive(Serialize, JsonSchema, PartialEq)]
-struct NodeStatus {
-    name: String,
-    ip: String,
+pub(crate) struct NodeStatus {
+    pub(crate) name: String,
+    pub(crate) ip: String,
     /// Slots that it offers.
-    processors: u32,
+    pub(crate) processors: u32,
     /// Processes that are placed on it.
-    placed: usize,
+    pub(crate) placed: usize,
     /// When its runner gave a sign of life last, in microseconds since 1970; null: it is one of Python's, which give none, or it has left.
-    seen: Option<i64>,
+    pub(crate) seen: Option<i64>,
     /// Whether its runner should have given a sign of life and has not.
-    silent: bool,
+    pub(crate) silent: bool,
 }
 
 /// What is missing.
 #[derive(Serialize, JsonSchema, PartialEq)]
-struct Lack {
-    component: String,
-    copy: u32,
+pub(crate) struct Lack {
+    pub(crate) component: String,
+    pub(crate) copy: u32,
     /// Why, as a sentence.
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// A node of some cluster.
 #[derive(Serialize, JsonSchema)]
-struct ClusterNode {
+pub(crate) struct ClusterNode {
     /// The cluster's id.
-    cluster: String,
+    pub(crate) cluster: String,
     /// The cluster's name for people.
-    alias: Option<String>,
+    pub(crate) alias: Option<String>,
     #[serde(flatten)]
-    node: NodeStatus,
+    pub(crate) node: NodeStatus,
 }
 
-async fn status(State(app): State<App>, ClusterFor { found, .. }: ClusterFor<SEE>) -> Result<Json<Status>, Problem> {
+pub(crate) async fn status(State(app): State<App>, ClusterFor { found, .. }: ClusterFor<SEE>) -> Result<Json<Status>, Problem> {
     Ok(Json(of(&app.store, &found.row).await?))
 }
 
-async fn nodes(State(app): State<App>, caller: Caller) -> Result<Json<Vec<ClusterNode>>, Problem> {
+pub(crate) async fn nodes(State(app): State<App>, caller: Caller) -> Result<Json<Vec<ClusterNode>>, Problem> {
     let mut list = Vec::new();
     for found in visible(&app, &caller).await? {
         let heard = app.store.nodes(&found.row.key).await?;
@@ -146,7 +146,7 @@ async fn nodes(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Cluste
 }
 
 /// What the state of a cluster is now.
-pub(super) async fn of(store: &Store, row: &ClusterRow) -> Result<Status, Problem> {
+pub(crate) async fn of(store: &Store, row: &ClusterRow) -> Result<Status, Problem> {
     let (nodes, processes) = (store.nodes(&row.key).await?, store.processes(&row.key).await?);
     let plan = &row.plan;
     let components = plan.cluster().components.iter().map(|component| {

@@ -39,26 +39,26 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 /// A stream that somebody reads.
-struct Reader {
-    app: App,
-    caller: Caller,
-    id: String,
-    key: String,
-    snapshot: watch::Receiver<Snapshot>,
-    ended: watch::Receiver<bool>,
+pub(crate) struct Reader {
+    pub(crate) app: App,
+    pub(crate) caller: Caller,
+    pub(crate) id: String,
+    pub(crate) key: String,
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+    pub(crate) ended: watch::Receiver<bool>,
     /// Lines that are looked for, after the last that was sent; `None`: the state.
-    lines: Option<LogSearch>,
-    events: VecDeque<Event>,
+    pub(crate) lines: Option<LogSearch>,
+    pub(crate) events: VecDeque<Event>,
 }
 
 type Events =
     Sse<axum::response::sse::KeepAliveStream<std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>>>;
 
-async fn state(State(app): State<App>, cluster: ClusterFor<SEE>) -> Events {
+pub(crate) async fn state(State(app): State<App>, cluster: ClusterFor<SEE>) -> Events {
     events(app, cluster, None)
 }
 
-async fn follow(
+pub(crate) async fn follow(
     State(app): State<App>,
     cluster: ClusterFor<SEE>,
     headers: HeaderMap,

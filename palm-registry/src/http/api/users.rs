@@ -40,18 +40,18 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// A user.
 #[derive(Serialize, JsonSchema)]
-struct Entry {
+pub(crate) struct Entry {
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// Whether it may do everything.
-    admin: bool,
+    pub(crate) admin: bool,
     /// Whether it can log in with a password.
-    has_password: bool,
+    pub(crate) has_password: bool,
     /// Since when, in microseconds since 1970.
-    created: i64,
+    pub(crate) created: i64,
 }
 
-async fn users(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
+pub(crate) async fn users(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
     caller.check(General::Administer)?;
     let users = app.store.users().await?.into_iter().map(|entry| Entry {
         name: entry.user.name,
@@ -64,18 +64,18 @@ async fn users(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>
 
 /// A user that is wanted.
 #[derive(Deserialize, JsonSchema)]
-struct AddUser {
+pub(crate) struct AddUser {
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// Whether it may do everything.
     #[serde(default)]
-    admin: bool,
+    pub(crate) admin: bool,
     /// Its password: 10 characters or more.
     #[serde(default)]
-    password: Option<String>,
+    pub(crate) password: Option<String>,
 }
 
-async fn add_user(
+pub(crate) async fn add_user(
     State(app): State<App>,
     caller: Caller,
     Body(body): Body<AddUser>,
@@ -96,16 +96,16 @@ async fn add_user(
 
 /// What is to be different.
 #[derive(Deserialize, JsonSchema)]
-struct ChangeUser {
+pub(crate) struct ChangeUser {
     /// Whether it may do everything; left out: as it is.
     #[serde(default)]
-    admin: Option<bool>,
+    pub(crate) admin: Option<bool>,
     /// Its password; left out: as it is.
     #[serde(default)]
-    password: Option<String>,
+    pub(crate) password: Option<String>,
 }
 
-async fn change_user(
+pub(crate) async fn change_user(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
@@ -123,14 +123,14 @@ async fn change_user(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn delete_user(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(crate) async fn delete_user(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     let user = user(&app, &caller, &name).await?;
     done(app.store.delete_user(&user).await?)?;
     record(&app.store, &caller, "user deleted", None, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn tokens_of(
+pub(crate) async fn tokens_of(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
@@ -139,7 +139,7 @@ async fn tokens_of(
     Ok(Json(app.store.tokens_of(user.id).await?.into_iter().map(TokenEntry::from).collect()))
 }
 
-async fn revoke_token(
+pub(crate) async fn revoke_token(
     State(app): State<App>,
     caller: Caller,
     Path((name, token)): Path<(String, String)>,
@@ -154,23 +154,23 @@ async fn revoke_token(
 
 /// Where to go on.
 #[derive(Deserialize, JsonSchema)]
-pub(super) struct Before {
+pub(crate) struct Before {
     /// The `id` of the last that was seen; left out: from the newest on.
     #[serde(default)]
-    pub(super) before: Option<i64>,
+    pub(crate) before: Option<i64>,
     /// How many, from 1 to 1000; left out: 100.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1000))]
-    pub(super) limit: Option<i64>,
+    pub(crate) limit: Option<i64>,
 }
 
 impl Before {
-    pub(super) fn bounds(&self) -> (i64, i64) {
+    pub(crate) fn bounds(&self) -> (i64, i64) {
         (self.before.unwrap_or(i64::MAX), self.limit.unwrap_or(100).clamp(1, 1000))
     }
 }
 
-async fn audit(
+pub(crate) async fn audit(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<Before>,
@@ -181,7 +181,7 @@ async fn audit(
 }
 
 /// A user, if the caller may know.
-async fn user(app: &App, caller: &Caller, name: &str) -> Result<User, Problem> {
+pub(crate) async fn user(app: &App, caller: &Caller, name: &str) -> Result<User, Problem> {
     caller.check(General::Administer)?;
     app.store.user(name).await?.ok_or_else(|| Problem::not_found("user"))
 }

@@ -37,13 +37,13 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// A version.
 #[derive(Serialize, JsonSchema)]
-struct Entry {
+pub(crate) struct Entry {
     /// Its number, from 1.
-    number: i64,
+    pub(crate) number: i64,
     /// When it was set, in microseconds since 1970.
-    at: i64,
+    pub(crate) at: i64,
     /// The name of who did.
-    author: String,
+    pub(crate) author: String,
 }
 
 impl From<Version> for Entry {
@@ -52,23 +52,23 @@ impl From<Version> for Entry {
     }
 }
 
-async fn list(State(app): State<App>, ClusterFor { found, .. }: ClusterFor<SEE>) -> Result<Json<Vec<Entry>>, Problem> {
+pub(crate) async fn list(State(app): State<App>, ClusterFor { found, .. }: ClusterFor<SEE>) -> Result<Json<Vec<Entry>>, Problem> {
     Ok(Json(app.store.versions(&found.row.key).await?.into_iter().map(Entry::from).collect()))
 }
 
 /// A version with its file.
 #[derive(Serialize, JsonSchema)]
-struct Whole {
+pub(crate) struct Whole {
     /// About it.
     #[serde(flatten)]
-    entry: Entry,
+    pub(crate) entry: Entry,
     /// The file.
-    file: String,
+    pub(crate) file: String,
 }
 
-type AtVersion = Path<(String, i64)>;
+pub(crate) type AtVersion = Path<(String, i64)>;
 
-async fn see(
+pub(crate) async fn see(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<SEE>,
     Path((_, number)): AtVersion,
@@ -79,14 +79,14 @@ async fn see(
 
 /// What to compare with.
 #[derive(Deserialize, JsonSchema)]
-struct To {
+pub(crate) struct To {
     /// The number of another version; left out: the newest.
     #[serde(default)]
     #[schemars(range(min = 1))]
-    to: Option<i64>,
+    pub(crate) to: Option<i64>,
 }
 
-async fn diff(
+pub(crate) async fn diff(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<SEE>,
     Path((_, number)): AtVersion,
@@ -108,7 +108,7 @@ async fn diff(
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the versions cannot be compared"))
 }
 
-async fn restore(
+pub(crate) async fn restore(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
     Path((_, number)): AtVersion,
@@ -124,7 +124,7 @@ async fn restore(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn version(app: &App, key: &str, number: i64) -> Result<(Entry, String), Problem> {
+pub(crate) async fn version(app: &App, key: &str, number: i64) -> Result<(Entry, String), Problem> {
     let found = app.store.version(key, number).await?.ok_or_else(|| Problem::not_found("version"))?;
     Ok((found.0.into(), found.1))
 }

@@ -1,0 +1,142 @@
+//! An arrangement as SVG. Colours are the style sheet's business.
+
+use std::fmt::Write as _;
+
+use super::layout::{Arrangement, HEAD, LINE, MARKS, MARKS_A_ROW, Place, SOCKETS, WIDTH};
+use crate::http::pages::view::{Card, Link, Tone, View};
+
+/// Letters of a text that have room.
+const LETTERS: usize = 30;
+
+/// Draws a cluster. What it shows is also in the table below it, and so it has a name and no more for who cannot see it.
+pub(in crate::http::pages) fn draw(view: &View, arrangement: &Arrangement) -> String {
+    let Arrangement { places, width, height } = arrangement;
+    let mut svg = format!(
+        "<svg class=\"picture\" role=\"img\" aria-label=\"The cluster's components and how they are connected; the table below says the \
+         same\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">"
+    );
+    for (index, link) in view.links.iter().enumerate() {
+        // Lines into one component end below each other.
+        let same = |other: &&Link| other.to == link.to;
+        let count = view.links.iter().filter(same).count();
+        let nth = view.links.iter().take(index).filter(same).count();
+        if let (Some(from), Some(to)) = (places.get(link.from), places.get(link.to)) {
+            line(&mut svg, link, from, to, (nth, count));
+        }
+    }
+    for (card, place) in view.cards.iter().zip(places) {
+        component(&mut svg, card, place);
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn line(svg: &mut String, link: &Link, from: &Place, to: &Place, (nth, count): (usize, usize)) {
+    let part = |height: i32| height * (i32::try_from(nth).unwrap_or(0) + 1) / (i32::try_from(count).unwrap_or(1) + 1);
+    let (x1, y1) = (from.x + WIDTH, from.y + from.height / 2);
+    let (x2, y2) = (to.x, to.y + part(to.height));
+    let bend = ((x2 - x1).abs() / 2).max(40);
+    let kind = if link.sockets.is_empty() { "line after" } else { "line" };
+    let _ = write!(
+        svg,
+        "<path class=\"{kind}\" d=\"M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}\"/><circle class=\"end\" cx=\"{x1}\" cy=\"{y1}\" r=\"3\"/>\
+         <path class=\"end\" d=\"M{x2} {y2}l-7 -4v8z\"/>",
+        x1 + bend,
+        x2 - bend,
+    );
+    if !link.sockets.is_empty() {
+        let name = short(&link.sockets.iter().map(|name| format!("_{name}")).collect::<Vec<_>>().join(" "), 13);
+        let _ = write!(svg, "<text class=\"socket\" x=\"{}\" y=\"{}\">{}</text>", x2 - 12, y2 - 6, escaped(&name));
+    }
+}
+
+fn component(svg: &mut String, card: &Card, place: &Place) {
+    let Place { x, y, height, .. } = *place;
+    let _ = write!(
+        svg,
+        "<g class=\"card {}\" transform=\"translate({x} {y})\"><title>{}: {}</title><rect class=\"box\" width=\"{WIDTH}\" \
+         height=\"{height}\" rx=\"8\"/><rect class=\"edge\" width=\"4\" height=\"{height}\" rx=\"2\"/>\
+         <text class=\"name\" x=\"16\" y=\"22\">{}</text><text class=\"role\" x=\"16\" y=\"38\">{}</text>",
+        card.tone().class(),
+        escaped(&card.name),
+        escaped(&card.summary()),
+        escaped(&short(&card.name, 24)),
+        escaped(&short(&role(card), LETTERS)),
+    );
+    for (index, copy) in card.copies.iter().take(MARKS).enumerate() {
+        let column = i32::try_from(index % MARKS_A_ROW).unwrap_or(0);
+        let row = i32::try_from(index / MARKS_A_ROW).unwrap_or(0);
+        mark(svg, copy.tone, 22 + column * 17, HEAD + 8 + row * LINE, &copy.line());
+    }
+    let rows = i32::try_from(card.copies.len().clamp(1, MARKS).div_ceil(MARKS_A_ROW)).unwrap_or(1);
+    let mut baseline = HEAD + rows * LINE + 14;
+    let mut text = |class: &str, text: &str| {
+        let _ = write!(svg, "<text class=\"{class}\" x=\"16\" y=\"{baseline}\">{}</text>", escaped(&short(text, LETTERS)));
+        baseline += LINE;
+    };
+    text("summary", &card.summary());
+    text("place", &nodes(card));
+    for socket in card.bound.iter().take(SOCKETS) {
+        let address = if socket.address.is_empty() { "no address yet" } else { socket.address.trim_start_matches("tcp://") };
+        text("address", &format!("_{} {address}", socket.name));
+    }
+    if card.bound.len() > SOCKETS {
+        text("address", &format!("and {} sockets more", card.bound.len() - SOCKETS));
+    }
+    svg.push_str("</g>");
+}
+
+fn role(card: &Card) -> String {
+    let copies = card.copies.len();
+    let copies = if copies == 1 { "1 copy".to_owned() } else { format!("{copies} copies") };
+    if card.role.is_empty() { copies } else { format!("{copies} · {}", card.role) }
+}
+
+fn nodes(card: &Card) -> String {
+    match card.nodes().as_slice() {
+        [] => "on no node".to_owned(),
+        [node] => format!("on {node}"),
+        [first, second] => format!("on {first}, {second}"),
+        [first, rest @ ..] => format!("on {first} and {} more", rest.len()),
+    }
+}
+
+/// A copy; shapes differ, so that it does not take colours to tell them.
+fn mark(svg: &mut String, tone: Tone, x: i32, y: i32, title: &str) {
+    let shape = match tone {
+        Tone::Good => "<circle r=\"5\"/>",
+        Tone::Busy => "<circle class=\"hollow\" r=\"5\"/><path d=\"M0 -5a5 5 0 0 0 0 10z\"/>",
+        Tone::Bad => "<path d=\"M0 -6L6 5H-6z\"/>",
+        Tone::Off => "<rect x=\"-4.5\" y=\"-4.5\" width=\"9\" height=\"9\"/>",
+        Tone::Lacks => "<circle class=\"hollow\" r=\"5\"/>",
+        Tone::Unknown => "<path class=\"hollow\" d=\"M0 -6L6 0L0 6L-6 0z\"/>",
+    };
+    let _ = write!(
+        svg,
+        "<g class=\"mark {}\" transform=\"translate({x} {y})\"><title>{}</title>{shape}</g>",
+        tone.class(),
+        escaped(title)
+    );
+}
+
+fn short(text: &str, letters: usize) -> String {
+    if text.chars().count() <= letters {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(letters - 1).collect();
+    format!("{begin}…")
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, letter| {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            letter => escaped.push(letter),
+        }
+        escaped
+    })
+}

@@ -1,0 +1,103 @@
+//! Where everything is.
+
+use crate::http::pages::view::View;
+
+/// Width of a component.
+pub(super) const WIDTH: i32 = 232;
+/// Room between layers, for lines and their names.
+const ACROSS: i32 = 112;
+/// Room between components of a layer.
+const BETWEEN: i32 = 20;
+/// Room around everything.
+const MARGIN: i32 = 12;
+/// Height of a line of text.
+pub(super) const LINE: i32 = 18;
+/// Copies that are drawn each by itself.
+pub(super) const MARKS: usize = 36;
+/// Those of a row.
+pub(super) const MARKS_A_ROW: usize = 12;
+/// Where what follows the heading of a component begins.
+pub(super) const HEAD: i32 = 46;
+/// Lines of sockets that a component shows.
+pub(super) const SOCKETS: usize = 6;
+
+/// Where a component is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http::pages) struct Place {
+    pub(super) x: i32,
+    pub(super) y: i32,
+    pub(super) height: i32,
+    pub(super) layer: usize,
+}
+
+/// Where everything is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http::pages) struct Arrangement {
+    /// Of each component, in the view's order.
+    pub(super) places: Vec<Place>,
+    pub(super) width: i32,
+    pub(super) height: i32,
+}
+
+/// Says where the components of a cluster are: each in the layer after the last that it is connected to, near to those.
+pub(in crate::http::pages) fn arrange(view: &View) -> Arrangement {
+    let layers = layers(view);
+    let depth = layers.iter().max().map_or(0, |deepest| deepest + 1);
+    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); depth];
+    for (index, layer) in layers.iter().enumerate() {
+        columns[*layer].push(index);
+    }
+    let heights: Vec<_> = view.cards.iter().map(|card| height(card.copies.len(), card.bound.len())).collect();
+    let total = |column: &[usize]| {
+        let rooms = i32::try_from(column.len().saturating_sub(1)).unwrap_or(0) * BETWEEN;
+        column.iter().map(|index| heights[*index]).sum::<i32>() + rooms
+    };
+    let tallest = columns.iter().map(|column| total(column)).max().unwrap_or(0);
+    let mut places = vec![Place { x: 0, y: 0, height: 0, layer: 0 }; view.cards.len()];
+    for (layer, column) in columns.iter_mut().enumerate() {
+        column.sort_by_key(|index| (middle_of_earlier(view, &layers, &places, *index), *index));
+        let mut y = MARGIN + (tallest - total(column)) / 2;
+        let x = MARGIN + i32::try_from(layer).unwrap_or(0) * (WIDTH + ACROSS);
+        for index in column {
+            let height = heights[*index];
+            places[*index] = Place { x, y, height, layer };
+            y += height + BETWEEN;
+        }
+    }
+    let depth = i32::try_from(depth).unwrap_or(0);
+    let width = 2 * MARGIN + depth * WIDTH + (depth - 1).max(0) * ACROSS;
+    Arrangement { places, width, height: tallest + 2 * MARGIN }
+}
+
+/// The layer of each component. Lines that lead back, which there are once a cluster was changed, do not count.
+fn layers(view: &View) -> Vec<usize> {
+    let mut layers = vec![0; view.cards.len()];
+    // Without a circle nothing changes after as many rounds as there are layers.
+    for _ in 0..view.cards.len() {
+        let before = layers.clone();
+        for link in &view.links {
+            let least = layers[link.from] + 1;
+            if layers[link.to] < least && least < view.cards.len() {
+                layers[link.to] = least;
+            }
+        }
+        if layers == before {
+            break;
+        }
+    }
+    layers
+}
+
+fn middle_of_earlier(view: &View, layers: &[usize], places: &[Place], index: usize) -> i32 {
+    let earlier = view.links.iter().filter(|link| link.to == index && layers[link.from] < layers[index]);
+    let middles: Vec<_> = earlier.map(|link| places[link.from].y + places[link.from].height / 2).collect();
+    let count = i32::try_from(middles.len()).unwrap_or(1).max(1);
+    middles.iter().sum::<i32>() / count
+}
+
+fn height(copies: usize, sockets: usize) -> i32 {
+    let rows = i32::try_from(copies.clamp(1, MARKS).div_ceil(MARKS_A_ROW)).unwrap_or(1);
+    let lines = i32::try_from(sockets.min(SOCKETS)).unwrap_or(0) + i32::from(sockets > SOCKETS);
+    // Marks, a line with what they are, a line with the nodes, and the sockets.
+    HEAD + rows * LINE + 2 * LINE + lines * LINE + 8
+}

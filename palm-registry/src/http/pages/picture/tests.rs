@@ -1,0 +1,85 @@
+use super::layout::WIDTH;
+use super::{arrange, draw};
+use crate::http::pages::view::{Bound, Card, Copy, Link, Tone, View};
+
+fn card(name: &str, copies: u32, sockets: &[&str]) -> Card {
+    let copy = |number| Copy {
+        number,
+        node: "n1".to_owned(),
+        word: "ready",
+        tone: Tone::Good,
+        since: 0,
+        pid: String::new(),
+        restarts: 0,
+        exit: String::new(),
+        cpu: String::new(),
+        memory: String::new(),
+    };
+    let bound = |name: &&str| Bound { name: (*name).to_owned(), address: "tcp://127.0.0.1:5555".to_owned() };
+    Card {
+        name: name.to_owned(),
+        role: String::new(),
+        stopped: false,
+        copies: (0..copies).map(copy).collect(),
+        bound: sockets.iter().map(bound).collect(),
+        cpu: String::new(),
+        memory: String::new(),
+    }
+}
+
+fn view(cards: Vec<Card>, links: &[(usize, usize)]) -> View {
+    let link = |(from, to): &(usize, usize)| Link { from: *from, to: *to, sockets: vec!["1".to_owned()] };
+    View {
+        cards,
+        links: links.iter().map(link).collect(),
+        nodes: Vec::new(),
+        missing: Vec::new(),
+        running: 0,
+        wanted: 0,
+        word: String::new(),
+        tone: Tone::Good,
+    }
+}
+
+#[test]
+fn who_connects_is_right_of_who_binds() {
+    let cards = vec![card("Launcher", 1, &[]), card("Master", 1, &["1", "2"]), card("Worker", 3, &[])];
+    let arrangement = arrange(&view(cards, &[(1, 2), (1, 0), (2, 0)]));
+    let layers: Vec<_> = arrangement.places.iter().map(|place| place.layer).collect();
+    assert_eq!(layers, [2, 0, 1]);
+    assert!(arrangement.places[1].x + WIDTH < arrangement.places[2].x);
+}
+
+#[test]
+fn nothing_lies_on_anything_else_and_all_of_it_is_inside() {
+    let cards: Vec<_> = (0..12).map(|index| card(&format!("c{index}"), index * 40, &["a", "b"])).collect();
+    let links: Vec<_> = (1..12).map(|index| ((index - 1) / 2, index)).collect();
+    let arrangement = arrange(&view(cards, &links));
+    let places = &arrangement.places;
+    for (index, one) in places.iter().enumerate() {
+        assert!(one.x >= 0 && one.x + WIDTH <= arrangement.width, "{one:?}");
+        assert!(one.y >= 0 && one.y + one.height <= arrangement.height, "{one:?}");
+        for other in places.iter().skip(index + 1) {
+            let apart = one.x != other.x || one.y + one.height < other.y || other.y + other.height < one.y;
+            assert!(apart, "{one:?} {other:?}");
+        }
+    }
+}
+
+#[test]
+fn circles_and_nothing_at_all_are_drawn_too() {
+    let circle = view(vec![card("a", 1, &["1"]), card("b", 1, &["2"])], &[(0, 1), (1, 0)]);
+    let svg = draw(&circle, &arrange(&circle));
+    assert_eq!(svg.matches("class=\"card").count(), 2);
+    let empty = view(Vec::new(), &[]);
+    assert!(draw(&empty, &arrange(&empty)).ends_with("</svg>"));
+}
+
+#[test]
+fn names_are_not_markup_and_many_copies_are_counted() {
+    let view = view(vec![card("<script>&\"", 5000, &["1"])], &[]);
+    let svg = draw(&view, &arrange(&view));
+    assert!(!svg.contains("<script>") && svg.contains("&lt;script&gt;&amp;&quot;"));
+    assert_eq!(svg.matches("class=\"mark").count(), 36);
+    assert!(svg.contains("5000 ready") && svg.contains("_1 127.0.0.1:5555") && svg.contains("on n1"));
+}
