@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    bench, cache, cluster, completions, demo, down, launch, man, master, nodes, registry, runner, tokens, up, users, worker,
+    bench, cache, cluster, completions, demo, down, launch, man, master, nodes, registry, runner, tokens, up, users,
+    worker,
 };
 use crate::config::{self, ConfigError};
 use crate::logging::{Filter, Format};

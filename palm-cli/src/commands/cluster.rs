@@ -239,7 +239,9 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
                 false => (Method::PUT, json!({ "share": if operate { "operate" } else { "read" } })),
             };
             let done = remote.order(method, &["clusters", &id, "shares", &user], body).await?;
-            remote.show(&done, |_| format!("{} is shared with {user}{}\n", which.cluster, if end { " no more" } else { "" }))?;
+            remote.show(&done, |_| {
+                format!("{} is shared with {user}{}\n", which.cluster, if end { " no more" } else { "" })
+            })?;
         }
     }
     Ok(())

@@ -121,9 +121,9 @@ pub(super) async fn run(remote: &Remote, args: Args) -> anyhow::Result<()> {
             loop {
                 let more = [("from", from.to_string()), ("after", after.to_string()), ("limit", PAGE.to_string())];
                 let lines = remote.get(&path, &[filter.as_slice(), &more].concat()).await?;
-                let (count, end) = crate::remote::items(&lines).last().map_or((0, after), |line| {
-                    (crate::remote::items(&lines).len(), number(line, "id"))
-                });
+                let (count, end) = crate::remote::items(&lines)
+                    .last()
+                    .map_or((0, after), |line| (crate::remote::items(&lines).len(), number(line, "id")));
                 show(lines, &mut printer)?;
                 after = end;
                 if count < PAGE {

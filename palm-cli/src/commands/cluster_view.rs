@@ -27,7 +27,8 @@ pub(super) fn clusters(clusters: &Value) -> String {
 
 /// A cluster's state.
 pub(super) fn status(status: &Value) -> String {
-    let mut processes = Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "CPU", "MEMORY", "SINCE"]);
+    let mut processes =
+        Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "CPU", "MEMORY", "SINCE"]);
     for component in list(status, "components") {
         for process in list(component, "processes") {
             let optional = |key: &str| process.get(key).and_then(Value::as_i64);
@@ -59,7 +60,11 @@ pub(super) fn status(status: &Value) -> String {
     if !list(status, "sockets").is_empty() {
         let mut sockets = Table::new(&["SOCKET", "ADDRESS", "OWNER"]);
         for socket in list(status, "sockets") {
-            sockets.row([text(socket, "name").to_owned(), dash(text(socket, "address")), text(socket, "owner").to_owned()]);
+            sockets.row([
+                text(socket, "name").to_owned(),
+                dash(text(socket, "address")),
+                text(socket, "owner").to_owned(),
+            ]);
         }
         out += &format!("\n{}", sockets.text());
     }
@@ -78,7 +83,8 @@ pub(super) fn status(status: &Value) -> String {
         out += "ready: everything has a place\n";
     }
     for lack in missing {
-        let _ = writeln!(out, "missing: {} {}: {}", text(lack, "component"), number(lack, "copy"), text(lack, "reason"));
+        let _ =
+            writeln!(out, "missing: {} {}: {}", text(lack, "component"), number(lack, "copy"), text(lack, "reason"));
     }
     out
 }

@@ -5,10 +5,10 @@ use palm_registry::client::Method;
 use serde_json::Value;
 
 use super::block_on;
+use crate::Outcome;
 use crate::args::Global;
 use crate::output::table::Table;
 use crate::remote::{self, Flags, confirm, instant, is, number, text};
-use crate::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -87,7 +87,9 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                     return Err(crate::wrong_use("a token is made by its own user: leave --user out"));
                 }
                 let scope = scope.to_possible_value().map(|value| value.get_name().to_owned());
-                let end = |after: Duration| remote::now().saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX));
+                let end = |after: Duration| {
+                    remote::now().saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX))
+                };
                 let body = json!({ "name": name, "scope": scope, "expires": expires.map(end) });
                 let token = remote.order(Method::POST, &["tokens"], body).await?;
                 remote.show(&token, |token| format!("{}\n", text(token, "token")))?;
