@@ -83,8 +83,7 @@ pub(super) fn status(status: &Value) -> String {
         out += "ready: everything has a place\n";
     }
     for lack in missing {
-        let _ =
-            writeln!(out, "missing: {} {}: {}", text(lack, "component"), number(lack, "copy"), text(lack, "reason"));
+        let _ = writeln!(out, "missing: {}", text(lack, "reason"));
     }
     out
 }
