@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{bench, cache, completions, demo, down, launch, man, master, registry, runner, up, worker};
+use crate::commands::{
+    bench, cache, cluster, completions, demo, down, launch, man, master, nodes, registry, runner, tokens, up, users,
+    worker,
+};
 use crate::config::{self, ConfigError};
 use crate::logging::{Filter, Format};
 
@@ -24,7 +27,8 @@ A cluster by hand (each in its own terminal):
 
 Every flag can also be set by a variable, PALM_<COMMAND>_<FLAG> (such as
 PALM_MASTER_MEMORY=256MiB; PALM_DB, PALM_CONFIG, PALM_LOG_LEVEL and
-PALM_LOG_FORMAT are for all commands), or in a TOML file (--config) with a
+PALM_LOG_FORMAT are for all commands; PALM_REGISTRY, PALM_TOKEN and
+PALM_TOKEN_FILE for those that ask a registry), or in a TOML file (--config) with a
 table for each command, and at its top db, log-level and log-format for all:
   log-level = \"debug\"
   [master]
@@ -89,6 +93,14 @@ pub(crate) enum Command {
     Up(up::Args),
     /// Stop what `palm up` has started
     Down(down::Args),
+    /// Make, watch and change the clusters of a registry
+    Cluster(cluster::Args),
+    /// List the nodes of a registry's clusters, or remove one
+    Nodes(nodes::Args),
+    /// List, add and remove the users of a registry
+    Users(users::Args),
+    /// List, make and revoke tokens, by which a registry knows who asks
+    Tokens(tokens::Args),
     /// Show a whole job: a master, two workers and a launcher inside this process
     Demo(demo::Args),
     /// Measure rate and latency: load generator, echo worker, or everything in one run

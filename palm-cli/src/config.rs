@@ -65,7 +65,9 @@ pub(crate) fn with_environment(command: Command, shared: &[&str]) -> Command {
                 } else {
                     arg
                 };
-                arg.env(name(&words)).hide_env(true)
+                // Some share one, and name it themselves.
+                let arg = if arg.get_env().is_none() { arg.env(name(&words)) } else { arg };
+                arg.hide_env(true)
             }
             _ => arg,
         });

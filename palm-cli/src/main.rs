@@ -2,7 +2,8 @@
 //!
 //! One file a command in [`commands`]; [`args`] and [`config`] say what was asked, [`output`] is all that prints,
 //! [`process`] runs other programs, [`worker`] offers them to a master, [`launch`] feeds and follows a job, [`native`] says
-//! which protocol is spoken, [`local`] is a cluster inside this process, [`up`] one of the components of a file.
+//! which protocol is spoken, [`local`] is a cluster inside this process, [`up`] one of the components of a file,
+//! [`remote`] a registry that is asked.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -14,6 +15,7 @@ mod logging;
 mod native;
 mod output;
 mod process;
+mod remote;
 mod up;
 mod values;
 mod worker;

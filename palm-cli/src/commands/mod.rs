@@ -3,15 +3,21 @@
 pub(crate) mod bench;
 mod bench_native;
 pub(crate) mod cache;
+pub(crate) mod cluster;
+mod cluster_logs;
+mod cluster_view;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod down;
 pub(crate) mod launch;
 pub(crate) mod man;
 pub(crate) mod master;
+pub(crate) mod nodes;
 pub(crate) mod registry;
 pub(crate) mod runner;
+pub(crate) mod tokens;
 pub(crate) mod up;
+pub(crate) mod users;
 pub(crate) mod worker;
 
 use std::future::Future;
@@ -40,6 +46,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Runner(args) => runner::run(&global, args),
         Command::Up(args) => up::run(&global, args),
         Command::Down(args) => down::run(&global, &args),
+        Command::Cluster(args) => cluster::run(&global, args),
+        Command::Nodes(args) => nodes::run(&global, args),
+        Command::Users(args) => users::run(&global, args),
+        Command::Tokens(args) => tokens::run(&global, args),
         Command::Demo(args) => demo::run(&global, args),
         Command::Bench(args) => bench::run(&global, args),
         Command::Completions(args) => completions::run(&args),

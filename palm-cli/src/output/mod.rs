@@ -3,6 +3,7 @@
 pub(crate) mod latency;
 pub(crate) mod progress;
 pub(crate) mod results;
+pub(crate) mod table;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};

@@ -4,7 +4,7 @@ mod claim;
 mod view;
 
 pub(crate) use claim::{Claim, Running};
-pub(crate) use view::View;
+pub(crate) use view::{COLOURS, View};
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,5 @@
 //! What all components print, as one.
 
-use std::io::IsTerminal as _;
 use std::thread::JoinHandle;
 
 use palm_registry::cluster::Cluster;
@@ -13,7 +12,7 @@ use crate::output;
 /// Lines that wait to be shown.
 const QUEUE: usize = 10_000;
 /// Colours that can be read on light and on dark, and are not those of warnings.
-const COLOURS: [&str; 6] = ["36", "35", "34", "32", "33", "96"];
+pub(crate) const COLOURS: [&str; 6] = ["36", "35", "34", "32", "33", "96"];
 
 /// Shows lines on a thread of its own, so that a terminal which stands still stops nothing.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ impl View {
     /// If there is no thread.
     pub(crate) fn start(cluster: &Cluster) -> std::io::Result<(Self, mpsc::Sender<Shown>)> {
         let (sender, mut lines) = mpsc::channel::<Shown>(QUEUE);
-        let style = Style::new(cluster, is_coloured());
+        let style = Style::new(cluster, output::table::is_coloured());
         let thread = std::thread::Builder::new().name("palm-view".to_owned()).spawn(move || {
             while let Some(shown) = lines.blocking_recv() {
                 let mut text = style.line(&shown);
@@ -50,10 +49,6 @@ impl View {
     pub(crate) fn finish(self) {
         let _ = self.thread.join();
     }
-}
-
-fn is_coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[derive(Debug)]

@@ -55,7 +55,8 @@ impl ClientError {
 /// The reason in the body of a refusal.
 pub(super) fn reason(body: &str) -> String {
     let parsed: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let told = parsed.as_ref().and_then(|value| value.get("error")).and_then(|error| error.as_str());
+    let error = parsed.as_ref().and_then(|value| value.get("error"));
+    let told = error.and_then(|error| error.get("message").unwrap_or(error).as_str());
     let told = told.unwrap_or(body).trim();
     told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect()
 }

@@ -1,14 +1,18 @@
 //! Asks a registry: ours, or for what a runner needs the one of Python's `pylm-registry`.
 
+mod api;
 mod error;
+mod follow;
 mod python;
 mod runner;
 
 pub use error::ClientError;
+pub use follow::Follow;
+pub use reqwest::Method;
 
 use std::time::Duration;
 
-use reqwest::{Certificate, Method, RequestBuilder, Response};
+use reqwest::{Certificate, RequestBuilder, Response};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -1,8 +1,6 @@
 //! What a runner asks.
 
-use reqwest::Method;
-
-use super::{Client, ClientError};
+use super::{Client, ClientError, Method};
 use crate::wire::{Kept, LOGS_PATH, Lines, SYNC_PATH, Sync, Wanted};
 
 impl Client {
