@@ -39,8 +39,7 @@ async fn a_client_that_trusts_the_certificate_gets_in_and_others_do_not() {
     // One that says nothing keeps nobody waiting.
     let _silent = TcpStream::connect(address).await.unwrap();
     let stream = connector(true).connect(name(), TcpStream::connect(address).await.unwrap()).await.unwrap();
-    let answer = common::Request::to(address, "GET", "/healthz").send_over(stream).await.expect(200);
-    assert!(answer.header("Strict-Transport-Security").is_some());
+    common::Request::to(address, "GET", "/healthz").send_over(stream).await.expect(200);
     assert!(connector(false).connect(name(), TcpStream::connect(address).await.unwrap()).await.is_err());
     assert!(tls::config(certificate.as_bytes(), b"no key").is_err());
 }

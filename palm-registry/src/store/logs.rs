@@ -82,6 +82,7 @@ impl Store {
         if found.fetch_optional(&mut *transaction).await?.is_none() {
             return Ok(Saved::Conflict);
         }
+        take_turn(&mut transaction, cluster).await?;
         let at = now();
         for lines in lines.chunks(LINES_A_STATEMENT) {
             let places: Vec<_> = (0..lines.len()).map(|line| format!("($1, $2, ${})", line + 3)).collect();
@@ -101,6 +102,7 @@ impl Store {
     pub async fn add_lines(&self, cluster: &str, sent: &Lines) -> Result<u64, StoreError> {
         let spool = sent.spool.to_string();
         let mut transaction = self.pool.begin().await?;
+        take_turn(&mut transaction, cluster).await?;
         // An update locks the row: of two requests with the same lines, the later sees what the earlier has kept.
         sqlx::query(
             "INSERT INTO spools (cluster, node, spool, seq, changed) VALUES ($1, $2, $3, 0, $4) \
@@ -170,6 +172,15 @@ impl Store {
         }
         found.fetch_all(&self.pool).await?.iter().map(line).collect()
     }
+}
+
+/// Waits until nobody else adds lines of this cluster, so that numbers are seen in their order: who follows them would miss one that is seen
+/// after a greater one.
+async fn take_turn(connection: &mut sqlx::AnyConnection, cluster: &str) -> Result<(), StoreError> {
+    let statement = "INSERT INTO log_turns (cluster, turn) VALUES ($1, 1) \
+                     ON CONFLICT (cluster) DO UPDATE SET turn = log_turns.turn + 1";
+    sqlx::query(statement).bind(cluster).execute(connection).await?;
+    Ok(())
 }
 
 /// The place of a line in a statement, after the two values that all have.

@@ -99,6 +99,7 @@ impl Store {
                 if path.contains("://") {
                     return Err(StoreError::Url(url.to_owned()));
                 }
+                keep_private(path);
                 (format!("sqlite:{path}?mode=rwc"), &SQLITE)
             }
         };
@@ -130,6 +131,16 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Makes a file, if it is not there, that nobody else can read: keys of clusters are in it. What SQLite puts beside it is as readable as it is.
+fn keep_private(path: &str) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // If it cannot be made, SQLite says why.
+    let _ = options.open(path);
 }
 
 /// Now, in microseconds since 1970.

@@ -41,7 +41,7 @@ impl Registry {
 
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("store.db").to_str().unwrap()).await.unwrap();
+        let store = Store::open(&store_url(&folder).await).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::new(address);
@@ -58,6 +58,11 @@ impl Registry {
             None => self.store.add_user(name, is_admin).await.unwrap().unwrap(),
         };
         self.store.add_token_with(&user, "of a test", scope, None).await.unwrap().0
+    }
+
+    /// What the store has on disk; nothing if it is elsewhere.
+    pub fn disk(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("store.db-wal")).unwrap_or_default()
     }
 
     pub fn request(&self, method: &str, path: &str) -> Request {
@@ -100,6 +105,18 @@ impl Registry {
         let answer = self.post("/api/v1/clusters").bearer(token).json(&body).send().await.expect(201);
         answer.json()["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// A file, or with `PALM_TEST_POSTGRES=postgres://USER@HOST` a new database there.
+async fn store_url(folder: &TempDir) -> String {
+    let Ok(server) = std::env::var("PALM_TEST_POSTGRES") else {
+        return folder.path().join("store.db").to_str().unwrap().to_owned();
+    };
+    sqlx::any::install_default_drivers();
+    let name = format!("palm_{}", uuid::Uuid::new_v4().simple());
+    let mut connection: sqlx::AnyConnection = sqlx::Connection::connect(&format!("{server}/postgres")).await.unwrap();
+    sqlx::query(&format!("CREATE DATABASE {name}")).execute(&mut connection).await.unwrap();
+    format!("{server}/{name}")
 }
 
 /// A cookie, and what changes have to carry.

@@ -19,7 +19,7 @@ pub(in crate::http) async fn guard(State(app): State<App>, request: Request, nex
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    secure(&app.settings, response.headers_mut());
+    secure(response.headers_mut());
     response
 }
 
@@ -46,7 +46,7 @@ fn admit(settings: &Settings, method: &Method, headers: &HeaderMap) -> Result<()
     Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", message))
 }
 
-fn secure(settings: &Settings, headers: &mut HeaderMap) {
+fn secure(headers: &mut HeaderMap) {
     let lines = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -58,9 +58,6 @@ fn secure(settings: &Settings, headers: &mut HeaderMap) {
     ];
     for (name, value) in lines {
         headers.insert(name, HeaderValue::from_static(value));
-    }
-    if settings.tls {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     // What one sees is not for who comes to the browser next; files of pages say otherwise.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
