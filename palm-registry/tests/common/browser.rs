@@ -28,7 +28,9 @@ impl Browser {
             Err(error) => {
                 let required = std::env::var_os("PALM_BROWSER").is_some_and(|value| value == "required");
                 assert!(!required, "chromedriver: {error}; on Debian: apt-get install chromium chromium-driver");
-                eprintln!("NOT RUN: {test}: there is no chromedriver here; on Debian: apt-get install chromium chromium-driver");
+                eprintln!(
+                    "NOT RUN: {test}: there is no chromedriver here; on Debian: apt-get install chromium chromium-driver"
+                );
                 return None;
             }
         };
@@ -98,7 +100,8 @@ impl Browser {
 
     /// Presses keys, wherever the focus is.
     pub async fn press(&self, keys: &str) {
-        let strokes = keys.chars().flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key })));
+        let strokes =
+            keys.chars().flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key })));
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes.collect::<Vec<_>>() });
         self.post("/actions", json!({ "actions": [keyboard] })).await;
     }

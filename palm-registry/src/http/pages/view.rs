@@ -118,7 +118,8 @@ impl Card {
 
     /// Where its copies are.
     pub(super) fn nodes(&self) -> Vec<&str> {
-        let mut nodes: Vec<_> = self.copies.iter().map(|copy| copy.node.as_str()).filter(|node| !node.is_empty()).collect();
+        let mut nodes: Vec<_> =
+            self.copies.iter().map(|copy| copy.node.as_str()).filter(|node| !node.is_empty()).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
@@ -184,28 +185,32 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(cluster: &Cluster, status: &Status) -> Self {
-        let silent: Vec<&str> =
-            status.nodes.iter().filter(|node| node.silent).map(|node| node.name.as_str()).collect();
+        let silent: Vec<&str> = status.nodes.iter().filter(|node| node.silent).map(|node| node.name.as_str()).collect();
         let (links, binds) = links(cluster, status);
-        let cards: Vec<_> = status.components.iter().enumerate().map(|(index, component)| {
-            let copy = |process| self::copy(process, component.stopped, &silent);
-            let bound = binds.iter().filter(|(_, owner)| **owner == index).map(|(name, _)| {
-                let socket = status.sockets.iter().find(|socket| socket.name == *name);
-                let address = socket.and_then(|socket| socket.address.clone()).unwrap_or_default();
-                Bound { name: (*name).to_owned(), address }
-            });
-            let seconds: f64 = component.processes.iter().map(|process| process.cpu_seconds).sum();
-            let memory = component.processes.iter().map(|process| process.memory_bytes).sum();
-            Card {
-                name: component.name.clone(),
-                role: component.role.clone().unwrap_or_default(),
-                stopped: component.stopped,
-                copies: component.processes.iter().map(copy).collect(),
-                bound: bound.collect(),
-                cpu: show::seconds(seconds),
-                memory: show::bytes(memory),
-            }
-        }).collect();
+        let cards: Vec<_> = status
+            .components
+            .iter()
+            .enumerate()
+            .map(|(index, component)| {
+                let copy = |process| self::copy(process, component.stopped, &silent);
+                let bound = binds.iter().filter(|(_, owner)| **owner == index).map(|(name, _)| {
+                    let socket = status.sockets.iter().find(|socket| socket.name == *name);
+                    let address = socket.and_then(|socket| socket.address.clone()).unwrap_or_default();
+                    Bound { name: (*name).to_owned(), address }
+                });
+                let seconds: f64 = component.processes.iter().map(|process| process.cpu_seconds).sum();
+                let memory = component.processes.iter().map(|process| process.memory_bytes).sum();
+                Card {
+                    name: component.name.clone(),
+                    role: component.role.clone().unwrap_or_default(),
+                    stopped: component.stopped,
+                    copies: component.processes.iter().map(copy).collect(),
+                    bound: bound.collect(),
+                    cpu: show::seconds(seconds),
+                    memory: show::bytes(memory),
+                }
+            })
+            .collect();
         let all = || cards.iter().flat_map(|card| &card.copies);
         let (running, wanted) = (all().filter(|copy| copy.tone == Tone::Good).count(), all().count());
         let bad = all().filter(|copy| copy.tone == Tone::Bad).count();
