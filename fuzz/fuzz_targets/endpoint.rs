@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use palm_fuzz::Input;
+use palm_proto::buffer::{Outgoing, PooledBuffer, Spare};
 use palm_proto::cache::CacheLimits;
 use palm_proto::endpoint::{ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Service, heap_tables};
 use palm_proto::master::{MasterConfig, TableSizes};
@@ -16,7 +17,8 @@ use palm_proto::zmtp::SocketType;
 use palm_proto::{Instant, MessageWriter, Seed};
 
 const SIZES: TableSizes = TableSizes { tasks: 8, peers: 6, subscriptions: 6 };
-const MEMORY: u64 = 16_000;
+/// So much that a message is copied to be sent, or that a long one is sent from where it is.
+const MEMORY: [u64; 2] = [16_000, 128_000];
 const TOPICS: [&str; 4] = ["", "a", "ab", "b"];
 
 /// A connection as its driver and its peer have it.
@@ -28,12 +30,14 @@ struct Wire {
     message: usize,
     waiting: bool,
     /// Bytes that the driver was given and has not sent.
-    unsent: usize,
+    outgoing: Outgoing,
 }
 
 struct World {
-    endpoint: Endpoint<HeapEndpoint>,
+    endpoint: Endpoint<HeapEndpoint<PooledBuffer>>,
+    memory: u64,
     now: Instant,
+    spare: Spare,
     wires: BTreeMap<usize, (ConnectionId, Wire)>,
     /// What workers were sent: messages with their tags.
     assigned: Vec<Bytes>,
@@ -42,9 +46,10 @@ struct World {
 fuzz_target!(|input: &[u8]| {
     let mut input = Input::new(input);
     let options = input.byte();
+    let memory = MEMORY[usize::from(options >> 3 & 1)];
     let config = EndpointConfig {
         master: MasterConfig {
-            memory: MEMORY,
+            memory,
             window: (options & 1 == 0).then_some(2),
             lease: (options & 2 == 0).then_some(Duration::from_millis(100)),
             keep: Duration::from_millis(500),
@@ -61,7 +66,8 @@ fuzz_target!(|input: &[u8]| {
     let tables = heap_tables(&SIZES, 4).with_native(&SIZES);
     let mut endpoint = Endpoint::new("server", &config, tables, seed).expect("the name fits");
     endpoint.cache().preset(b"name", b"server").expect("an empty cache has room");
-    let mut world = World { endpoint, now: Instant::ZERO, wires: BTreeMap::new(), assigned: Vec::new() };
+    let (spare, wires) = (Spare::new(), BTreeMap::new());
+    let mut world = World { endpoint, memory, now: Instant::ZERO, spare, wires, assigned: Vec::new() };
     while !input.is_used_up() {
         world.step(&mut input);
         world.check();
@@ -120,6 +126,18 @@ fn header(input: &mut Input<'_>) -> (ToMaster, usize) {
         _ => [ToMaster::Ping, ToMaster::Pong, ToMaster::Bye][usize::from(small % 3)],
     };
     (header, 0)
+}
+
+/// Mostly short; some so long that a driver reads them into a buffer of their own, and some that are sent from there.
+fn payload(input: &mut Input<'_>) -> Vec<u8> {
+    let mut bytes = input.bytes().to_vec();
+    match bytes.len() % 16 {
+        13 => bytes.resize(500 + 10 * bytes.len(), 0),
+        14 => bytes.resize(2_000 + 16 * bytes.len(), 0),
+        15 => bytes.resize(14_000 + 32 * bytes.len(), 0),
+        _ => {}
+    }
+    bytes
 }
 
 fn put(inbox: &mut BytesMut, frame: &Frame<'_, ToMaster>) {
@@ -194,7 +212,7 @@ impl World {
         if choice & 7 != 0 && service == Service::Native {
             put(&mut inbox, &Frame::new(hello(choice)));
         }
-        let wire = Wire { service, inbox, message: 0, waiting: false, unsent: 0 };
+        let wire = Wire { service, inbox, message: 0, waiting: false, outgoing: Outgoing::new() };
         assert!(self.wires.insert(id.index(), (id, wire)).is_none(), "no two connections have the same index");
         self.read(id.index(), 0);
     }
@@ -213,7 +231,7 @@ impl World {
         }
         if wire.service == Service::Native {
             let (header, front_len) = header(input);
-            let bytes = input.bytes();
+            let bytes = payload(input);
             let (front, body) = bytes.split_at(front_len.min(bytes.len()));
             put(&mut wire.inbox, &Frame { header, front, body });
             return;
@@ -221,12 +239,12 @@ impl World {
         match wire.service {
             Service::Pull => {
                 let topic = TOPICS[input.below(TOPICS.len())];
-                MessageWriter::new(&mut message).client(topic).function("server.foo").payload(input.bytes());
+                MessageWriter::new(&mut message).client(topic).function("server.foo").payload(&payload(input));
             }
             Service::WorkerPull => {
                 let Some(assigned) = input.take(&mut self.assigned) else { return };
                 message.extend_from_slice(&assigned);
-                MessageWriter::appending(&mut message).payload(input.bytes());
+                MessageWriter::appending(&mut message).payload(&payload(input));
             }
             Service::Publish => {
                 message.extend_from_slice(&[u8::from(input.below(4) != 0)]);
@@ -253,14 +271,14 @@ impl World {
         }
         let id = *id;
         let next = if wire.message > 0 && wire.inbox.len() >= wire.message {
-            let unit = wire.inbox.split_to(wire.message).freeze();
+            let unit = PooledBuffer::from(wire.inbox.split_to(wire.message).freeze());
             match self.endpoint.handle_message(self.now, id, unit) {
                 Ok(next) => {
                     wire.message = 0;
                     next
                 }
                 Err(unit) => {
-                    let rest = std::mem::replace(&mut wire.inbox, BytesMut::from(&unit[..]));
+                    let rest = std::mem::replace(&mut wire.inbox, BytesMut::from(unit.as_ref()));
                     wire.inbox.extend_from_slice(&rest);
                     Next::Wait
                 }
@@ -288,17 +306,19 @@ impl World {
     fn transmit(&mut self, index: usize, sent: usize) {
         let Some((id, wire)) = self.wires.get_mut(&index) else { return };
         while let Some(transmit) = self.endpoint.poll_transmit(self.now, *id) {
-            wire.unsent += transmit.len();
             if wire.service == Service::WorkerPush && !transmit.body_bytes().is_empty() {
                 let mut message = BytesMut::from(transmit.body_bytes());
                 message.extend_from_slice(transmit.after());
                 self.assigned.push(message.freeze());
             }
+            let (before, len) = (wire.outgoing.len(), transmit.len());
+            wire.outgoing.push_transmit(transmit, &mut self.spare);
+            assert_eq!(wire.outgoing.len(), before + len);
         }
-        let sent = sent.min(wire.unsent);
-        wire.unsent -= sent;
+        let sent = sent.min(wire.outgoing.len());
+        wire.outgoing.advance(sent, &mut self.spare);
         self.endpoint.handle_sent(*id, sent);
-        if self.endpoint.is_closing(*id) && wire.unsent == 0 {
+        if self.endpoint.is_closing(*id) && wire.outgoing.is_empty() {
             self.close(index);
         }
     }
@@ -313,8 +333,8 @@ impl World {
         let master = self.endpoint.master();
         assert_eq!(self.endpoint.connections(), self.wires.len());
         // Beside the bound: what is on its way out (which was in memory as a message before), and texts of failures.
-        let unsent: usize = self.wires.values().map(|(_, wire)| wire.unsent).sum();
-        assert!(master.memory() <= MEMORY + unsent as u64 + 8_192, "{}", master.gauges());
+        let unsent: usize = self.wires.values().map(|(_, wire)| wire.outgoing.len()).sum();
+        assert!(master.memory() <= self.memory + unsent as u64 + 8_192, "{}", master.gauges());
         let (counters, gauges) = (master.counters(), master.gauges());
         let given_up = counters.dead_letters + counters.deadline_exceeded + counters.unaddressed + counters.unavailable;
         let answered = counters.answered + given_up + counters.cancelled + counters.unsendable;

@@ -18,7 +18,7 @@ const MAX_FRAME: u32 = 200;
 /// A frame that a master may send, or anything.
 fn frame(input: &mut Input<'_>) -> Vec<u8> {
     let sequence = |input: &mut Input<'_>| input.below(20) as u64;
-    let header = match input.below(13) {
+    let header = match input.below(14) {
         0 | 1 => {
             let (epoch, heartbeat_ms, window) =
                 (input.below(2) as u64, input.below(3) as u32 * 10, input.below(9) as u32);
@@ -32,6 +32,7 @@ fn frame(input: &mut Input<'_>) -> Vec<u8> {
         9 => ToPeer::Progress { sequence: sequence(input), permille: 7 },
         10 => ToPeer::Absent { id: input.below(3) as u32 },
         11 => ToPeer::Refused { code: u32::from(input.byte()).into() },
+        12 => ToPeer::NoRoom { from: sequence(input) },
         _ => return input.bytes().to_vec(),
     };
     [&header.encode(), input.bytes()].concat()

@@ -21,7 +21,8 @@ const TASKS: usize = 8;
 const PEERS: usize = 6;
 const MEMORY: u64 = 16_000;
 
-type Storage = FixedEndpoint<heapless::Vec<u8, 1024>, TASKS, PEERS>;
+/// Of a task for a long name that comes in the longest frame it cannot hold the message.
+type Storage = FixedEndpoint<heapless::Vec<u8, 512>, TASKS, PEERS>;
 
 struct World {
     endpoint: Endpoint<Storage>,
@@ -55,11 +56,10 @@ impl World {
                 ..MasterConfig::default()
             },
             cache: CacheLimits { entries: 4, bytes: 500, key: 40, value: 200 },
-            // The message that a task is has 140 bytes at most beside what its frame has, and its result fewer.
-            max_message: 800,
             handshake_timeout: Duration::from_millis(300),
             heartbeat: Duration::from_millis(200),
             partial_timeout: Duration::from_millis(400),
+            ..EndpointConfig::default()
         };
         let seed = Seed::from_u64(u64::from(options));
         let mut endpoint =

@@ -18,6 +18,14 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Pause before a cache that did not answer is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a peer may be without a connection before the cache is asked where its master is now, and how often that is looked
+/// at.
+const LOST: Duration = Duration::from_secs(3);
+const LOOK_ROUND: Duration = Duration::from_secs(1);
+
+/// How long a cache may take to answer one who has lost its master.
+const FOUND: Duration = Duration::from_secs(2);
+
 /// The flags.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Native protocol")]
@@ -143,6 +151,37 @@ impl Wish {
                 tracing::info!("{address} cannot be reached ({error:#}): speaking ZeroMQ");
                 Ok(None)
             }
+        }
+    }
+}
+
+/// Has a peer follow its master to where the cache says that it is, if that is how it was found. Ends when the master takes no native
+/// peers any more and ZeroMQ will do.
+pub(crate) async fn follow(peer: &Peer, is_connected: impl Fn() -> bool, relocate: impl Fn(&str)) {
+    let Some(db) = &peer.cache else { return std::future::pending().await };
+    let (mut address, mut lost) = (peer.address.clone(), None);
+    loop {
+        tokio::time::sleep(LOOK_ROUND).await;
+        if is_connected() {
+            lost = None;
+            continue;
+        }
+        if lost.get_or_insert_with(Instant::now).elapsed() < LOST {
+            continue;
+        }
+        // A cache that does not answer is not there yet.
+        let Ok(found) = CacheClient::new(db, FOUND).native_address().await else { continue };
+        match found {
+            Some(now) if now != address => {
+                tracing::info!("Looking for the master at {now}, as the cache at {db} says");
+                relocate(&now);
+                address = now;
+            }
+            None if peer.optional => {
+                tracing::warn!("the master whose cache is at {db} takes no native peers any more: speaking ZeroMQ");
+                return;
+            }
+            Some(_) | None => {}
         }
     }
 }

@@ -241,6 +241,48 @@ fn a_master_that_comes_back_at_another_port_is_found_through_its_cache() {
     assert_eq!((worker.end().code, second.stop().code), (0, 0));
 }
 
+/// A worker and a job that have found their master through its cache, which is killed then, with what is under way.
+fn found_through_the_cache(master: &mut Master) -> (Running, Running, tempfile::NamedTempFile) {
+    let mut command = palm();
+    command.args(["worker", "--name", "w", "--db", &master.db, "--shell", "--exec", "slow=sleep 0.05; cat"]);
+    let mut worker = Running::start(command);
+    worker.wait_for_line("connected to master test");
+    let input = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(input.path(), numbers(40)).unwrap();
+    let flags = ["--ordered", "--window", "8", "--lines", input.path().to_str().unwrap()];
+    let mut launcher = master.launcher("slow", &flags);
+    launcher.wait_for_line("line 3");
+    master.process.signal("KILL");
+    master.process.child.wait().unwrap();
+    (worker, launcher, input)
+}
+
+fn assert_all_is_done(launcher: Running) {
+    let ended = launcher.end();
+    assert_eq!((ended.code, String::from_utf8(ended.out).unwrap()), (0, numbers(40)), "{}", ended.err);
+    assert!(ended.err.contains("40 messages sent, 40 results, 0 failed, 0 missing"), "{}", ended.err);
+}
+
+#[test]
+fn a_job_follows_its_master_to_another_port() {
+    let (mut master, _) = native_master(&[]);
+    let (_worker, launcher, _input) = found_through_the_cache(&mut master);
+    let (second, _) = native_master(&["--db", &master.db]);
+    assert_all_is_done(launcher);
+    assert_eq!(second.stop().code, 0);
+}
+
+#[test]
+fn a_master_that_comes_back_without_the_native_protocol_is_spoken_to_over_zeromq() {
+    let (mut master, _) = native_master(&[]);
+    let (mut worker, launcher, _input) = found_through_the_cache(&mut master);
+    let second = Master::start("test", &["--db", &master.db]);
+    worker.wait_for_line("takes no native peers any more: speaking ZeroMQ");
+    assert_all_is_done(launcher);
+    worker.signal("TERM");
+    assert_eq!((worker.end().code, second.stop().code), (0, 0));
+}
+
 #[test]
 fn a_killed_workers_messages_go_to_another() {
     let (master, address) = native_master(&[]);

@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use palm_transport_tcp::{
@@ -261,4 +261,28 @@ fn many_clients_are_served_at_once() {
 
 fn uuid() -> String {
     uuid::Uuid::new_v4().simple().to_string()
+}
+
+#[test]
+fn a_task_is_tried_again_as_often_as_its_job_says() {
+    let master = Running::on_free_port();
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    // Not done in time the first two times.
+    let _worker = Working::start(worker(&master.address).jobs(2).function("third", move |call: Call| {
+        if counted.fetch_add(1, Ordering::Relaxed) < 2 {
+            while !call.is_cancelled() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok::<_, String>(call.into_payload())
+    }));
+    let client = client(&master.address).connect().unwrap();
+    let options = JobOptions { timeout: Some(Duration::from_millis(200)), retries: 1, ..JobOptions::default() };
+    let outcome = client.job("third", ["once more"], &options).next().unwrap();
+    assert_eq!(outcome.result.unwrap_err().status, Status::DeadlineExceeded);
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+    let options = JobOptions { timeout: Some(LONG), ..options };
+    assert_eq!(client.submit_with("third", "done", &options).wait().unwrap(), "done");
+    assert!(client.submit_with("fail", "x", &options).wait().is_err() && calls.load(Ordering::Relaxed) == 3);
 }

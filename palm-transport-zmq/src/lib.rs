@@ -5,6 +5,7 @@
 //! - [`Client`] sends messages and gives their results back, each to its message: one with [`Client::eval`], a stream of them
 //!   with [`Client::job`]. It sees the server's cache too.
 //! - [`CacheClient`] is a connection to a cache alone.
+//! - With the feature `clap`, `args` has the flags of each as a group for a program's command line.
 //!
 //! What they decide is decided in `palm-proto`; here are the sockets, the tasks and the clock.
 //!
@@ -60,6 +61,8 @@
 //! - A server whose host vanishes without closing its connections is missed only by time-outs: the sockets of workers and
 //!   clients have no keep-alive.
 
+#[cfg(feature = "clap")]
+pub mod args;
 mod backoff;
 mod cache_client;
 mod client;

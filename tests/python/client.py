@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 
 from pylm.clients import Client
 
@@ -25,6 +26,9 @@ def evaluate(client, flags, payloads):
     """Sends the payloads one by one, and yields the list of each one's results before it sends the next."""
     if not flags.warm_up:
         for payload in payloads:
+            # Each call has a socket of its own for its result, and one that is over is closed only when libzmq gets to that. On a
+            # busy machine a master may take that for the subscriber of the next result.
+            client.uuid = str(uuid.uuid4())
             result = client.eval(flags.call, payload, messages=flags.results, cache=flags.cache)
             yield result if flags.results > 1 else [result]
         return

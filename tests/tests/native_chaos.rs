@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use palm_proto::native::{Frame, Magic, Role, SessionId, ToMaster, Versions};
 use palm_proto::random::{Random, Seed};
 use palm_tests::cluster::START;
 use palm_tests::proxy::Proxy;
@@ -27,7 +28,8 @@ struct Cluster {
     addresses: Addresses,
     native: String,
     master: Process,
-    workers: Vec<Process>,
+    /// Each at a relay of its own.
+    workers: Vec<(Process, Proxy)>,
     doomed: Process,
     random: Random,
 }
@@ -38,7 +40,8 @@ impl Cluster {
         // One more free port, of which the others are not used.
         let native = Addresses::free().pull.replace("tcp://", "");
         let master = start_master(&addresses, &native);
-        let workers = (0..WORKERS).map(|_| start_worker(&native)).collect();
+        let to = native.parse().unwrap();
+        let workers = (0..WORKERS).map(|_| Proxy::start(to)).map(|proxy| (start_worker(&proxy), proxy)).collect();
         let doomed = start_client(&native);
         let random = Random::new(Seed::from_u64(7));
         Self { addresses, native, master, workers, doomed, random }
@@ -46,18 +49,20 @@ impl Cluster {
 
     /// Something goes wrong.
     fn disturb(&mut self, proxies: &[Proxy], told: &mut BTreeMap<&'static str, u32>) {
-        let proxy = &proxies[self.random.next_u64() as usize % proxies.len()];
+        let all: Vec<_> = proxies.iter().chain(self.workers.iter().map(|(_, proxy)| proxy)).collect();
+        let proxy = all[self.random.next_u64() as usize % all.len()];
         let what = match self.random.next_u64() % 8 {
             0 => {
-                assert!(self.master.peak_resident() < MEMORY + (64 << 20), "{}", self.master.peak_resident());
+                self.assert_bounded();
                 self.master.kill();
                 self.master = start_master(&self.addresses, &self.native);
                 "the master was killed"
             }
             1..=3 => {
                 let index = self.random.next_u64() as usize % WORKERS;
-                self.workers[index].kill();
-                self.workers[index] = start_worker(&self.native);
+                let (worker, proxy) = &mut self.workers[index];
+                worker.kill();
+                *worker = start_worker(proxy);
                 "a worker was killed"
             }
             4 => {
@@ -82,6 +87,11 @@ impl Cluster {
         };
         *told.entry(what).or_default() += 1;
     }
+
+    fn assert_bounded(&self) {
+        let peak = self.master.peak_resident();
+        assert!(peak < MEMORY + (64 << 20), "{peak} bytes");
+    }
 }
 
 fn start_master(addresses: &Addresses, native: &str) -> Process {
@@ -95,9 +105,9 @@ fn start_master(addresses: &Addresses, native: &str) -> Process {
     Process::start("master", command)
 }
 
-fn start_worker(native: &str) -> Process {
+fn start_worker(proxy: &Proxy) -> Process {
     let mut command = palm::program();
-    command.args(["worker", "--connect", native, "--demo", "--log-level", "error"]);
+    command.args(["worker", "--connect", &proxy.address(), "--demo", "--log-level", "error"]);
     Process::start("worker", command)
 }
 
@@ -159,6 +169,7 @@ fn every_task_is_answered_once_whatever_is_killed_and_cut() {
         let failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(failed.is_empty(), "{failed:?}, {told:?}");
         assert_eq!(done.load(Ordering::Relaxed), all, "{told:?}");
+        cluster.assert_bounded();
         eprintln!("{all} tasks, each answered once; on the way {told:?}");
     });
 }
@@ -169,18 +180,39 @@ fn a_master_serves_two_thousand_connections() {
         let cluster = Cluster::start();
         let address: std::net::SocketAddr = cluster.native.parse().unwrap();
         until("the master", START, || std::net::TcpStream::connect(address).ok());
-        // A thousand that say nothing, and a thousand that begin to say something and never end.
+        // Some say nothing, some begin to say something and never end, and most are clients that read nothing.
         let mut idle = Vec::new();
-        for number in 0..2000 {
+        for number in 0..2000_u128 {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
-            if number % 2 == 0 {
-                std::io::Write::write_all(&mut stream, &[0x80, 0x04, 0x00]).unwrap();
-            }
+            let said = match number % 4 {
+                0 => Vec::new(),
+                1 => vec![0x80, 0x04, 0x00],
+                _ => hello(SessionId(number.to_le_bytes())),
+            };
+            std::io::Write::write_all(&mut stream, &said).unwrap();
             idle.push(stream);
         }
         let client = Client::builder(format!("tcp://{address}")).patience(START).connect().unwrap();
         let inputs: Vec<String> = (0..1000).map(|task| task.to_string()).collect();
         let results: Result<Vec<Bytes>, _> = client.submit_all("server.echo", inputs.clone()).collect();
         assert!(results.unwrap() == inputs);
+        cluster.assert_bounded();
     });
+}
+
+/// What a client says first.
+fn hello(session: SessionId) -> Vec<u8> {
+    let header = ToMaster::Hello {
+        magic: Magic,
+        versions: Versions::OURS,
+        role: Role::Client,
+        max_frame: 1 << 20,
+        window: 10,
+        session,
+        resume: false,
+        holding: 0,
+        name_len: 0,
+    };
+    let frame = Frame::new(header);
+    [frame.stream_head().unwrap().as_slice(), frame.front, frame.body].concat()
 }

@@ -36,12 +36,14 @@ fn clusters_of_native_peers_and_of_both_keep_their_promises() {
     let mut runs = hold(Kind::Native, 0..1_000, 40);
     runs.extend(hold(Kind::Mixed, 0..1_000, 40));
     runs.extend(hold(Kind::Tight, 0..2_000, 40));
+    let claims = hold(Kind::Claims, 0..500, 40);
     let again = hold(Kind::Restarts, 0..1_000, 40);
     let sum = |runs: &[Summary], what: fn(&Summary) -> u64| runs.iter().map(what).sum::<u64>();
     // The seeds do bring about what is to be survived.
     let sums = [sum(&runs, |run| run.deaths), sum(&runs, |run| run.redispatched), sum(&runs, |run| run.claimed)];
     assert!(sums.iter().all(|&sum| sum > 100), "deaths, redispatched, claimed: {sums:?}");
     assert!(sum(&again, |run| run.restarts) > 100);
+    assert!(sum(&claims, |run| run.claimed) > 1_000);
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn larger_clusters_keep_their_promises() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 2_000_000..2_000_010 {
-        for kind in [Kind::Zeromq, Kind::Native, Kind::Mixed, Kind::Restarts, Kind::Tight] {
+        for kind in [Kind::Zeromq, Kind::Native, Kind::Mixed, Kind::Restarts, Kind::Tight, Kind::Claims] {
             assert_eq!(kind.run(seed, 100, None), kind.run(seed, 100, None), "{} {seed}", kind.name());
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::launch::job::{self, Job, Options};
 use crate::launch::ledger::Ledger;
 use crate::launch::messages::Messages;
 use crate::launch::native::{self, Connection, OpenError};
-use crate::native::{Flags, Peer, Wish, reach};
+use crate::native::{Flags, Peer, Wish, follow, reach};
 use crate::output::progress::Progress;
 use crate::output::results::{Folder, Sink, Style};
 use crate::{Outcome, output, values, wrong_use};
@@ -178,8 +179,8 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             deadline: args.deadline,
         };
         let ledger = Rc::new(RefCell::new(Ledger::new(args.results)));
-        let job = server.job(&function, Messages::new(items, Rc::clone(&ledger)), options);
-        let mut follower = Follower { job, sink, ledger, progress };
+        let (job, gone) = server.job(&function, Messages::new(items, Rc::clone(&ledger)), options);
+        let mut follower = Follower { args: &args, job, gone, sink, ledger, progress };
         let ended = follower.follow().await;
         follower.progress.finish();
         let ledger = follower.ledger.borrow();
@@ -229,17 +230,24 @@ fn zmq_only(args: &Args) -> Vec<&'static str> {
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
 }
 
+/// Ends when there is no native master to be found any more.
+type Gone = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A server that is connected to.
 enum Server {
-    Zmq { client: Client, name: String },
-    Native(Connection),
+    Zmq {
+        client: Client,
+        name: String,
+    },
+    /// With how it was found.
+    Native(Connection, Peer),
 }
 
 impl Server {
     fn name(&self) -> &str {
         match self {
             Self::Zmq { name, .. } => name,
-            Self::Native(connection) => connection.master(),
+            Self::Native(connection, _) => connection.master(),
         }
     }
 
@@ -248,16 +256,26 @@ impl Server {
         let (most, ids) = match self {
             Self::Zmq { client, .. } => (client.max_message(), client.pipeline().len() + client.id().len()),
             // What is too long for the master fails then, one by one.
-            Self::Native(_) => (usize::MAX, 0),
+            Self::Native(..) => (usize::MAX, 0),
         };
         let texts = function.len() + args.cache.len() + ids;
         args.max_message.unwrap_or(most).saturating_sub(ENVELOPE + texts).min(args.in_flight)
     }
 
-    fn job(self, function: &str, messages: Messages, options: Options) -> Job {
+    /// The job, and what ends when it has to go on over ZeroMQ.
+    fn job(self, function: &str, messages: Messages, options: Options) -> (Job, Gone) {
         match self {
-            Self::Zmq { client, .. } => Job::Zmq(client.job(function, messages, &options.zmq())),
-            Self::Native(connection) => Job::Native(native::Job::new(connection, function, messages, options)),
+            Self::Zmq { client, .. } => {
+                (Job::Zmq(client.job(function, messages, &options.zmq())), Box::pin(std::future::pending()))
+            }
+            Self::Native(connection, peer) => {
+                let job = native::Job::new(connection, function, messages, options);
+                let whereabouts = job.whereabouts();
+                let gone = async move {
+                    follow(&peer, || whereabouts.is_connected(), |address| whereabouts.relocate(address)).await;
+                };
+                (Job::Native(job), Box::pin(gone))
+            }
         }
     }
 }
@@ -282,6 +300,11 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
             Err(error) => anyhow::bail!("no connection to {}: {error}", peer.address),
         }
     }
+    connect_zmq(args).await
+}
+
+async fn connect_zmq(args: &Args) -> anyhow::Result<Server> {
+    let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
     let server = args.server.as_deref().ok_or_else(no_server)?;
     let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
     builder = builder.check_name(has_cache(args));
@@ -328,7 +351,7 @@ fn no_server() -> anyhow::Error {
 fn checked(args: &Args, connection: Connection, peer: &Peer) -> anyhow::Result<Server> {
     match &args.server {
         Some(server) if server != connection.master() => Err(wrong_server(&peer.address, connection.master(), server)),
-        _ => Ok(Server::Native(connection)),
+        _ => Ok(Server::Native(connection, peer.clone())),
     }
 }
 
@@ -342,14 +365,16 @@ enum Ended {
 }
 
 /// A job, and what is made of its outcomes.
-struct Follower {
+struct Follower<'a> {
+    args: &'a Args,
     job: Job,
+    gone: Gone,
     sink: Sink,
     ledger: Rc<RefCell<Ledger>>,
     progress: Progress,
 }
 
-impl Follower {
+impl Follower<'_> {
     async fn follow(&mut self) -> anyhow::Result<Ended> {
         let mut signals = StopSignals::listen()?;
         loop {
@@ -370,6 +395,12 @@ impl Follower {
                     tokio::select! {
                         outcome = self.job.next() => outcome,
                         _ = signals.next() => return Ok(Ended::Stopped),
+                        () = &mut self.gone => {
+                            if self.go_over_to_zmq(&mut signals).await? == Ended::Stopped {
+                                return Ok(Ended::Stopped);
+                            }
+                            continue;
+                        }
                     }
                 }
             };
@@ -378,6 +409,19 @@ impl Follower {
                 None => return self.flush(&mut signals).await,
             }
         }
+    }
+
+    /// What is under way goes on over ZeroMQ, as soon as the master is reached.
+    async fn go_over_to_zmq(&mut self, signals: &mut StopSignals) -> anyhow::Result<Ended> {
+        self.gone = Box::pin(std::future::pending());
+        let server = tokio::select! {
+            server = connect_zmq(self.args) => server?,
+            _ = signals.next() => return Ok(Ended::Stopped),
+        };
+        if let Server::Zmq { client, .. } = server {
+            self.job = std::mem::replace(&mut self.job, Job::Between).over_zmq(&client);
+        }
+        Ok(Ended::Complete)
     }
 
     fn show_progress(&self) {

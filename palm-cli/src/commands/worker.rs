@@ -170,6 +170,7 @@ async fn work(
             Ended::Refused { why, connected: false } if peer.optional => {
                 tracing::warn!("{}: {why}: speaking ZeroMQ", peer.address);
             }
+            Ended::NotNative => {}
             Ended::Refused { why, .. } => anyhow::bail!("no work at {}: {why}", peer.address),
         }
     }

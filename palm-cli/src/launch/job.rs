@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use palm_transport_zmq::{JobOptions, Status};
+use palm_transport_zmq::{Client, JobOptions, Status};
 
 use super::messages::Messages;
 use super::native;
@@ -76,9 +76,22 @@ pub(crate) enum Job {
     Zmq(palm_transport_zmq::Job<Messages>),
     /// Over the native protocol.
     Native(native::Job<Messages>),
+    /// Over ZeroMQ, since its master takes no native clients any more.
+    Moved(native::Moved<Messages>),
+    /// Neither: it is on its way from one to the other.
+    Between,
 }
 
 impl Job {
+    /// The same over ZeroMQ, if it is not.
+    #[must_use]
+    pub(crate) fn over_zmq(self, client: &Client) -> Self {
+        match self {
+            Self::Native(job) => Self::Moved(job.over_zmq(client)),
+            other => other,
+        }
+    }
+
     /// The next outcome; `None` when every message has had its last. Nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Option<Outcome> {
         match self {
@@ -88,6 +101,8 @@ impl Job {
                 Some(Outcome { sequence: outcome.sequence, result })
             }
             Self::Native(job) => job.next().await,
+            Self::Moved(job) => job.next().await,
+            Self::Between => None,
         }
     }
 }

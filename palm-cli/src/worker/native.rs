@@ -3,18 +3,17 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use palm_transport_tcp::{Call, Worker, WorkerHandle, WorkerReport};
-use palm_transport_zmq::CacheClient;
+use palm_transport_tcp::{Call, Worker, WorkerReport};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::{Function, Functions, Options, Program, Report, until_stopped};
 use crate::commands::StopSignals;
-use crate::native::Peer;
+use crate::native::{Peer, follow};
 use crate::process::Context;
 use crate::wrong_use;
 
@@ -23,14 +22,6 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How long calls may take to end when the worker does not wait for them any longer.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How long a worker may be without a connection before the cache is asked where its master is now, and how often that is looked
-/// at.
-const LOST: Duration = Duration::from_secs(3);
-const LOOK_ROUND: Duration = Duration::from_secs(1);
-
-/// How long a cache may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// How a worker ended.
 pub(crate) enum Ended {
@@ -45,6 +36,8 @@ pub(crate) enum Ended {
         /// Whether it ever was connected.
         connected: bool,
     },
+    /// Its master takes no native peers any more. What it had in hand comes again from its clients.
+    NotNative,
 }
 
 /// Runs a worker until it has stopped.
@@ -63,9 +56,20 @@ pub(crate) async fn run(
     let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("palm-worker".to_owned());
     thread.spawn(move || tell.send(worker.run())).context("cannot start a thread")?;
+    let relocate = |address: &str| {
+        if let Err(error) = handle.relocate(address) {
+            tracing::warn!("{address}: {error}");
+        }
+    };
+    let mut stopped = std::pin::pin!(until_stopped(told, || handle.shutdown(), signals));
     let ended = tokio::select! {
-        ended = until_stopped(told, || handle.shutdown(), signals) => ended,
-        never = follow(peer, &handle) => match never {},
+        ended = &mut stopped => ended,
+        () = follow(peer, || handle.is_connected(), relocate) => {
+            handle.shutdown();
+            calls.end().await;
+            let _ = tokio::time::timeout(options.grace + FAREWELL, &mut stopped).await;
+            return Ok(Ended::NotNative);
+        }
     };
     calls.end().await;
     let Some(ended) = ended else { return Ok(Ended::CutShort) };
@@ -82,31 +86,6 @@ pub(crate) async fn run(
             flushed: true,
         }),
     })
-}
-
-/// Has the worker follow its master to where the cache says that it is, if that is how it was found.
-async fn follow(peer: &Peer, handle: &WorkerHandle) -> Infallible {
-    let Some(db) = &peer.cache else { return std::future::pending().await };
-    let (mut address, mut lost) = (peer.address.clone(), None);
-    loop {
-        tokio::time::sleep(LOOK_ROUND).await;
-        if handle.is_connected() {
-            lost = None;
-            continue;
-        }
-        if lost.get_or_insert_with(Instant::now).elapsed() < LOST {
-            continue;
-        }
-        // A cache that does not answer is not there yet.
-        let Ok(Some(now)) = CacheClient::new(db, ANSWER).native_address().await else { continue };
-        if now != address {
-            tracing::info!("Looking for the master at {now}, as the cache at {db} says");
-            if let Err(error) = handle.relocate(&now) {
-                tracing::warn!("{now}: {error}");
-            }
-            address = now;
-        }
-    }
 }
 
 fn build(peer: &Peer, functions: &Functions, options: &Options, calls: &Calls) -> anyhow::Result<Worker> {

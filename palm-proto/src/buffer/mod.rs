@@ -8,7 +8,7 @@ mod pooled;
 use core::ops::Range;
 
 #[cfg(feature = "std")]
-pub use outgoing::{Outgoing, Spare};
+pub use outgoing::{Filling, Outgoing, Spare};
 #[cfg(feature = "std")]
 pub use pooled::PooledBuffer;
 
@@ -171,6 +171,9 @@ impl<B: Buffer> Span<B> {
     /// The first `cut.start` bytes and those from `cut.end` on, then those of `parts`; `None` if they do not fit, or there are no
     /// such bytes.
     pub fn spliced(self, cut: Range<usize>, parts: [&[u8]; 4]) -> Option<Self> {
+        if cut.start > cut.end {
+            return None;
+        }
         let (start, end) = (self.start as usize, self.end as usize);
         let kept = [start..start.checked_add(cut.start)?, start.checked_add(cut.end)?..end];
         self.buffer.spliced(kept, parts).map(Self::whole)

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use bytes::{Buf, Bytes};
 
 use super::Buffer;
-use crate::endpoint::Transmit;
+use crate::endpoint::{Outlet, Transmit};
 
 /// Buffers that are kept to be used again, and how large each may be.
 const SPARE: usize = 8;
@@ -147,6 +147,30 @@ impl Outgoing {
             Some(Segment::Copied { bytes, .. }) => bytes,
             _ => unreachable!("a segment to copy to was just added"),
         }
+    }
+}
+
+/// What waits for one connection, with the spare buffers of its thread: where an endpoint puts what is to be sent.
+#[derive(Debug)]
+pub struct Filling<'a> {
+    /// What waits.
+    pub outgoing: &'a mut Outgoing,
+    /// The spare buffers.
+    pub spare: &'a mut Spare,
+}
+
+impl<B> Outlet<B> for Filling<'_>
+where
+    B: Buffer + Clone + Into<Bytes>,
+{
+    #[inline]
+    fn copy(&mut self, head: &[u8], body: &[u8]) {
+        self.outgoing.copy(&[head, body], self.spare);
+    }
+
+    #[inline]
+    fn put(&mut self, transmit: Transmit<'_, B>) {
+        self.outgoing.push_transmit(transmit, self.spare);
     }
 }
 

@@ -227,6 +227,11 @@ mod tests {
         }
         let span = Span::part(PooledBuffer::copy_passing(b"0123456789").unwrap(), 2..9).unwrap();
         assert!(span.clone().spliced(1..8, [&[]; 4]).is_none(), "it ends before");
+        let large = Span::whole(PooledBuffer::copy_from(b"0123456789").unwrap());
+        let backwards = core::ops::Range { start: 3, end: 1 };
+        assert!(
+            large.spliced(backwards.clone(), [&[]; 4]).is_none() && span.clone().spliced(backwards, [&[]; 4]).is_none()
+        );
         assert_eq!(span.spliced(1..3, [b"a", b"b", b"c", b"d"]).unwrap().as_slice(), b"25678abcd");
     }
 

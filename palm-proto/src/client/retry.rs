@@ -26,7 +26,7 @@ impl Retry {
     }
 
     /// Whether a message that was sent again `retries` times already is sent again after a failure with `status`.
-    pub(crate) const fn applies(&self, status: Status, retries: u32) -> bool {
+    pub const fn applies(&self, status: Status, retries: u32) -> bool {
         let wanted = match status {
             Status::DeadlineExceeded => self.timeout,
             Status::Unavailable | Status::HandedBack => self.unavailable,

@@ -17,6 +17,7 @@ enum State<T> {
 }
 
 impl<T> Slot<T> {
+    #[inline]
     fn entry(&self) -> Option<&T> {
         match &self.0 {
             State::Used { entry, .. } => Some(entry),
@@ -61,19 +62,11 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
     }
 
     /// Adds `entry`; gives it back if the slab is full.
+    #[inline]
     pub(crate) fn insert(&mut self, entry: T) -> Result<u32, T> {
         let index = self.first_free;
         if index == NONE {
-            if self.is_full() {
-                return Err(entry);
-            }
-            let index = self.len;
-            let slot = Slot(State::Used { generation: self.first_generation, entry });
-            if let Err(Slot(State::Used { entry, .. })) = self.slots.push(slot) {
-                return Err(entry);
-            }
-            self.len += 1;
-            return Ok(index);
+            return self.insert_new(entry);
         }
         let slot = &mut self.slots.as_mut()[index as usize];
         // The list of free slots holds nothing else; said so, it spares a look at what is overwritten.
@@ -84,7 +77,22 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
         Ok(index)
     }
 
+    #[inline(never)]
+    fn insert_new(&mut self, entry: T) -> Result<u32, T> {
+        if self.is_full() {
+            return Err(entry);
+        }
+        let index = self.len;
+        let slot = Slot(State::Used { generation: self.first_generation, entry });
+        if let Err(Slot(State::Used { entry, .. })) = self.slots.push(slot) {
+            return Err(entry);
+        }
+        self.len += 1;
+        Ok(index)
+    }
+
     /// Takes the entry out; `None` if there is none at `index`.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let slot = self.slots.as_mut().get_mut(index as usize)?;
         let State::Used { generation, .. } = slot.0 else { return None };
@@ -95,10 +103,12 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
         Some(entry)
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.slots.as_ref().get(index as usize)?.entry()
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         match &mut self.slots.as_mut().get_mut(index as usize)?.0 {
             State::Used { entry, .. } => Some(entry),
@@ -107,11 +117,11 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
     }
 
     /// How often the slot has been used before, counted from the first generation.
+    #[inline]
     pub(crate) fn generation(&self, index: u32) -> Option<u32> {
-        self.slots
-            .as_ref()
-            .get(index as usize)
-            .map(|Slot(State::Free { generation, .. } | State::Used { generation, .. })| *generation)
+        let Slot(State::Free { generation, .. } | State::Used { generation, .. }) =
+            self.slots.as_ref().get(index as usize)?;
+        Some(*generation)
     }
 
     /// Indices of all entries; O(slots ever used).

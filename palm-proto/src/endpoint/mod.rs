@@ -11,7 +11,8 @@
 //!   What is read into a buffer of its own is told by [`handle_part`](Endpoint::handle_part), and when it is whole handed over by
 //!   [`handle_message`](Endpoint::handle_message);
 //! - send what [`poll_transmit`](Endpoint::poll_transmit) gives until it is `None`, and tell
-//!   [`handle_sent`](Endpoint::handle_sent) what has left;
+//!   [`handle_sent`](Endpoint::handle_sent) what has left; [`transmit_to`](Endpoint::transmit_to) gives all at once, in less
+//!   time, to a driver for byte streams;
 //! - after any call, come back to every connection that [`poll_ready`](Endpoint::poll_ready) names, take events, and call
 //!   [`handle_timeout`](Endpoint::handle_timeout) at [`poll_timeout`](Endpoint::poll_timeout).
 
@@ -46,4 +47,4 @@ pub use peer::{ConnectionId, Peer, Service, ZeroMq};
 pub use storage::{EndpointStorage, EndpointTables, FixedEndpoint, NativeEndpoint};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapEndpoint, heap_tables};
-pub use transmit::Transmit;
+pub use transmit::{Outlet, Transmit};

@@ -6,7 +6,7 @@ use crate::zmtp::{CONTROL_MAX, frame_header};
 use super::machine::{BufferOf, Endpoint};
 use super::peer::{ConnectionId, Role};
 use super::storage::EndpointStorage;
-use super::transmit::{Body, Topic, Transmit};
+use super::transmit::{Body, Outlet, Topic, Transmit};
 
 /// Bytes that a driver may hold for one connection before it is given no more.
 const OUTGOING_MAX: u32 = 256 << 10;
@@ -18,7 +18,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     #[inline]
     pub fn poll_transmit(&mut self, now: Instant, id: ConnectionId) -> Option<Transmit<'_, BufferOf<S>>> {
         let index = self.find(id)?;
-        let cap = if self.master.memory() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX };
+        let cap = self.outgoing_cap();
         if let Some(native) = self.peers[index].native() {
             return self.poll_native(now, index, native, cap);
         }
@@ -92,6 +92,26 @@ impl<S: EndpointStorage> Endpoint<S> {
                 None
             }
         }
+    }
+
+    /// Gives all that [`poll_transmit`](Self::poll_transmit) would, until it is `None`. Not for lines on which each frame has to
+    /// be told from the next.
+    pub fn transmit_to(&mut self, now: Instant, id: ConnectionId, out: &mut impl Outlet<BufferOf<S>>) {
+        loop {
+            let Some(index) = self.find(id) else { return };
+            if let Some(native) = self.peers[index].native() {
+                let room = self.outgoing_cap().saturating_sub(self.peers[index].outgoing);
+                self.transmit_batch(now, index, native, room, out);
+            }
+            let Some(transmit) = self.poll_transmit(now, id) else { return };
+            out.put(transmit);
+        }
+    }
+
+    /// Bytes of one connection that a driver may hold now.
+    #[inline]
+    fn outgoing_cap(&self) -> u32 {
+        if self.master.memory() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX }
     }
 
     /// Bytes of what [`poll_transmit`](Self::poll_transmit) gave have left.

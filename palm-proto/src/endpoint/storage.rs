@@ -78,7 +78,8 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
 /// results, and `PEERS` connections, of which one in eight is kept for workers.
 ///
 /// Each message has a place for its result set aside, and one client has no more messages than places are left: four with eight.
-/// A function's name may have 32 bytes, and the messages with it have some 90 bytes beside the name and the payload. With buffers
+/// A function's name may have 32 bytes, and the messages with it have some 90 bytes beside the name and the payload: what does not
+/// fit fails alone. Peers are told to send no frame that would not fit with a name of 16 bytes. With buffers
 /// of 176 bytes, four messages and eight results, six connections take 16 KiB, of which each takes 1.2.
 #[derive(Debug)]
 pub struct NativeEndpoint<B, const TASKS: usize, const RESULTS: usize, const PEERS: usize> {

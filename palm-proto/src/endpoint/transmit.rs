@@ -5,6 +5,15 @@ use core::ops::Range;
 use crate::buffer::{Buffer, Span};
 use crate::zmtp::FrameHeader;
 
+/// Where a driver puts what is to be sent over one connection: see [`Endpoint::transmit_to`](super::Endpoint::transmit_to).
+pub trait Outlet<B> {
+    /// Small parts, one after the other: to be copied.
+    fn copy(&mut self, head: &[u8], body: &[u8]);
+
+    /// Anything else.
+    fn put(&mut self, transmit: Transmit<'_, B>);
+}
+
 /// One whole message, or control bytes, as parts to be sent one after the other.
 ///
 /// A driver copies small parts together, and sends large ones from where they are.

@@ -78,7 +78,7 @@ impl<S: MasterStorage> Master<S> {
             if self.room() == 0 {
                 return Err(NotTaken { reason: Refusal::Full, message });
             }
-            if !self.may_take_stray(message.footprint()) {
+            if !self.may_take_stray(message.len()) {
                 return Err(NotTaken { reason: Refusal::Stray, message });
             }
             match view.task() {

@@ -43,13 +43,17 @@ impl<S: MasterStorage> Master<S> {
         let message = MessageRef::parse(entry.message.as_slice()).ok();
         let Some(message) = message.and_then(|view| failure::<S::Buffer>(&view, status, text)) else {
             // Only a client id that a small buffer cannot hold beside the failure comes to this.
-            let entry = self.finish(now, task, 0);
-            self.dispatcher.accounts.remove_task(sender, entry.message.footprint());
-            return;
+            return self.take_out(now, task);
         };
         let topic = RawMessage::parse(message.as_slice()).map_or(0..0, |view| view.client_place());
         let note = Note { origin: self.dispatcher.tasks[task].origin, ..Note::NONE };
         self.complete(now, task, 0, Publication { message, topic, sender, note });
+    }
+
+    /// Takes a message out, wherever it is, without an answer.
+    pub(super) fn take_out(&mut self, now: Instant, task: u32) {
+        let entry = self.finish(now, task, 0);
+        self.dispatcher.accounts.remove_task(entry.sender, entry.message.footprint());
     }
 
     /// A live task is answered by `answer`, in `attempt` (0: by ourselves, and no attempt's answer counts any more).

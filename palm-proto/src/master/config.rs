@@ -102,7 +102,7 @@ pub struct Counters {
     pub deadline_exceeded: u64,
     /// Messages that their clients wanted no more.
     pub cancelled: u64,
-    /// Messages given up as their worker cannot be sent them.
+    /// Messages given up as their worker cannot be sent them, or as this master has no buffer for them.
     pub unsendable: u64,
     /// Messages that name no function, answered with a failure.
     pub unaddressed: u64,

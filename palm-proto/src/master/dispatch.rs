@@ -248,20 +248,9 @@ impl<S: MasterStorage> Dispatcher<S> {
 
     /// The next message to send to a worker, which has it from then on.
     pub(super) fn send_next(&mut self, index: u32, random: &mut Random) -> Option<Assignment<'_, S::Buffer>> {
-        let worker = &mut self.workers[index];
-        let task = worker.next_unsent;
-        if task == NONE {
-            return None;
-        }
-        worker.next_unsent = worker.tasks.next(&self.tasks, task).unwrap_or(NONE);
+        let task = self.mark_sent(index)?;
         let id = self.id(task);
-        let entry = &mut self.tasks[task];
-        entry.sent = true;
-        entry.attempt += 1;
-        let worker = &mut self.workers[index];
-        if worker.standing == Standing::Tried {
-            worker.awaited = Some((id, entry.attempt));
-        }
+        let entry = &self.tasks[task];
         Some(Assignment {
             task: id,
             attempt: entry.attempt,
@@ -269,6 +258,22 @@ impl<S: MasterStorage> Dispatcher<S> {
             cache: entry.wants_cache.then(|| Uuid::generate(random)),
             message: &entry.message,
         })
+    }
+
+    /// A worker is sent the next message that it has been given: its task.
+    #[inline]
+    pub(super) fn mark_sent(&mut self, index: u32) -> Option<u32> {
+        let task = self.next_unsent(index)?;
+        let id = self.id(task);
+        let worker = &mut self.workers[index];
+        worker.next_unsent = worker.tasks.next(&self.tasks, task).unwrap_or(NONE);
+        let entry = &mut self.tasks[task];
+        entry.sent = true;
+        entry.attempt += 1;
+        if worker.standing == Standing::Tried {
+            worker.awaited = Some((id, entry.attempt));
+        }
+        Some(task)
     }
 
     pub(super) fn id(&self, index: u32) -> TaskId {

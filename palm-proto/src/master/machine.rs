@@ -13,6 +13,7 @@ use super::accounts::{NOBODY, SenderId};
 use super::dispatch::{Dispatcher, Whereabouts};
 use super::event::{Event, Events, label};
 use super::finished::FinishedBook;
+use super::origin::Note;
 use super::output::{Assignment, Outcome};
 use super::results::{Expiry, Removed, Results, SubscriberId};
 use super::revoked::{REVOCATIONS, Revoked};
@@ -167,6 +168,14 @@ impl<S: MasterStorage> Master<S> {
         Some(&self.dispatcher.tasks[task])
     }
 
+    /// Has the worker sent the message that [`next_noted`](Self::next_noted) tells; its task. O(1).
+    pub(crate) fn take_next(&mut self, worker: WorkerId) -> Option<TaskId> {
+        let index = self.dispatcher.find(worker)?;
+        let task = self.dispatcher.mark_sent(index)?;
+        self.counters.dispatched += 1;
+        Some(self.dispatcher.id(task))
+    }
+
     /// The message that [`poll_task`](Self::poll_task) would give next cannot be sent: it is given up. O(log n).
     pub fn refuse_next(&mut self, now: Instant, worker: WorkerId, status: Status, text: &str) {
         if let Some(task) = self.dispatcher.find(worker).and_then(|index| self.dispatcher.next_unsent(index)) {
@@ -257,6 +266,11 @@ impl<S: MasterStorage> Master<S> {
             }
         };
         Some(Outcome { message: delivery.message, topic, stage, note: delivery.note })
+    }
+
+    /// The result that [`poll_result`](Self::poll_result) gives next, and what is noted of it.
+    pub(crate) fn next_result(&self, subscriber: SubscriberId) -> Option<(&Note, &Span<S::Buffer>)> {
+        self.results.peek_next(subscriber).map(|delivery| (&delivery.note, &delivery.message))
     }
 
     /// Whether there is a result for a subscriber.

@@ -40,7 +40,18 @@ pub(crate) struct Prepared {
     pub(crate) has_cache: bool,
     /// Whether its function is one: `server.method`.
     pub(crate) is_addressed: bool,
+    /// Why nobody is to do it, if so: it is only what is needed to answer it.
+    pub(crate) unfit: Option<Unfit>,
     pub(crate) origin: Origin,
+}
+
+/// Why a message is answered by a failure as soon as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// A buffer cannot hold it.
+    TooLong,
+    /// There was no room for the name of its function.
+    Name,
 }
 
 /// What is known of a result without reading it.

@@ -249,6 +249,11 @@ impl<S: MasterStorage> Results<S> {
         self.subscribers.get(id).is_some_and(|subscriber| !subscriber.queue.is_empty())
     }
 
+    /// The next result for a subscriber, which stays where it is.
+    pub(super) fn peek_next(&self, SubscriberId(id): SubscriberId) -> Option<&Delivery<S::Buffer>> {
+        Some(&self.deliveries[self.subscribers.get(id)?.queue.front()?])
+    }
+
     /// The next result for a subscriber.
     pub(super) fn take_next(
         &mut self,

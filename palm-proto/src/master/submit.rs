@@ -11,7 +11,7 @@ use super::dispatch::Whereabouts;
 use super::event::Event;
 use super::journal::{Journal as _, Record};
 use super::machine::Master;
-use super::origin::Prepared;
+use super::origin::{Prepared, Unfit};
 use super::storage::MasterStorage;
 use super::task::Task;
 use super::worker::WorkerId;
@@ -45,6 +45,8 @@ enum Fate {
     Unaddressed,
     /// Its deadline has passed.
     Late,
+    /// Its transport could not keep it.
+    Unfit(Unfit),
 }
 
 impl<S: MasterStorage> Master<S> {
@@ -193,6 +195,15 @@ impl<S: MasterStorage> Master<S> {
         true
     }
 
+    /// Who sent a message is gone for good: it is taken out, wherever it is, and nobody is answered. Whether it was live. O(log n).
+    pub fn forget(&mut self, now: Instant, task: TaskId) -> bool {
+        let Whereabouts::Live(index) = self.dispatcher.locate(task) else { return false };
+        self.counters.cancelled += 1;
+        self.take_out(now, index);
+        self.dispatch(now);
+        true
+    }
+
     /// Takes a message in, which is in no list then. Its place, and what is to become of it.
     #[inline(always)]
     fn take_in(
@@ -236,6 +247,7 @@ impl<S: MasterStorage> Master<S> {
             return Err(NotTaken { reason: Refusal::Full, message });
         }
         let fate = match prepared.is_addressed {
+            _ if let Some(unfit) = prepared.unfit => Fate::Unfit(unfit),
             false => Fate::Unaddressed,
             true if prepared.deadline == Some(Duration::ZERO) => Fate::Late,
             true => Fate::ToDo,
@@ -275,6 +287,14 @@ impl<S: MasterStorage> Master<S> {
                 self.counters.unaddressed += 1;
                 let text = "the message names no function: expected server.method";
                 self.give_up(now, task, Status::NoSuchFunction, text);
+            }
+            Fate::Unfit(unfit) => {
+                self.counters.unsendable += 1;
+                let (status, text) = match unfit {
+                    Unfit::TooLong => (Status::TooLong, "the master has no buffer for a message of this length"),
+                    Unfit::Name => (Status::Unavailable, "the master has no room for the name of the function"),
+                };
+                self.give_up(now, task, status, text);
             }
         }
     }

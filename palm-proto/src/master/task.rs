@@ -73,6 +73,17 @@ impl<B> Task<B> {
     }
 }
 
+impl<B> Task<B> {
+    /// Whether it is sent for the first time, all is noted of it, and it has nothing beside its payload.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.attempt == 0
+            && self.origin.is_some()
+            && self.wants_cache
+            && self.deadline.is_none()
+            && self.opening.function().is_some()
+    }
+}
+
 /// A task is in its sender's queue of its priority, or among those that are kept apart, or in its worker's list.
 #[derive(Debug)]
 pub(super) struct InQueue;

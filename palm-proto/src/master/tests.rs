@@ -665,3 +665,19 @@ fn results_that_belong_to_no_message_have_their_bound() {
     assert!((8..=10).contains(&taken), "half of the memory: {taken}");
     assert!(!master.may_take_stray(5_000) && master.may_answer(5_000));
 }
+
+#[test]
+fn what_may_be_read_of_a_short_result_is_taken_in_a_longer_buffer_too() {
+    let sizes = TableSizes { tasks: 64, peers: 8, subscriptions: 8 };
+    let config = MasterConfig { memory: 20_000, ..MasterConfig::default() };
+    let tables = Tables::<HeapStorage<crate::buffer::PooledBuffer>>::sized(&sizes);
+    let mut master = Master::new("server", config, tables, Seed::from_u64(7)).unwrap();
+    let short = message("who", "x");
+    let mut taken = 0;
+    // Who is told that it may be read, and then that it may not, would ask for ever.
+    while master.may_answer(short.len()) && master.may_take_stray(short.len()) {
+        assert!(master.handle_result(NOW, Span::copy_passing(short.as_slice()).unwrap()).is_ok());
+        taken += 1;
+    }
+    assert!((10..40).contains(&taken), "half of the memory: {taken}");
+}

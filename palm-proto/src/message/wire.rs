@@ -195,8 +195,14 @@ pub(crate) struct FieldHead {
 
 impl FieldHead {
     /// That of `len` bytes under `number`.
+    #[inline]
     pub(crate) fn of_bytes(number: u32, len: usize) -> Self {
         let mut bytes = [0; 2 * VARINT_MAX];
+        if number < 16 && len < 0x80 {
+            let [key, short, ..] = &mut bytes;
+            (*key, *short) = ((number << 3) as u8 | 2, len as u8);
+            return Self { len: 2, bytes };
+        }
         let key = put_varint(&mut bytes, u64::from(number) << 3 | 2).unwrap_or(0);
         let end = key + bytes.get_mut(key..).and_then(|rest| put_varint(rest, len as u64)).unwrap_or(0);
         Self { len: end as u8, bytes }

@@ -6,7 +6,7 @@ use core::fmt::{self, Debug};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::numbers::{NUMBERS_MAX, Numbers};
+use super::numbers::Numbers;
 use super::stream::{self, FrameTooLong, PREFIX_MAX};
 
 /// Room for the longest header, in bytes.
@@ -19,7 +19,7 @@ const FIRST_OPTIONAL_KIND: u8 = 64;
 const KIND_END: u8 = 128;
 
 /// An encoded header, and on a stream the frame's length before it.
-pub type HeaderBytes = heapless::Vec<u8, { HEADER_MAX + PREFIX_MAX }, u8>;
+pub type HeaderBytes = heapless::Vec<u8, STREAM_HEAD_MAX, u8>;
 
 /// The headers of one direction.
 pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
@@ -71,40 +71,52 @@ pub trait Header: Copy + Debug + PartialEq + Serialize + DeserializeOwned {
         Ok(Some(Frame { header, front, body }))
     }
 
-    /// Appends what goes before `len` bytes of front and body on a stream: the length of the frame, and the header.
+    /// What goes before `len` bytes of front and body on a stream: the length of the frame, and the header.
     ///
     /// # Errors
     /// If the frame is longer than any may be on a stream.
     #[inline]
-    fn stream_head_for(&self, len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
-        if let Some(numbers) = self.numbers() {
-            return put_head(numbers.write(&mut [0; NUMBERS_MAX]), len, out);
+    fn stream_head_for(&self, len: usize) -> Result<HeaderBytes, FrameTooLong> {
+        let mut room = [0; STREAM_HEAD_MAX];
+        // Most frames are short: their length takes one byte.
+        let [short, header @ ..] = &mut room;
+        let header_len = match self.numbers() {
+            Some(numbers) => numbers.write(header),
+            None => self.encode_to(header),
+        };
+        let frame_len = header_len.saturating_add(len);
+        if frame_len < 0x80 {
+            *short = frame_len as u8;
+            return Ok(front_of_room(room, 1 + header_len));
         }
-        put_head(self.encode_to(&mut [0; HEADER_MAX]), len, out)
+        let (prefix, used) = stream::prefix(frame_len)?;
+        room.copy_within(1..1 + header_len, used);
+        let (place, _) = room.split_at_mut(used);
+        place.copy_from_slice(prefix.split_at(used).0);
+        Ok(front_of_room(room, used + header_len))
     }
 
     /// The encoded header.
     #[inline]
     fn encode(&self) -> HeaderBytes {
-        let mut bytes = [0; HEADER_MAX];
-        let mut out = HeaderBytes::new();
-        out.extend_from_slice(self.encode_to(&mut bytes)).expect("HeaderBytes have room for a header");
-        out
+        let mut room = [0; STREAM_HEAD_MAX];
+        let len = self.encode_to(&mut room);
+        front_of_room(room, len)
     }
 
-    /// The header, encoded into `room`.
+    /// Encodes the header into `room`, which has [`HEADER_MAX`] bytes, and gives the number of those that it takes.
     #[inline]
-    fn encode_to<'a>(&self, room: &'a mut [u8; HEADER_MAX]) -> &'a [u8] {
-        postcard::to_slice(self, room).expect("HEADER_MAX has room for the longest header")
+    fn encode_to(&self, room: &mut [u8]) -> usize {
+        postcard::to_slice(self, room).expect("HEADER_MAX has room for the longest header").len()
     }
 }
 
-/// Appends the length of a frame with this header and `len` bytes behind it, and the header.
+/// The first `len` bytes.
 #[inline]
-fn put_head(header: &[u8], len: usize, out: &mut HeaderBytes) -> Result<(), FrameTooLong> {
-    stream::put_prefix(out, header.len().saturating_add(len))?;
-    out.extend_from_slice(header).expect("HeaderBytes have room for a prefix and a header");
-    Ok(())
+fn front_of_room(room: [u8; STREAM_HEAD_MAX], len: usize) -> HeaderBytes {
+    let mut bytes = HeaderBytes::from_array(room);
+    bytes.truncate(len);
+    bytes
 }
 
 /// Longest header on a stream, with the length before it, in bytes.
@@ -212,9 +224,7 @@ impl<'a, H: Header> Frame<'a, H> {
     /// If the frame is longer than any may be on a stream.
     #[inline]
     pub fn stream_head(&self) -> Result<HeaderBytes, FrameTooLong> {
-        let mut head = HeaderBytes::new();
-        self.header.stream_head_for(self.front.len().saturating_add(self.body.len()), &mut head)?;
-        Ok(head)
+        self.header.stream_head_for(self.front.len().saturating_add(self.body.len()))
     }
 }
 

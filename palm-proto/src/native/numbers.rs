@@ -3,10 +3,10 @@
 //! postcard writes a number as a varint, and so does this, in a third of the time, as it need not do for all else that serde can
 //! say. What it cannot read it leaves to postcard; as does a board, where each byte of code counts.
 
-use crate::message::wire::VARINT_MAX;
+use super::HEADER_MAX;
+use crate::message::wire::{VARINT_MAX, put_varint};
 
-/// Room for a kind and three numbers, in bytes.
-pub(super) const NUMBERS_MAX: usize = 1 + 3 * VARINT_MAX;
+const _: () = assert!(3 * VARINT_MAX < HEADER_MAX, "a header has room for a kind and three numbers");
 
 /// A kind, and the numbers that follow it.
 #[derive(Clone, Copy, Debug)]
@@ -35,27 +35,39 @@ impl Numbers {
         Self { kind, count: 3, values }
     }
 
-    /// Writes the bytes to `room`.
+    /// Writes the bytes to `room`, which has [`HEADER_MAX`], and gives their number.
     #[inline]
-    pub(super) fn write(self, room: &mut [u8; NUMBERS_MAX]) -> &[u8] {
-        let mut len = 0;
-        let mut put = |byte| {
-            // There is room for all that there may be.
-            if let Some(place) = room.get_mut(len) {
-                (*place, len) = (byte, len + 1);
-            }
-        };
-        put(self.kind);
+    pub(super) fn write(self, room: &mut [u8]) -> usize {
+        let mut len = put(room, 0, self.kind.into());
         for value in self.values.into_iter().take(self.count.into()) {
-            let mut rest = value;
-            while rest >= 0x80 {
-                put(rest as u8 | 0x80);
-                rest >>= 7;
-            }
-            put(rest as u8);
+            len = put(room, len, value);
         }
-        room.get(..len).unwrap_or(&[])
+        len
     }
+}
+
+/// Writes a number to `room` at `at`; where it ends.
+#[inline(always)]
+fn put(room: &mut [u8], at: usize, value: u64) -> usize {
+    if value < 0x80
+        && let Some(only) = room.get_mut(at)
+    {
+        *only = value as u8;
+        return at + 1;
+    }
+    if value < 0x4000
+        && let Some([first, second]) = room.get_mut(at..at + 2)
+    {
+        (*first, *second) = (value as u8 | 0x80, (value >> 7) as u8);
+        return at + 2;
+    }
+    if value < 0x20_0000
+        && let Some([first, second, third]) = room.get_mut(at..at + 3)
+    {
+        (*first, *second, *third) = (value as u8 | 0x80, (value >> 7) as u8 | 0x80, (value >> 14) as u8);
+        return at + 3;
+    }
+    at + room.get_mut(at..).and_then(|rest| put_varint(rest, value)).unwrap_or(0)
 }
 
 /// Takes a number off the front of `bytes`; `None` if it takes more than four bytes, or is not whole.

@@ -5,8 +5,6 @@ use core::ops::Range;
 
 use crate::message::wire::{put_varint, varint_len};
 
-use super::frame::HeaderBytes;
-
 /// Longest length, in bytes.
 pub(super) const PREFIX_MAX: usize = 4;
 
@@ -77,18 +75,13 @@ fn long_length(input: &[u8]) -> Result<Option<(usize, u32)>, FrameTooLong> {
     if input.len() < PREFIX_MAX { Ok(None) } else { Err(FrameTooLong) }
 }
 
-/// Appends the length of a frame.
-#[inline]
-pub(super) fn put_prefix(out: &mut HeaderBytes, len: usize) -> Result<(), FrameTooLong> {
-    if let short @ ..0x80 = len {
-        return out.push(short as u8).map_err(|_| FrameTooLong);
-    }
+/// The length of a frame as it is written, and how many bytes it takes.
+pub(super) fn prefix(len: usize) -> Result<([u8; PREFIX_MAX], usize), FrameTooLong> {
     let len = u32::try_from(len).ok().filter(|&len| len <= STREAM_FRAME_MAX).ok_or(FrameTooLong)?;
     let mut bytes = [0; PREFIX_MAX];
     let used = put_varint(&mut bytes, u64::from(len)).unwrap_or(PREFIX_MAX);
     debug_assert_eq!(used, varint_len(u64::from(len)), "PREFIX_MAX bytes hold up to STREAM_FRAME_MAX");
-    let prefix = bytes.get(..used).unwrap_or(&bytes);
-    out.extend_from_slice(prefix).map_err(|_| FrameTooLong)
+    Ok((bytes, used))
 }
 
 /// A frame is longer than it may be.
@@ -112,8 +105,8 @@ mod tests {
     #[test]
     fn lengths_are_read_back_however_they_are_cut() {
         for len in [1, 2, 127, 128, 300, 16_383, 16_384, 70_000, 2_097_151, 2_097_152] {
-            let mut prefix = HeaderBytes::new();
-            put_prefix(&mut prefix, len).unwrap();
+            let (bytes, used) = prefix(len).unwrap();
+            let prefix = &bytes[..used];
             assert_eq!(prefix.len(), varint_len(len as u64));
             let total = prefix.len() + len;
             for cut in 0..prefix.len() {
@@ -123,20 +116,19 @@ mod tests {
                 assert!(cut < needed && needed <= total);
             }
             let mut input = vec![0; total];
-            input[..prefix.len()].copy_from_slice(&prefix);
+            input[..prefix.len()].copy_from_slice(prefix);
             assert_eq!(decode_stream(&input[..total - 1], len as u32), Ok(Streamed::Incomplete { total }));
             let frame = Streamed::Frame { used: total, range: prefix.len()..total };
             assert_eq!(decode_stream(&input, len as u32), Ok(frame));
-            assert_eq!(decode_stream(&prefix, len as u32 - 1), Err(FrameTooLong), "before any of it is there");
+            assert_eq!(decode_stream(prefix, len as u32 - 1), Err(FrameTooLong), "before any of it is there");
         }
     }
 
     #[test]
     fn lengths_have_four_bytes_at_most() {
-        let mut prefix = HeaderBytes::new();
-        assert_eq!(put_prefix(&mut prefix, STREAM_FRAME_MAX as usize + 1), Err(FrameTooLong));
-        put_prefix(&mut prefix, STREAM_FRAME_MAX as usize).unwrap();
-        assert_eq!(prefix, [0xff, 0xff, 0xff, 0x7f]);
+        assert_eq!(prefix(STREAM_FRAME_MAX as usize + 1), Err(FrameTooLong));
+        let (prefix, used) = prefix(STREAM_FRAME_MAX as usize).unwrap();
+        assert_eq!((prefix, used), ([0xff, 0xff, 0xff, 0x7f], 4));
         assert!(matches!(decode_stream(&prefix, u32::MAX), Ok(Streamed::Incomplete { .. })));
         assert_eq!(decode_stream(&[0xff, 0xff, 0xff, 0xff], u32::MAX), Err(FrameTooLong));
         assert_eq!(decode_stream(&[0x80, 0x80, 0x80, 0x80, 0], u32::MAX), Err(FrameTooLong));

@@ -57,6 +57,7 @@ enum Operation {
         last: bool,
     },
     CancelTask(usize),
+    Forget(usize),
     Claim {
         of: usize,
         by: usize,
@@ -96,6 +97,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             0..40_usize, prop::bool::weighted(0.7))
             .prop_map(|((by, of), status, filling, last)| Operation::AnswerInPlace { by, of, status, filling, last }),
         2 => who.clone().prop_map(Operation::CancelTask),
+        1 => who.clone().prop_map(Operation::Forget),
         2 => (who.clone(), who.clone()).prop_map(|(of, by)| Operation::Claim { of, by }),
         2 => (who.clone(), 0..PREFIXES.len()).prop_map(|(who, prefix)| Operation::Subscribe(who, prefix)),
         1 => (who.clone(), 0..PREFIXES.len()).prop_map(|(who, prefix)| Operation::Cancel(who, prefix)),
@@ -208,6 +210,13 @@ impl<S: MasterStorage> Pair<S> {
                     assert_eq!(self.master.is_live(name), self.master.leased(name).is_some());
                     assert_eq!(self.master.cancel(self.now, name), self.model.cancel_task(number));
                     assert!(!self.master.is_live(name));
+                }
+            }
+            Operation::Forget(choice) => {
+                let last = self.names.last_key_value().map_or(0, |(&number, _)| number);
+                let number = last.saturating_sub(choice);
+                if let Some(&name) = self.names.get(&number) {
+                    assert_eq!(self.master.forget(self.now, name), self.model.forget_task(number));
                 }
             }
             Operation::Claim { of, by } => {

@@ -143,7 +143,14 @@ impl<T: Clone> ClientConnection<T> {
         let was_over = self.link.is_over();
         self.link.turn(now, &mut self.side);
         while let Some(key) = self.side.tasks.overdue(now) {
-            self.end(key, Failure::of(Status::DeadlineExceeded));
+            let sequence = self.side.tasks.get(key).and_then(|entry| entry.sequence);
+            if !self.link.is_over() && self.side.tasks.try_again(now, key, Status::DeadlineExceeded) {
+                if let Some(frame) = sequence.and_then(|sequence| self.side.client.cancel(sequence)) {
+                    self.link.out.frame(&frame);
+                }
+            } else {
+                self.end(key, Failure::of(Status::DeadlineExceeded));
+            }
         }
         if !was_over && self.link.is_over() {
             self.side.end();
@@ -198,6 +205,15 @@ impl<T: Clone> ClientConnection<T> {
         if self.side.client.is_closed() {
             self.close();
         }
+    }
+
+    /// Looks for the master at another address from now on, at once if there is no connection.
+    ///
+    /// # Errors
+    /// If that is no address.
+    pub fn relocate(&mut self, address: impl Into<String>) -> Result<(), BuildError> {
+        self.link.relocate(PeerOptions::new(address).check()?);
+        Ok(())
     }
 
     /// Whether it is established.
@@ -291,6 +307,7 @@ impl<T: Clone> Side<T> {
     }
 
     fn submit(&mut self, now: palm_proto::Instant, out: &mut Out) {
+        self.tasks.retry_due(now);
         while out.has_room()
             && let Some(key) = self.tasks.next()
         {
@@ -346,13 +363,18 @@ impl<T: Clone> Machine for Side<T> {
                 }
             }
             Said::Result { key, payload, .. } => {
+                if let Some(entry) = self.tasks.get_mut(TaskKey::of(key)) {
+                    entry.begun = true;
+                }
                 if let Some(tag) = self.tag(key) {
                     self.events.push_back(ClientEvent::Partial { tag, payload: self.keeper.keep(payload, whole) });
                 }
             }
             Said::Failed { key, status, text, .. } => {
-                let failure = Failure { status, text: text.into() };
-                self.fail(TaskKey::of(key), failure);
+                let key = TaskKey::of(key);
+                if !self.tasks.try_again(now, key, status) {
+                    self.fail(key, Failure { status, text: text.into() });
+                }
             }
             Said::Progress { key, permille, text, .. } => {
                 if let Some(tag) = self.tag(key) {
@@ -393,7 +415,8 @@ impl<T: Clone> Machine for Side<T> {
     }
 
     fn poll_timeout(&self) -> Option<palm_proto::Instant> {
-        [self.client.poll_timeout(), self.tasks.deadline(), self.acknowledge_at].into_iter().flatten().min()
+        let retry_at = self.tasks.retry_at().filter(|_| self.client.is_connected());
+        [self.client.poll_timeout(), self.tasks.deadline(), self.acknowledge_at, retry_at].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: palm_proto::Instant) -> Option<Lost> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use palm_proto::Status;
+use palm_proto::client::Retry;
 
 use super::Handle;
 use super::failure::Failure;
@@ -21,8 +22,13 @@ pub struct JobOptions {
     pub window: u32,
     /// Whether outcomes come in the order of the inputs, not as they arrive; off by default.
     pub ordered: bool,
-    /// How long each task may take, from when its input is taken; for ever by default.
+    /// How long each try may take, the first from when its input is taken; for ever by default.
     pub timeout: Option<Duration>,
+    /// How often a task is submitted again that was not done in time, or given up on by a master that stopped; 0 by default. One of
+    /// which some results are here already is not.
+    pub retries: u32,
+    /// Whether a task is also submitted again if every worker it was given to was lost with it; off by default.
+    pub retry_dead_letters: bool,
     /// Among the tasks of the client; higher ones are first. 0 by default.
     pub priority: u8,
     /// What goes with every task beside its payload; empty by default.
@@ -31,19 +37,38 @@ pub struct JobOptions {
 
 impl Default for JobOptions {
     fn default() -> Self {
-        Self { window: 1_000, ordered: false, timeout: None, priority: 0, user_data: String::new() }
+        Self {
+            window: 1_000,
+            ordered: false,
+            timeout: None,
+            retries: 0,
+            retry_dead_letters: false,
+            priority: 0,
+            user_data: String::new(),
+        }
     }
 }
 
 impl JobOptions {
     /// What a task is with these options.
     pub(super) fn like(&self, function: Arc<str>) -> Like {
-        Like { function, user_data: self.user_data.as_str().into(), priority: self.priority, timeout: self.timeout }
+        Like {
+            function,
+            user_data: self.user_data.as_str().into(),
+            priority: self.priority,
+            timeout: self.timeout,
+            retry: self.retry(),
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        Retry { dead_letter: self.retry_dead_letters, ..Retry::times(self.retries) }
     }
 
     /// Whether that is `like`, but for its function.
     pub(super) fn are_of(&self, like: &Like) -> bool {
-        *self.user_data == *like.user_data && (self.priority, self.timeout) == (like.priority, like.timeout)
+        *self.user_data == *like.user_data
+            && (self.priority, self.timeout, self.retry()) == (like.priority, like.timeout, like.retry)
     }
 }
 

@@ -3,10 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use palm_proto::Instant;
+use palm_proto::client::Retry;
 use palm_proto::native::Submit;
+use palm_proto::{Instant, Status};
+
+/// Time before a task is submitted again that a master could not do: as over ZeroMQ (`docs/spec.md`, section 8.1).
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// What is submitted.
 #[derive(Clone, Debug)]
@@ -20,7 +25,7 @@ pub struct Submission {
     /// Among the client's own tasks; higher ones are first.
     pub priority: u8,
     /// How long to wait for the result; `None`: for ever.
-    pub timeout: Option<std::time::Duration>,
+    pub timeout: Option<Duration>,
 }
 
 impl Submission {
@@ -53,7 +58,8 @@ pub(super) struct Like {
     pub(super) function: Arc<str>,
     pub(super) user_data: Arc<str>,
     pub(super) priority: u8,
-    pub(super) timeout: Option<std::time::Duration>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retry: Retry,
 }
 
 impl Like {
@@ -62,7 +68,7 @@ impl Like {
         Arc::ptr_eq(&self.function, &submission.function)
             && (self.user_data.is_empty() && submission.user_data.is_empty()
                 || Arc::ptr_eq(&self.user_data, &submission.user_data))
-            && (self.priority, self.timeout) == (submission.priority, submission.timeout)
+            && (self.priority, self.timeout, self.retry) == (submission.priority, submission.timeout, Retry::NONE)
     }
 }
 
@@ -75,6 +81,10 @@ pub(super) struct Entry<T> {
     deadline: Option<Instant>,
     /// The client's number for it, when it has been submitted.
     pub(super) sequence: Option<u64>,
+    /// Whether it has had a result, of several.
+    pub(super) begun: bool,
+    /// How often it was submitted again.
+    retries: u32,
 }
 
 impl<T> Entry<T> {
@@ -103,6 +113,8 @@ pub(super) struct Tasks<T> {
     free: Vec<u32>,
     /// Those that have not been submitted.
     backlog: VecDeque<TaskKey>,
+    /// Those that are to be submitted again, and when.
+    later: VecDeque<(Instant, TaskKey)>,
     /// Some of them may be over.
     deadlines: BinaryHeap<Reverse<(Instant, TaskKey)>>,
     /// What the last one that came on its own is like.
@@ -116,6 +128,7 @@ impl<T> Default for Tasks<T> {
             places: Vec::new(),
             free: Vec::new(),
             backlog: VecDeque::new(),
+            later: VecDeque::new(),
             deadlines: BinaryHeap::new(),
             last: None,
             len: 0,
@@ -134,7 +147,7 @@ impl<T> Tasks<T> {
             Some(last) => last,
             None => {
                 let Submission { function, user_data, priority, timeout, .. } = submission;
-                Arc::new(Like { function, user_data, priority, timeout })
+                Arc::new(Like { function, user_data, priority, timeout, retry: Retry::NONE })
             }
         };
         self.last = Some(Arc::clone(&like));
@@ -150,7 +163,7 @@ impl<T> Tasks<T> {
         tag: T,
     ) -> TaskKey {
         let deadline = like.timeout.map(|timeout| now() + timeout);
-        let entry = Some(Entry { payload, like, tag, deadline, sequence: None });
+        let entry = Some(Entry { payload, like, tag, deadline, sequence: None, begun: false, retries: 0 });
         let key = match self.free.pop() {
             Some(index) => {
                 let place = &mut self.places[index as usize];
@@ -190,6 +203,40 @@ impl<T> Tasks<T> {
         place.entry.take()
     }
 
+    /// Has a task that has failed submitted again, if it may be; its time begins anew.
+    pub(super) fn try_again(&mut self, now: Instant, key: TaskKey, status: Status) -> bool {
+        let Some(entry) = self.get_mut(key) else { return false };
+        if entry.begun || !entry.like.retry.applies(status, entry.retries) {
+            return false;
+        }
+        entry.retries += 1;
+        entry.sequence = None;
+        entry.deadline = entry.like.timeout.map(|timeout| now + timeout);
+        if let Some(deadline) = entry.deadline {
+            self.note_deadline(deadline, key);
+        }
+        match status {
+            Status::Unavailable | Status::HandedBack => self.later.push_back((now + RETRY_DELAY, key)),
+            _ => self.backlog.push_back(key),
+        }
+        true
+    }
+
+    /// When the next is to be submitted again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.later.front().map(|&(at, _)| at)
+    }
+
+    /// Those that are to be submitted again by now wait to be.
+    pub(super) fn retry_due(&mut self, now: Instant) {
+        while let Some(&(at, key)) = self.later.front()
+            && at <= now
+        {
+            self.later.pop_front();
+            self.backlog.push_back(key);
+        }
+    }
+
     /// The next to be submitted.
     pub(super) fn next(&mut self) -> Option<TaskKey> {
         while let Some(&key) = self.backlog.front() {
@@ -217,7 +264,8 @@ impl<T> Tasks<T> {
             && at <= now
         {
             self.deadlines.pop();
-            if self.get(key).is_some() {
+            // One that was submitted again has another.
+            if self.get(key).is_some_and(|entry| entry.deadline == Some(at)) {
                 return Some(key);
             }
         }
@@ -276,6 +324,25 @@ mod tests {
         assert_eq!(tasks.overdue(Instant::from_millis(9)), Some(keys[1]));
         assert_eq!(tasks.overdue(Instant::from_millis(9)), Some(keys[0]));
         assert_eq!((tasks.overdue(Instant::from_millis(9)), tasks.deadline()), (None, None));
+    }
+
+    #[test]
+    fn a_task_is_tried_again_as_often_as_its_job_says() {
+        let mut tasks = Tasks::default();
+        let retry = Retry { dead_letter: true, ..Retry::times(2) };
+        let timeout = Some(Duration::from_millis(5));
+        let like = Arc::new(Like { function: "s.f".into(), user_data: "".into(), priority: 0, timeout, retry });
+        let key = tasks.insert_like(|| Instant::ZERO, like, Bytes::new(), ());
+        tasks.submitted();
+        assert!(!tasks.try_again(Instant::ZERO, key, Status::Failed) && tasks.next().is_none());
+        assert!(tasks.try_again(Instant::from_millis(4), key, Status::DeadLetter));
+        assert_eq!((tasks.next(), tasks.overdue(Instant::from_millis(8))), (Some(key), None), "its time began anew");
+        tasks.submitted();
+        assert!(tasks.try_again(Instant::from_millis(8), key, Status::Unavailable) && tasks.next().is_none());
+        let at = tasks.retry_at().unwrap();
+        tasks.retry_due(at);
+        assert_eq!((tasks.next(), tasks.retry_at()), (Some(key), None));
+        assert!(!tasks.try_again(at, key, Status::DeadlineExceeded), "twice is enough");
     }
 
     #[test]

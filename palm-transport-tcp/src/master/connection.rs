@@ -4,7 +4,7 @@ use std::io;
 
 use mio::event::Source as _;
 use mio::{Interest, Registry, Token};
-use palm_proto::buffer::Outgoing;
+use palm_proto::buffer::{Filling, Outgoing};
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 
 use super::turn::{Desk, LargeBuffers, READS_A_TURN, Step};
@@ -142,9 +142,8 @@ impl Connection {
     }
 
     fn collect(&mut self, desk: &mut Desk<'_>) {
-        while let Some(transmit) = desk.endpoint.poll_transmit(desk.now, self.id) {
-            self.outgoing.push_transmit(transmit, desk.spare);
-        }
+        let mut filling = Filling { outgoing: &mut self.outgoing, spare: desk.spare };
+        desk.endpoint.transmit_to(desk.now, self.id, &mut filling);
         if desk.endpoint.is_closing(self.id) {
             self.state = State::Closing;
         }

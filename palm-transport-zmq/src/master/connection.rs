@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use palm_proto::buffer::Outgoing;
+use palm_proto::buffer::{Filling, Outgoing};
 use palm_proto::endpoint::{ConnectionId, Next, Progress};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
@@ -96,9 +96,8 @@ impl Connection {
             {
                 let mut state = self.shared.lock();
                 let now = self.shared.now();
-                while let Some(transmit) = state.endpoint.poll_transmit(now, self.id) {
-                    self.outgoing.push_transmit(transmit, &mut scratch.spare);
-                }
+                let mut filling = Filling { outgoing: &mut self.outgoing, spare: &mut scratch.spare };
+                state.endpoint.transmit_to(now, self.id, &mut filling);
                 if state.endpoint.is_closing(self.id) {
                     self.state = State::Closing;
                 }

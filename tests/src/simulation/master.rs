@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use palm_proto::buffer::Buffer;
 use palm_proto::endpoint::{
-    ConnectionId, Endpoint, EndpointConfig, EndpointEvent, Fault, HeapEndpoint, Next, Service, heap_tables,
+    ConnectionId, Endpoint, EndpointConfig, EndpointEvent, Fault, HeapEndpoint, Next, Outlet, Service, Transmit,
+    heap_tables,
 };
 use palm_proto::master::TableSizes;
 use palm_proto::native::RefusalCode;
@@ -91,7 +93,12 @@ impl MasterNode {
             pieces,
             peak: 0,
             sizes,
-            witness: Witness::new(rules.unwrap_or(Rules { lease: true, claims: false, quiet: false })),
+            witness: Witness::new(rules.unwrap_or(Rules {
+                lease: true,
+                claims: false,
+                quiet: false,
+                keep: Duration::ZERO,
+            })),
             down_until: Instant::ZERO,
         }
     }
@@ -282,25 +289,8 @@ impl MasterNode {
     fn send(&mut self, context: &mut Context, index: usize) -> bool {
         let Some(connection) = self.connections[index].as_mut() else { return false };
         let now = context.now;
-        while let Some(transmit) = self.endpoint.poll_transmit(now, connection.id) {
-            for part in transmit.before() {
-                connection.outgoing.extend(part);
-            }
-            connection.outgoing.extend(transmit.body_bytes());
-            connection.outgoing.extend(transmit.after());
-            if connection.service == Service::Native {
-                let mut frame = transmit.before().concat();
-                frame.extend(transmit.body_bytes());
-                frame.extend(transmit.after());
-                if let Err(violation) = self.witness.say(connection.id.index(), &frame) {
-                    context.ledger.fail(violation);
-                }
-            }
-            if matches!(connection.service, Service::Publish | Service::WorkerPush) {
-                let service = connection.service;
-                note_message(context, connection.link, service, transmit.body_bytes());
-            }
-        }
+        let id = connection.id;
+        self.endpoint.transmit_to(now, id, &mut Said { context, connection, witness: &mut self.witness });
         if self.endpoint.is_closing(connection.id) && connection.state != State::Closing {
             connection.state = State::Closing;
             context.queue.push(now + self.config.heartbeat * 3, Event::UserTimeout(connection.link));
@@ -382,7 +372,7 @@ impl MasterNode {
         let (now, link) = (context.now, connection.link);
         context.trace.note(now, "master closes connection {}", &[link as u64]);
         self.by_link[link] = None;
-        self.witness.close(id.index());
+        self.witness.close(now, id.index());
         context.ledger.quiet = false;
         self.endpoint.handle_close(now, id);
         context.network.close(&mut context.queue, now, link, Side::Master);
@@ -423,6 +413,38 @@ impl MasterNode {
                 let kind = connection.service;
                 context.ledger.fail(format!("a {kind} connection has something to send, and was not named"));
             }
+        }
+    }
+}
+
+/// What a master says over a connection, on its way to those who check it.
+struct Said<'a> {
+    context: &'a mut Context,
+    connection: &'a mut Connection,
+    witness: &'a mut Witness,
+}
+
+impl Said<'_> {
+    fn frame(&mut self, frame: &[u8]) {
+        self.connection.outgoing.extend(frame);
+        if self.connection.service == Service::Native
+            && let Err(violation) = self.witness.say(self.context.now, self.connection.id.index(), frame)
+        {
+            self.context.ledger.fail(violation);
+        }
+    }
+}
+
+impl<B: Buffer> Outlet<B> for Said<'_> {
+    fn copy(&mut self, head: &[u8], body: &[u8]) {
+        self.frame(&[head, body].concat());
+    }
+
+    fn put(&mut self, transmit: Transmit<'_, B>) {
+        self.frame(&[&transmit.before().concat(), transmit.body_bytes(), transmit.after()].concat());
+        let service = self.connection.service;
+        if matches!(service, Service::Publish | Service::WorkerPush) {
+            note_message(self.context, self.connection.link, service, transmit.body_bytes());
         }
     }
 }

@@ -59,13 +59,16 @@ pub enum Kind {
     Restarts,
     /// Native peers of a master whose tables are small.
     Tight,
+    /// Native workers that are at long tasks when their master starts anew.
+    Claims,
     /// ZeroMQ clients at full speed, workers that die, and a subscriber that comes late.
     FullSpeed,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Zeromq, Self::Native, Self::Mixed, Self::Restarts, Self::Tight, Self::FullSpeed];
+    pub const ALL: [Self; 7] =
+        [Self::Zeromq, Self::Native, Self::Mixed, Self::Restarts, Self::Tight, Self::Claims, Self::FullSpeed];
 
     /// What it is called on a command line.
     pub const fn name(self) -> &'static str {
@@ -75,6 +78,7 @@ impl Kind {
             Self::Mixed => "mixed",
             Self::Restarts => "restarts",
             Self::Tight => "tight",
+            Self::Claims => "claims",
             Self::FullSpeed => "full-speed",
         }
     }
@@ -90,6 +94,7 @@ impl Kind {
             Self::Mixed => Scenario::mixed(dice, messages),
             Self::Restarts => Scenario::restarts(dice, messages),
             Self::Tight => Scenario::tight(dice, messages),
+            Self::Claims => Scenario::claims(dice, messages),
             Self::FullSpeed => Scenario::at_full_speed(dice, messages),
         };
         World::new(seed, draw, listener).run()

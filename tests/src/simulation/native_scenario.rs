@@ -61,6 +61,20 @@ impl Scenario {
         scenario
     }
 
+    /// A master that starts anew while workers are at long tasks: they come back and say so, mostly before the clients do.
+    pub fn claims(dice: &mut Dice, messages: u32) -> Self {
+        let mut scenario = Self::of_both(dice, messages);
+        scenario.give_clients(dice, messages, true, false);
+        scenario.give_workers(dice, true, false);
+        (scenario.config.master.lease, scenario.config.master.attempts) = (None, 1_000_000);
+        let every = dice.time(200_000, 3_000_000);
+        scenario.faults = Faults { every, breaks: true, clients: true, restarts: true, ..Faults::default() };
+        for (plan, _) in &mut scenario.native_workers {
+            (plan.window, plan.service) = (dice.spread(1, 16) as u32, dice.time(50_000, 1_000_000));
+        }
+        scenario
+    }
+
     fn of_both(dice: &mut Dice, _messages: u32) -> Self {
         let memory = dice.spread(256 << 10, 32 << 20);
         let payload = dice.spread(16, memory / 16).min(100_000);

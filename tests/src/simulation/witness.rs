@@ -1,7 +1,9 @@
 //! Follows what is said over native connections, at the master's end, and knows what may be said next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use palm_proto::Instant;
 use palm_proto::native::{Header, Role, SessionId, Streamed, ToMaster, ToPeer, decode_stream};
 
 /// Numbers of tasks.
@@ -19,6 +21,8 @@ pub(super) struct Rules {
     pub(super) claims: bool,
     /// Nothing goes wrong, and nobody hands back: dispatches are in order.
     pub(super) quiet: bool,
+    /// How long it remembers a client that is away.
+    pub(super) keep: Duration,
 }
 
 /// What there was to hear since the master started.
@@ -35,6 +39,8 @@ pub(super) struct Witness {
     /// Sequences that were submitted, and sessions that the master has forgotten.
     accepted: BTreeMap<[u8; 16], u64>,
     forgotten: BTreeSet<[u8; 16]>,
+    /// Since when who is without a connection.
+    away: BTreeMap<[u8; 16], Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +80,7 @@ impl Witness {
             attempts: BTreeMap::new(),
             accepted: BTreeMap::new(),
             forgotten: BTreeSet::new(),
+            away: BTreeMap::new(),
         }
     }
 
@@ -83,8 +90,11 @@ impl Witness {
     }
 
     /// A connection is closed.
-    pub(super) fn close(&mut self, connection: usize) {
+    pub(super) fn close(&mut self, now: Instant, connection: usize) {
         let Some(closed) = self.connections.remove(&connection) else { return };
+        if self.connections.values().all(|other| other.session != closed.session) {
+            self.away.insert(closed.session, now);
+        }
         // A peer that waits for long for its master gives the connection up.
         self.rules.quiet = false;
         for (number, held) in closed.tasks {
@@ -121,7 +131,7 @@ impl Witness {
     ///
     /// # Errors
     /// If it should not.
-    pub(super) fn say(&mut self, connection: usize, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn say(&mut self, now: Instant, connection: usize, bytes: &[u8]) -> Result<(), String> {
         let range = match decode_stream(bytes, u32::MAX) {
             Ok(Streamed::Frame { range, .. }) => range,
             Ok(Streamed::Skipped { .. }) => return Ok(()),
@@ -141,7 +151,9 @@ impl Witness {
                 let Some(held) = entry.tasks.get_mut(&number.number().into()) else { return Ok(()) };
                 held.live = false;
                 let task = held.task;
-                let known = self.submitted.contains_key(&task) && !self.forgotten.contains(&task.0);
+                let is_forgotten = self.forgotten.contains(&task.0)
+                    || self.away.get(&task.0).is_some_and(|&since| now >= since + self.rules.keep);
+                let known = self.submitted.contains_key(&task) && !is_forgotten;
                 if held.announced && held.exclusive && known && !self.ended.contains(&task) && self.rules.claims {
                     return Err(format!("what connection {connection} holds is its, and is cancelled: {task:02x?}"));
                 }
@@ -151,6 +163,8 @@ impl Witness {
                 let before = self.accepted.insert(session, up_to);
                 if before.is_some_and(|before| before > up_to) {
                     self.forgotten.insert(session);
+                    // It has dropped what it had.
+                    self.submitted.retain(|&(other, _), _| other != session);
                 }
             }
             ToPeer::NoRoom { from } => {
@@ -169,6 +183,7 @@ impl Witness {
         match frame {
             ToMaster::Hello { role, window, session: SessionId(session), .. } => {
                 entry.session = session;
+                self.away.remove(&session);
                 entry.window = if role == Role::Worker { window.clamp(1, NUMBERS / 2) } else { window };
             }
             ToMaster::Credit { more } => entry.window = entry.window.saturating_add(more).min(NUMBERS / 2),
@@ -235,6 +250,9 @@ impl Witness {
             return Err(format!("{told}: number {number} is taken"));
         }
         let forgotten = self.forgotten.contains(&session);
+        if forgotten && !self.submitted.contains_key(&task) {
+            return Err(format!("{told}: its client was forgotten, and has not submitted it since"));
+        }
         if self.rules.quiet
             && let Some(&priority) = self.submitted.get(&task)
             && entry.last.insert((session, priority), sequence).is_some_and(|last| last > sequence)

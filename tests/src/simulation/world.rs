@@ -133,6 +133,7 @@ impl World {
                 && scenario.config.master.lease.is_none()
                 && scenario.config.master.attempts > 1_000,
             quiet: quiet && scenario.native_workers.iter().all(|(plan, _)| plan.hands_back == 0),
+            keep: scenario.config.master.keep,
         });
         let longest = scenario.longest.max(21_000);
         let master = MasterNode::new(&mut context, scenario.config, scenario.sizes, longest, rules);

@@ -32,17 +32,7 @@ fn serving(
 
 /// The middle of what two round trips over one bare connection take, of which both ends wait for events as a master has to.
 pub(super) fn two_trips() -> anyhow::Result<f64> {
-    let (address, thread) = serving(|stream| {
-        let mut end = WatchedEnd::new(stream)?;
-        let mut buffer = [0; 1024];
-        loop {
-            let len = end.receive(&mut buffer)?;
-            if len == 0 {
-                return Ok(());
-            }
-            end.stream.write_all(&buffer[..len])?;
-        }
-    })?;
+    let (address, thread) = serving(|stream| pass_on(&mut WatchedEnd::new(stream)?, None))?;
     let mut stream = WatchedEnd::new(TcpStream::connect(address)?)?;
     let mut buffer = [0; SMALL + 8];
     let trip = round_trips(2000, || {
@@ -55,6 +45,44 @@ pub(super) fn two_trips() -> anyhow::Result<f64> {
     drop(stream);
     thread.join().map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
     trip
+}
+
+/// The middle of what two round trips through a relay take, which passes on what comes from either side: three threads, as those
+/// of client, master and worker.
+pub(super) fn relayed_trip() -> anyhow::Result<f64> {
+    let (end, last) = serving(|stream| pass_on(&mut WatchedEnd::new(stream)?, None))?;
+    let (middle, relay) = serving(move |client| {
+        let mut server = WatchedEnd::new(TcpStream::connect(end)?)?;
+        pass_on(&mut WatchedEnd::new(client)?, Some(&mut server))
+    })?;
+    let mut stream = WatchedEnd::new(TcpStream::connect(middle)?)?;
+    let mut buffer = [0; SMALL + 8];
+    let trip = round_trips(2000, || {
+        stream.stream.write_all(&[b'x'; SMALL + 8])?;
+        stream.receive(&mut buffer)?;
+        Ok(())
+    });
+    drop(stream);
+    for thread in [relay, last] {
+        thread.join().map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
+    }
+    trip
+}
+
+/// Sends back what comes, or what `on` sends back for it, until the other side closes.
+fn pass_on(back: &mut WatchedEnd, mut on: Option<&mut WatchedEnd>) -> std::io::Result<()> {
+    let mut buffer = [0; 1024];
+    loop {
+        let mut len = back.receive(&mut buffer)?;
+        if let (Some(on), 1..) = (&mut on, len) {
+            on.stream.write_all(&buffer[..len])?;
+            len = on.receive(&mut buffer)?;
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        back.stream.write_all(&buffer[..len])?;
+    }
 }
 
 /// A stream, and what waits for it.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,10 +29,53 @@ pub(super) enum Command {
     Cancel(u64),
 }
 
+/// What those may see and ask of a connection who do not have it.
+#[derive(Debug)]
+pub(crate) struct Whereabouts {
+    waker: Waker,
+    connected: AtomicBool,
+    /// Where the master is to be looked for.
+    address: Mutex<Option<String>>,
+}
+
+impl Whereabouts {
+    /// Whether it is established.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Has the master looked for at another address.
+    pub(crate) fn relocate(&self, address: &str) {
+        *self.address() = Some(address.to_owned());
+        self.wake();
+    }
+
+    fn address(&self) -> MutexGuard<'_, Option<String>> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::warn!("cannot wake the connection: {error}");
+        }
+    }
+
+    /// Takes note of what has happened.
+    fn note(&self, event: &ClientEvent<u64>) {
+        match event {
+            ClientEvent::Connected { .. } => self.connected.store(true, Ordering::Relaxed),
+            ClientEvent::Disconnected { .. } | ClientEvent::Ended { .. } => {
+                self.connected.store(false, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A connection. Dropped, it says goodbye and cancels what is under way.
 pub(crate) struct Connection {
     commands: Option<mpsc::Sender<Command>>,
-    waker: Waker,
+    whereabouts: Arc<Whereabouts>,
     events: UnboundedReceiver<ClientEvent<u64>>,
     thread: Option<JoinHandle<()>>,
     master: String,
@@ -67,12 +112,15 @@ impl Connection {
         let mut connection = ClientConnection::new(options).map_err(OpenError::Build)?;
         let poll = mio::Poll::new().map_err(io)?;
         let waker = Waker::new(poll.registry(), WAKE).map_err(io)?;
+        let whereabouts = Arc::new(Whereabouts { waker, connected: AtomicBool::new(false), address: Mutex::default() });
+        let noted = Arc::clone(&whereabouts);
         connection.register(poll.registry(), CONNECTION).map_err(io)?;
         let (commands, orders) = mpsc::channel();
         let (tell, events) = unbounded_channel();
         let thread = std::thread::Builder::new().name("palm-client".to_owned());
-        let thread = thread.spawn(move || drive(connection, poll, &orders, &tell)).map_err(io)?;
-        let mut opened = Self { commands: Some(commands), waker, events, thread: Some(thread), master: String::new() };
+        let thread = thread.spawn(move || drive(connection, poll, &orders, &tell, &noted)).map_err(io)?;
+        let mut opened =
+            Self { commands: Some(commands), whereabouts, events, thread: Some(thread), master: String::new() };
         let event = tokio::time::timeout(patience, opened.events.recv());
         match event.await {
             Ok(Some(ClientEvent::Connected { master, .. })) => {
@@ -95,26 +143,25 @@ impl Connection {
         if let Some(commands) = &self.commands
             && commands.send(command).is_ok()
         {
-            self.wake();
+            self.whereabouts.wake();
         }
+    }
+
+    /// What others may see and ask of it.
+    pub(crate) fn whereabouts(&self) -> Arc<Whereabouts> {
+        Arc::clone(&self.whereabouts)
     }
 
     /// What has come; `None` when nothing will any more.
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<ClientEvent<u64>>> {
         self.events.poll_recv(context)
     }
-
-    fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            tracing::warn!("cannot wake the connection: {error}");
-        }
-    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.commands = None;
-        self.wake();
+        self.whereabouts.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -129,17 +176,24 @@ fn drive(
     mut poll: mio::Poll,
     commands: &mpsc::Receiver<Command>,
     tell: &UnboundedSender<ClientEvent<u64>>,
+    whereabouts: &Whereabouts,
 ) {
     let mut events = Events::with_capacity(EVENTS);
     let mut until: Option<Instant> = None;
     loop {
         connection.turn();
         while let Some(event) = connection.poll_event() {
+            whereabouts.note(&event);
             // At the end nobody listens any more.
             let _ = tell.send(event);
         }
         if connection.is_over() {
             return;
+        }
+        if let Some(address) = whereabouts.address().take()
+            && let Err(error) = connection.relocate(&address)
+        {
+            tracing::warn!("{address}: {error}");
         }
         let busy = obey(&mut connection, commands, &mut until);
         let mut timeout = connection.next_timeout();

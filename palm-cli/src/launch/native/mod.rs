@@ -1,6 +1,7 @@
 //! A job over the native protocol: takes messages as there is room for them, has them submitted, and gives outcomes.
 
 mod connection;
+mod moved;
 mod order;
 
 use std::collections::BTreeMap;
@@ -11,11 +12,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use palm_proto::client::Retry;
 use palm_transport_tcp::{ClientEvent, Status, Submission};
+use palm_transport_zmq::Client;
 
 use super::job::{Failure, Options, Outcome};
 use connection::Command;
-pub(crate) use connection::{Connection, OpenError};
+pub(crate) use connection::{Connection, OpenError, Whereabouts};
+pub(crate) use moved::Moved;
 use order::Order;
 
 /// Most messages taken, and events looked at, in one go.
@@ -41,8 +45,8 @@ pub(crate) struct Job<I> {
 
 /// A message under way.
 struct Entry {
-    /// Kept for further tries, if there may be any.
-    payload: Option<Bytes>,
+    /// Kept for further tries.
+    payload: Bytes,
     since: Instant,
     retries: u32,
     results: u32,
@@ -67,6 +71,16 @@ impl<I: Stream<Item = Bytes>> Job<I> {
     /// The next outcome; `None` when every message has had its last. Nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Option<Outcome> {
         std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// What others may see and ask of its connection.
+    pub(crate) fn whereabouts(&self) -> Arc<Whereabouts> {
+        self.connection.whereabouts()
+    }
+
+    /// The same job over ZeroMQ: what has no last outcome yet, then what is still to come.
+    pub(crate) fn over_zmq(self, client: &Client) -> Moved<I> {
+        Moved::new(self, client)
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Outcome>> {
@@ -135,12 +149,10 @@ impl<I: Stream<Item = Bytes>> Job<I> {
 
     fn on_failure(&mut self, sequence: u64, failure: Failure) {
         let Some(entry) = self.under_way.get_mut(&sequence) else { return };
-        let again = self.over.is_none() && entry.results == 0 && entry.retries < self.options.retries;
-        if again
-            && is_worth_another_try(failure.status)
-            && let Some(payload) = entry.payload.clone()
-        {
-            let since = entry.since;
+        let retry = Retry { dead_letter: true, ..Retry::times(self.options.retries) };
+        let again = self.over.is_none() && entry.results == 0 && retry.applies(failure.status, entry.retries);
+        if again {
+            let (since, payload) = (entry.since, entry.payload.clone());
             entry.retries += 1;
             if let Some(submission) = self.submission(since, payload) {
                 return self.connection.tell(Command::Submit(vec![(sequence, submission)]));
@@ -174,8 +186,7 @@ impl<I: Stream<Item = Bytes>> Job<I> {
                         break;
                     }
                     let since = Instant::now();
-                    let kept = (self.options.retries > 0).then(|| payload.clone());
-                    self.under_way.insert(sequence, Entry { payload: kept, since, retries: 0, results: 0 });
+                    self.under_way.insert(sequence, Entry { payload: payload.clone(), since, retries: 0, results: 0 });
                     if let Some(submission) = self.submission(since, payload) {
                         submissions.push((sequence, submission));
                     } else {
@@ -213,11 +224,6 @@ impl<I: Stream<Item = Bytes>> Job<I> {
             ..Submission::new(Arc::clone(&self.function), payload)
         })
     }
-}
-
-/// Whether a message that failed in this way may do better if it is sent again.
-const fn is_worth_another_try(status: Status) -> bool {
-    matches!(status, Status::DeadlineExceeded | Status::Unavailable | Status::HandedBack | Status::DeadLetter)
 }
 
 fn unavailable(why: &str) -> Failure {

@@ -7,11 +7,11 @@ use crate::cache::{DeleteRefused, SetRefused};
 use crate::native::{CacheRefusalCode, Frame, ToMaster, ToPeer};
 use crate::time::Instant;
 
-use super::super::input::Taken;
-use super::super::machine::{BufferOf, Endpoint};
+use super::super::machine::Endpoint;
 use super::super::part::Part;
 use super::super::storage::EndpointStorage;
 use super::NativeStorage;
+use super::input::Heard;
 use super::peer::Reply;
 
 type ValueOf<S> = <<S as EndpointStorage>::Native as NativeStorage>::Value;
@@ -24,9 +24,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         index: u32,
         native: u32,
         frame: &Frame<'_, ToMaster>,
-    ) -> Taken<BufferOf<S>> {
+    ) -> Heard {
         if self.native.peers[native].reply.is_some() {
-            return Taken::Blocked(None);
+            return Heard::Blocked;
         }
         self.counters.cache_requests += 1;
         let (header, body) = match frame.header {
@@ -57,11 +57,11 @@ impl<S: EndpointStorage> Endpoint<S> {
                 };
                 (header, None)
             }
-            _ => return Taken::Yes,
+            _ => return Heard::Taken,
         };
         self.master.reserve(None, body.as_ref().map_or(0, |value| value.part().len()));
         self.native.peers[native].reply = Some(Reply { header, body });
         self.mark_ready(index);
-        Taken::Yes
+        Heard::Taken
     }
 }

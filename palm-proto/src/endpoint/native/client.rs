@@ -3,18 +3,19 @@
 use core::time::Duration;
 
 use crate::buffer::{Buffer, Span};
-use crate::master::{NotTaken, Origin, Prepared, Refusal, SenderId};
+use crate::master::{NotTaken, Origin, Prepared, Refusal, SenderId, Unfit};
 use crate::message::wire::FieldHead;
 use crate::message::{MessageWriter, Opening, field};
-use crate::native::{Frame, ToMaster};
+use crate::native::{Frame, SessionId, ToMaster};
 use crate::time::Instant;
 
 use super::super::event::Fault;
-use super::super::input::Taken;
-use super::super::machine::{BufferOf, Endpoint};
+use super::super::machine::Endpoint;
 use super::super::storage::EndpointStorage;
 use super::MALFORMED;
+use super::input::Heard;
 use super::names::Name;
+use super::sessions::opening;
 
 /// The fields after its payload: a sequence, a deadline and a priority, a key of two bytes each.
 const TRAILER_MAX: usize = 3 * (2 + 10);
@@ -28,38 +29,44 @@ impl<S: EndpointStorage> Endpoint<S> {
         sender: SenderId,
         session: u32,
         frame: &Frame<'_, ToMaster>,
-    ) -> Taken<BufferOf<S>> {
+    ) -> Heard {
         let (sequence, alias, priority, deadline) = match frame.header {
             ToMaster::Submit { sequence, function } => (sequence, function, 0, None),
             ToMaster::SubmitWith { sequence, function, priority, deadline_ms, .. } => {
                 (sequence, function, priority, deadline_ms)
             }
-            _ => return Taken::Yes,
+            _ => return Heard::Taken,
         };
         let len = frame.front.len() + frame.body.len();
         match self.spend_credit(index, native, len) {
-            None => return Taken::Fault(MALFORMED),
-            Some(false) => return Taken::Yes,
+            None => return Heard::Fault(MALFORMED),
+            Some(false) => return Heard::Taken,
             Some(true) => {}
         }
         if sequence < self.native.sessions[session].accepted {
             // It was sent again after a reconnect, and is here.
             self.counters.submitted_again += 1;
-            return Taken::Yes;
+            return Heard::Taken;
         }
-        let Some(function) = self.native.function(native, alias) else {
-            return Taken::Fault(MALFORMED);
-        };
+        let function = self.native.function(native, alias);
+        if function.is_none() && !self.native.peers[native].lacks_names {
+            return Heard::Fault(MALFORMED);
+        }
         if !self.has_room(index, sender, session, len) {
             self.turn_away(index, native, sequence);
-            return Taken::Yes;
+            return Heard::Taken;
         }
         let entry = &self.native.sessions[session];
         let (id, generation) = (entry.id, self.native.sessions.generation(session).unwrap_or(0));
-        let origin = Origin { session, generation, sequence, function: function.hash };
-        let extras = Extras { priority, deadline };
-        let Some((message, prepared)) = message(function, frame, origin, extras) else {
-            return Taken::Fault(Fault::NoRoom);
+        let hash = function.map_or(0, |function| function.hash);
+        let origin = Origin { session, generation, sequence, function: hash };
+        let made = match function {
+            Some(function) => message(function, frame, origin, &Extras { priority, deadline })
+                .or_else(|| unfit(&id, origin, Unfit::TooLong)),
+            None => unfit(&id, origin, Unfit::Name),
+        };
+        let Some((message, prepared)) = made else {
+            return Heard::Fault(Fault::NoRoom);
         };
         let taken = match self.native.take_claim(id, sequence) {
             None => self.master.handle_submit_prepared(now, sender, message, &prepared),
@@ -78,12 +85,12 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.native.sessions[session].accepted = sequence.saturating_add(1);
                 let noted = self.native.note_submission(session, sequence, task);
                 debug_assert!(noted, "there was room for it");
-                Taken::Yes
+                Heard::Taken
             }
-            Err(NotTaken { reason: Refusal::Malformed, .. }) => Taken::Fault(MALFORMED),
+            Err(NotTaken { reason: Refusal::Malformed, .. }) => Heard::Fault(MALFORMED),
             Err(NotTaken { .. }) => {
                 self.turn_away(index, native, sequence);
-                Taken::Yes
+                Heard::Taken
             }
         }
     }
@@ -95,9 +102,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         room && !self.draining && self.native.room_to_note(session) > 0
     }
 
-    pub(super) fn on_received(&mut self, index: u32, native: u32, session: u32, results: u32) -> Taken<BufferOf<S>> {
+    pub(super) fn on_received(&mut self, index: u32, native: u32, session: u32, results: u32) -> Heard {
         if results > self.native.peers[native].unconfirmed {
-            return Taken::Fault(MALFORMED);
+            return Heard::Fault(MALFORMED);
         }
         for _ in 0..results {
             if let Some(bytes) = self.native.confirm_result(session) {
@@ -106,7 +113,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         self.native.peers[native].unconfirmed -= results;
         self.mark_ready(index);
-        Taken::Yes
+        Heard::Taken
     }
 }
 
@@ -121,7 +128,7 @@ fn message<B: Buffer, O: Buffer>(
     function: &Name<O>,
     frame: &Frame<'_, ToMaster>,
     origin: Origin,
-    Extras { priority, deadline }: Extras,
+    &Extras { priority, deadline }: &Extras,
 ) -> Option<(Span<B>, Prepared)> {
     let head = |number, bytes: &[u8]| (!bytes.is_empty()).then(|| FieldHead::of_bytes(number, bytes.len()));
     let (cache, payload) = (head(field::CACHE, frame.front), head(field::PAYLOAD, frame.body));
@@ -149,6 +156,25 @@ fn message<B: Buffer, O: Buffer>(
         priority,
         has_cache: !frame.front.is_empty(),
         is_addressed: function.is_addressed,
+        unfit: None,
+        origin,
+    };
+    Some((message, prepared))
+}
+
+/// What is kept of a task that cannot be done, so that it has its failure; `None` if a buffer cannot hold even that.
+fn unfit<B: Buffer>(session: &SessionId, origin: Origin, why: Unfit) -> Option<(Span<B>, Prepared)> {
+    let mut trailer: heapless::Vec<u8, TRAILER_MAX> = heapless::Vec::new();
+    MessageWriter::new(&mut trailer).sequence(origin.sequence).finish().ok()?;
+    let message = B::joined(&[&opening(session), &trailer]).map(Span::whole)?;
+    let prepared = Prepared {
+        opening: Opening::NONE,
+        payload: 0..0,
+        deadline: None,
+        priority: 0,
+        has_cache: false,
+        is_addressed: false,
+        unfit: Some(why),
         origin,
     };
     Some((message, prepared))

@@ -14,7 +14,7 @@ use super::super::machine::Endpoint;
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
 use super::peer::{NativePeer, Reply, Stage};
-use super::{NativeStorage, Natives};
+use super::{MALFORMED, NativeStorage, Natives};
 
 /// Tasks that a client may submit at most that the master has not read yet.
 const CREDIT: usize = 4_096;
@@ -43,6 +43,11 @@ impl Credit {
     /// What a client may submit at first is to be told.
     pub(super) fn new() -> Self {
         Self { due: true, ..Self::default() }
+    }
+
+    /// Whether the client may have to be told something.
+    pub(super) fn has_word(&self) -> bool {
+        self.due || self.dropping == Dropping::Unsaid
     }
 
     /// Whether the client has to be given some.
@@ -93,6 +98,12 @@ impl<N: NativeStorage> Natives<N> {
     /// Whether any connection waits.
     pub(in super::super) fn has_stalled(&self) -> bool {
         !self.stalled.is_empty()
+    }
+
+    /// Whether what comes belongs to a frame that is dropped.
+    #[inline]
+    pub(super) fn skips(&self, native: u32) -> bool {
+        self.peers[native].credit.skipping > 0
     }
 
     /// How many of the bytes that have come belong to a frame that is dropped.
@@ -224,7 +235,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             Ok(Some(header)) => header,
             // A later version knows it.
             Ok(None) => return self.drop_frame(native, total),
-            Err(_) => return self.break_off(index, native),
+            Err(_) => return self.break_off(index, native, MALFORMED),
         };
         match header {
             ToMaster::Submit { sequence, .. } | ToMaster::SubmitWith { sequence, .. } => {
@@ -244,7 +255,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn on_long_submit(&mut self, index: u32, native: u32, sequence: u64, total: usize) -> Next {
         let (Role::NativeClient { session, .. }, 1..) = (self.peers[index].role, self.native.peers[native].credit.left)
         else {
-            return self.break_off(index, native);
+            return self.break_off(index, native, MALFORMED);
         };
         let is_here = sequence < self.native.sessions[session].accepted;
         let is_dropped = self.native.peers[native].credit.dropping != Dropping::No;

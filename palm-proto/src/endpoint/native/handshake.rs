@@ -45,6 +45,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             _ => window.clamp(1, RESULTS_MAX),
         };
         peer.holding = if matches!(role, Role::NativeWorker(_)) { holding } else { 0 };
+        self.native.announced += peer.holding;
         peer.stage = Stage::Greeted;
         self.peers[index].role = role;
         self.timers.stop(&mut self.peers, index);
@@ -55,7 +56,7 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     fn join_worker(&mut self, now: Instant, index: u32, window: u32, holding: u32) -> Option<Role> {
         let window = window.clamp(1, WINDOW_MAX);
-        if holding > WINDOW_MAX {
+        if holding > WINDOW_MAX || holding as usize > self.native.room_to_hold() {
             return None;
         }
         // What it holds may be queued: it is not to be given that anew before it has said so.

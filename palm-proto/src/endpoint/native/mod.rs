@@ -9,8 +9,9 @@
 //! - `client.rs`: what a client says; `credit.rs`: how much it may submit; `sessions.rs`: what is remembered of one over its
 //!   connections; `names.rs`: its aliases;
 //! - `cache.rs`: requests to the cache, of both;
-//! - `output.rs`: what is said to either.
+//! - `output.rs`: what is said to either; `batch.rs`: the same for tasks and results in a row.
 
+mod batch;
 mod cache;
 mod client;
 mod credit;
@@ -61,11 +62,15 @@ pub(super) struct Natives<N: NativeStorage> {
     by_session: Index<N::SessionPlaces>,
     /// Sessions whose client is away, in the order in which they went.
     away: List<sessions::IsAway>,
+    /// Those that have been forgotten, and whose tasks have still to be dropped.
+    forgotten: List<sessions::IsAway>,
     submissions: Slab<Submission, N::Submissions>,
     by_sequence: Index<N::SubmissionPlaces>,
     /// Results that were sent and are not safe with their clients yet.
     kept: Slab<Kept<BufferOf<N>>, N::Kept>,
     outstanding: Slab<Outstanding, N::Outstanding>,
+    /// Tasks that workers hold from before and have still to name: there is room for them.
+    announced: u32,
     by_number: Index<N::OutstandingPlaces>,
     claims: Slab<Claim, N::Claims>,
     by_claim: Index<N::ClaimPlaces>,
@@ -101,10 +106,12 @@ impl<N: NativeStorage> Natives<N> {
             sessions: Slab::new(tables.sessions, 0),
             by_session: Index::new(tables.session_places),
             away: List::new(),
+            forgotten: List::new(),
             submissions: Slab::new(tables.submissions, 0),
             by_sequence: Index::new(tables.submission_places),
             kept: Slab::new(tables.kept, 0),
             outstanding: Slab::new(tables.outstanding, 0),
+            announced: 0,
             by_number: Index::new(tables.outstanding_places),
             claims: Slab::new(tables.claims, 0),
             by_claim: Index::new(tables.claim_places),

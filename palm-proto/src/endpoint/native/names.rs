@@ -45,8 +45,19 @@ fn place(peer: u32, alias: Alias) -> u64 {
 }
 
 impl<N: NativeStorage> Natives<N> {
-    /// `alias` is the function `name` from now on. `false` if there is no room for it.
-    pub(super) fn declare(&mut self, peer: u32, session: u32, alias: Alias, name: &[u8]) -> bool {
+    /// `alias` is the function `name` from now on. If there is no room for that the alias means nothing, and the tasks that name it
+    /// fail: other functions go on.
+    pub(super) fn declare(&mut self, peer: u32, session: u32, alias: Alias, name: &[u8]) {
+        if !self.try_declare(peer, session, alias, name) {
+            if let Some(known) = self.find_name(peer, alias) {
+                self.peers[peer].names.remove(&mut self.names, known);
+                self.remove_name(peer, known);
+            }
+            self.peers[peer].lacks_names = true;
+        }
+    }
+
+    fn try_declare(&mut self, peer: u32, session: u32, alias: Alias, name: &[u8]) -> bool {
         // A native task has one stage.
         let name = word(name, 0).unwrap_or_default();
         let (hash, is_addressed) = (self.function_hash(name), is_addressed(name, 0));
@@ -86,9 +97,14 @@ impl<N: NativeStorage> Natives<N> {
     /// Forgets what a client has told. O(its aliases).
     pub(super) fn forget_names(&mut self, peer: u32) {
         while let Some(index) = self.peers[peer].names.pop_front(&mut self.names) {
-            if let Some(name) = self.names.remove(index) {
-                self.by_alias.remove(place(peer, name.alias), index);
-            }
+            self.remove_name(peer, index);
+        }
+    }
+
+    /// Takes a name out that is in no list any more.
+    fn remove_name(&mut self, peer: u32, index: u32) {
+        if let Some(name) = self.names.remove(index) {
+            self.by_alias.remove(place(peer, name.alias), index);
         }
     }
 

@@ -114,7 +114,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             Stage::Greeted => {
                 peer.stage = Stage::Established;
-                let max_frame = u32::try_from(self.limits.max_frame).unwrap_or(u32::MAX);
+                let max_frame = self.max_frame();
                 let window = self.first_grant(index, native);
                 let peer = &self.native.peers[native];
                 let welcome = ToPeer::Welcome {
@@ -354,8 +354,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     #[inline(always)]
     fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
         let len = said.len() + self.native.text_of(&said).len();
-        self.native.head.clear();
-        header.stream_head_for(len, &mut self.native.head).ok()?;
+        self.native.head = header.stream_head_for(len).ok()?;
         Some(said)
     }
 }
@@ -388,12 +387,12 @@ fn read_note(message: &[u8], note: Note) -> Note {
 }
 
 /// The alias of a slot: one of a few.
-fn alias(slot: usize) -> Alias {
+pub(super) fn alias(slot: usize) -> Alias {
     Alias::new(slot as u16).expect("slots are fewer than aliases")
 }
 
 /// Ids are random, so that any of their bits spread them.
-fn session_slot(SessionId([first, ..]): SessionId, slots: usize) -> usize {
+pub(super) fn session_slot(SessionId([first, ..]): SessionId, slots: usize) -> usize {
     usize::from(first) % slots.max(1)
 }
 

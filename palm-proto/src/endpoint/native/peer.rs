@@ -16,6 +16,8 @@ use super::tasks::{IsRevoked, OfWorker};
 
 /// Longest text of a progress that is passed on, in bytes.
 pub(super) const PROGRESS_TEXT: usize = 64;
+/// Tasks of clients that have been forgotten that are dropped in a call.
+const FORGOTTEN_A_CALL: usize = 64;
 
 /// What a worker knows by alias: `N` functions and as many sessions at a time; others take their places. `N` is best a power of
 /// two.
@@ -79,6 +81,8 @@ pub struct NativePeer<V, A> {
     pub(super) credit: Credit,
     /// A client: the functions that it has told an alias for.
     pub(super) names: List<OfPeer>,
+    /// A client: there was no room for some that it has told.
+    pub(super) lacks_names: bool,
     /// A client: it has to be told up to where its tasks are here.
     pub(super) owes_accepted: bool,
     /// A client: the result to be sent again next, or none.
@@ -140,6 +144,7 @@ impl<V, A: Aliases> NativePeer<V, A> {
             revoked: List::new(),
             credit: Credit::new(),
             names: List::new(),
+            lacks_names: false,
             owes_accepted: false,
             resend: NONE,
             window: 0,
@@ -190,17 +195,23 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.native.forget_outstanding(native);
         self.native.forget_names(native);
         if let Some(peer) = self.native.peers.remove(native) {
+            self.native.announced -= peer.holding;
             self.native.progress.remove(peer.progress);
             let value = peer.reply.and_then(|reply| reply.body).map_or(0, |value| value.part().len());
             self.master.release(None, value);
         }
     }
 
-    /// Forgets clients that have been away for too long. One at a time, so that no call takes long.
+    /// Forgets clients that have been away for too long: one at a time, and some of its tasks, so that no call takes long.
     pub(in super::super) fn expire_sessions(&mut self, now: Instant) {
         let mut dropped = 0;
         self.native.expire_session(now, |bytes| dropped += bytes);
         self.master.release(None, dropped);
         self.counters.forgotten += dropped as u64;
+        for _ in 0..FORGOTTEN_A_CALL {
+            let Some(task) = self.native.pop_forgotten() else { return };
+            self.master.forget(now, task);
+            self.pass_on_revoked();
+        }
     }
 }

@@ -118,7 +118,7 @@ impl<N: NativeStorage> Natives<N> {
                 return Some(Attached { session: known, replaced });
             }
             // It has forgotten all that it knew.
-            self.remove_session(known, drop);
+            self.forget_session(known, drop);
         }
         let session = Session {
             id,
@@ -148,24 +148,40 @@ impl<N: NativeStorage> Natives<N> {
         entry.away_since = now;
         if entry.kept.is_empty() && entry.submissions.list().is_empty() {
             // Nothing of it is here that it could come back for.
-            self.remove_session(session, |_| {});
+            self.forget_session(session, |_| {});
         } else {
             self.away.push_back(&mut self.sessions, session);
         }
     }
 
-    /// When the client that has been away longest is forgotten.
+    /// When the client that has been away longest is forgotten, or tasks of one that has been are to be dropped.
     pub(in super::super) fn session_timeout(&self) -> Option<Instant> {
+        if !self.forgotten.is_empty() {
+            return Some(Instant::ZERO);
+        }
         Some(self.sessions[self.away.front()?].away_since + self.keep)
     }
 
-    /// Forgets a client that has been away for too long; whether there was one. `drop` is told the bytes of what is dropped.
-    pub(super) fn expire_session(&mut self, now: Instant, drop: impl FnMut(usize)) -> bool {
-        let due = self.session_timeout().is_some_and(|at| at <= now);
-        if let (true, Some(session)) = (due, self.away.front()) {
-            self.remove_session(session, drop);
+    /// Forgets a client that has been away for too long. `drop` is told the bytes of what is dropped.
+    pub(super) fn expire_session(&mut self, now: Instant, drop: impl FnMut(usize)) {
+        if let Some(session) = self.away.front()
+            && self.sessions[session].away_since + self.keep <= now
+        {
+            self.forget_session(session, drop);
         }
-        due
+    }
+
+    /// The next task of a client that has been forgotten: nobody wants it any more.
+    pub(super) fn pop_forgotten(&mut self) -> Option<TaskId> {
+        let session = self.forgotten.front()?;
+        let index = self.sessions[session].submissions.list().front()?;
+        let Submission { sequence, task, .. } = self.submissions[index];
+        self.remove_submission(session, sequence);
+        if self.sessions[session].submissions.list().is_empty() {
+            self.forgotten.remove(&mut self.sessions, session);
+            self.sessions.remove(session);
+        }
+        Some(task)
     }
 
     pub(super) fn find_session(&self, id: SessionId) -> Option<u32> {
@@ -242,20 +258,20 @@ impl<N: NativeStorage> Natives<N> {
         )
     }
 
-    /// O(tasks and results that it has here).
-    fn remove_session(&mut self, session: u32, mut drop: impl FnMut(usize)) {
+    /// Nobody finds it any more, and its results are gone; its tasks are dropped a few at a time. O(results that it has here).
+    fn forget_session(&mut self, session: u32, mut drop: impl FnMut(usize)) {
         while let Some(bytes) = self.confirm_result(session) {
             drop(bytes);
-        }
-        while let Some(index) = self.sessions[session].submissions.list().front() {
-            let sequence = self.submissions[index].sequence;
-            self.remove_submission(session, sequence);
         }
         if self.sessions[session].away_link.is_linked() {
             self.away.remove(&mut self.sessions, session);
         }
-        if let Some(entry) = self.sessions.remove(session) {
-            self.by_session.remove(self.hash.hash(&entry.id.0), session);
+        let entry = &self.sessions[session];
+        self.by_session.remove(self.hash.hash(&entry.id.0), session);
+        if entry.submissions.list().is_empty() {
+            self.sessions.remove(session);
+        } else {
+            self.forgotten.push_back(&mut self.sessions, session);
         }
     }
 }

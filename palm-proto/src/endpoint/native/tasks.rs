@@ -127,7 +127,12 @@ impl<N: NativeStorage> Natives<N> {
 
     /// Whether there is room for one more task with a worker.
     pub(super) fn may_send(&self) -> bool {
-        !self.outstanding.is_full()
+        self.room_to_hold() > 0
+    }
+
+    /// For how many more tasks with workers there is room, beside those that workers have still to name.
+    pub(super) fn room_to_hold(&self) -> usize {
+        (self.outstanding.capacity() - self.outstanding.len()).saturating_sub(self.announced as usize)
     }
 
     /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.

@@ -1,8 +1,13 @@
+mod small;
+
 use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use crate::endpoint::{ConnectionId, Endpoint, EndpointConfig, HeapEndpoint, Next, Service, heap_tables};
+use crate::buffer::Buffer;
+use crate::endpoint::{
+    ConnectionId, Endpoint, EndpointConfig, EndpointStorage, HeapEndpoint, Next, Outlet, Service, Transmit, heap_tables,
+};
 use crate::master::{MasterConfig, TableSizes};
 use crate::message::Status;
 use crate::native::{
@@ -54,6 +59,27 @@ fn resuming(header: ToMaster, with: u32) -> ToMaster {
     }
 }
 
+fn hear<S: EndpointStorage>(endpoint: &mut Endpoint<S>, now: Instant, id: ConnectionId) -> Vec<Said> {
+    let mut wire = Vec::new();
+    while let Some(transmit) = endpoint.poll_transmit(now, id) {
+        let before = wire.len();
+        transmit.before().iter().for_each(|part| wire.extend_from_slice(part));
+        wire.extend_from_slice(transmit.body_bytes());
+        wire.extend_from_slice(transmit.after());
+        assert_eq!(wire.len() - before, transmit.len());
+    }
+    endpoint.handle_sent(id, wire.len());
+    let mut frames = Vec::new();
+    let mut rest = &wire[..];
+    while !rest.is_empty() {
+        let Streamed::Frame { used, range } = decode_stream(rest, u32::MAX).unwrap() else { panic!("{rest:?}") };
+        let frame = ToPeer::decode(&rest[range]).unwrap().unwrap();
+        frames.push((frame.header, frame.front.to_vec(), frame.body.to_vec()));
+        rest = &rest[used..];
+    }
+    frames
+}
+
 impl Cluster {
     fn new(seed: u64) -> Self {
         Self::with(seed, MasterConfig::default())
@@ -100,24 +126,7 @@ impl Cluster {
     /// All that the master says now.
     fn hear(&mut self, id: ConnectionId) -> Vec<Said> {
         while self.endpoint.poll_ready().is_some() {}
-        let mut wire = Vec::new();
-        while let Some(transmit) = self.endpoint.poll_transmit(self.now, id) {
-            let before = wire.len();
-            transmit.before().iter().for_each(|part| wire.extend_from_slice(part));
-            wire.extend_from_slice(transmit.body_bytes());
-            wire.extend_from_slice(transmit.after());
-            assert_eq!(wire.len() - before, transmit.len());
-        }
-        self.endpoint.handle_sent(id, wire.len());
-        let mut frames = Vec::new();
-        let mut rest = &wire[..];
-        while !rest.is_empty() {
-            let Streamed::Frame { used, range } = decode_stream(rest, u32::MAX).unwrap() else { panic!("{rest:?}") };
-            let frame = ToPeer::decode(&rest[range]).unwrap().unwrap();
-            frames.push((frame.header, frame.front.to_vec(), frame.body.to_vec()));
-            rest = &rest[used..];
-        }
-        frames
+        hear(&mut self.endpoint, self.now, id)
     }
 
     fn worker(&mut self, window: u32) -> ConnectionId {
@@ -496,6 +505,82 @@ fn a_long_task_without_room_is_dropped_while_it_comes() {
     assert_eq!(cluster.headers(client), [ToPeer::Pong, ToPeer::NoRoom { from: 2 }]);
 }
 
+/// Frames one after the other, as a driver for byte streams takes them.
+#[derive(Default)]
+struct Wire {
+    bytes: Vec<u8>,
+    copied: usize,
+}
+
+impl<B: Buffer> Outlet<B> for Wire {
+    fn copy(&mut self, head: &[u8], body: &[u8]) {
+        self.copied += 1;
+        self.bytes.extend([head, body].concat());
+    }
+
+    fn put(&mut self, transmit: Transmit<'_, B>) {
+        self.bytes.extend([&transmit.before().concat(), transmit.body_bytes(), transmit.after()].concat());
+    }
+}
+
+#[test]
+fn all_at_once_is_the_same_as_one_after_the_other() {
+    let wires = [true, false].map(|at_once| {
+        let mut cluster = Cluster::new(1);
+        let mut whole = Wire::default();
+        let mut hear = |cluster: &mut Cluster, id| {
+            while cluster.endpoint.poll_ready().is_some() {}
+            let begun = whole.bytes.len();
+            if at_once {
+                cluster.endpoint.transmit_to(cluster.now, id, &mut whole);
+            } else {
+                while let Some(transmit) = cluster.endpoint.poll_transmit(cluster.now, id) {
+                    whole.put(transmit);
+                }
+            }
+            cluster.endpoint.handle_sent(id, whole.bytes.len() - begun);
+        };
+        let (client, worker) =
+            (cluster.connect(hello(Role::Client, A, 100)), cluster.connect(hello(Role::Worker, W, 30)));
+        hear(&mut cluster, worker);
+        hear(&mut cluster, client);
+        cluster.tell(client, ToMaster::Function { alias: alias(3) }, b"m.f");
+        cluster.tell(client, ToMaster::Function { alias: alias(4) }, b"m.another");
+        for sequence in 0..40 {
+            let function = alias(if sequence % 7 == 3 { 4 } else { 3 });
+            let with = (sequence % 5 == 4).then_some(9_000);
+            let header = match with {
+                None => ToMaster::Submit { sequence, function },
+                Some(_) => {
+                    let cache_len = 2;
+                    ToMaster::SubmitWith { sequence, function, priority: 0, deadline_ms: with, cache_len }
+                }
+            };
+            let payload = vec![b'x'; if sequence % 11 == 5 { 3_000 } else { 2 + sequence as usize % 3 }];
+            cluster.tell(client, header, &payload);
+        }
+        cluster.tell(client, ToMaster::Cancel { sequence: 2 }, b"");
+        hear(&mut cluster, worker);
+        for task in 0..30 {
+            match task % 6 {
+                4 => cluster.tell(worker, ToMaster::Failed { number: number(task), code: 7 }, b"why"),
+                5 => cluster.tell(worker, ToMaster::Partial { number: number(task) }, b"some"),
+                _ => cluster.tell(worker, ToMaster::Done { number: number(task) }, b"done"),
+            }
+            if task % 10 == 9 {
+                cluster.tell(client, ToMaster::Ping, b"");
+                hear(&mut cluster, client);
+            }
+        }
+        cluster.tell(client, ToMaster::Received { results: 3 }, b"");
+        hear(&mut cluster, worker);
+        hear(&mut cluster, client);
+        assert_eq!(whole.copied > 20, at_once, "{}", whole.copied);
+        whole.bytes
+    });
+    assert_eq!(wires[0], wires[1]);
+}
+
 #[test]
 fn who_submits_more_than_it_may_is_closed() {
     let mut cluster = Cluster::new(1);
@@ -614,4 +699,34 @@ fn a_worker_is_not_told_that_less_time_is_left_than_there_is() {
     let worker = cluster.connect(hello(Role::Worker, W, 1));
     let told = cluster.headers(worker);
     assert!(told.iter().any(|header| matches!(header, ToPeer::TaskWith { deadline_ms: Some(1), .. })), "{told:?}");
+}
+
+#[test]
+fn the_tasks_of_a_client_that_stays_away_are_dropped_and_done_once() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(2);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    (0..80).for_each(|sequence| cluster.submit(client, sequence, b"once"));
+    assert_eq!(cluster.tasks(worker).len(), 2);
+    cluster.endpoint.handle_close(cluster.now, client);
+    cluster.pass(MasterConfig::default().keep);
+    while cluster.endpoint.poll_timeout().is_some_and(|at| at <= cluster.now) {
+        cluster.pass(Duration::ZERO);
+    }
+    let gauges = cluster.endpoint.master().gauges();
+    assert_eq!((gauges.queued, gauges.leased, gauges.results), (0, 0, 0));
+    // What it is at is called off.
+    let told = cluster.headers(worker);
+    assert_eq!(told[told.len() - 2..], [0, 1].map(|at| ToPeer::CancelTask { number: number(at) }));
+    [0, 1].into_iter().for_each(|at| cluster.tell(worker, ToMaster::Done { number: number(at) }, b"in vain"));
+    let (client, said) = cluster.client(resuming(hello(Role::Client, A, 100), 0));
+    assert_eq!(said[0].0, ToPeer::Accepted { up_to: 0 });
+    cluster.submit(client, 0, b"once");
+    assert_eq!(cluster.tasks(worker), [(0, 1, b"once".to_vec())]);
+    cluster.tell(worker, ToMaster::Done { number: number(2) }, b"done");
+    assert!(cluster.hear(client).contains(&(ToPeer::Result { sequence: 0 }, Vec::new(), b"done".to_vec())));
+    let (counters, memory) = (cluster.endpoint.master().counters(), cluster.endpoint.master().gauges().memory);
+    assert_eq!((counters.submitted, counters.cancelled, counters.answered, counters.duplicates), (81, 80, 1, 0));
+    cluster.tell(client, ToMaster::Received { results: 1 }, b"");
+    assert!(cluster.endpoint.master().memory() < memory && cluster.endpoint.counters().unwanted == 2);
 }

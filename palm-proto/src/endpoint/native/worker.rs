@@ -7,11 +7,11 @@ use crate::native::{SessionId, TaskNumber, front_of};
 use crate::time::Instant;
 
 use super::super::event::Fault;
-use super::super::input::Taken;
-use super::super::machine::{BufferOf, Endpoint};
+use super::super::machine::Endpoint;
 use super::super::storage::EndpointStorage;
 use super::MALFORMED;
 use super::handshake::WINDOW_MAX;
+use super::input::Heard;
 use super::names::session_of;
 use super::peer::{PROGRESS_TEXT, Progress};
 
@@ -34,18 +34,18 @@ impl<S: EndpointStorage> Endpoint<S> {
         number: TaskNumber,
         (status, payload, text): (Status, &[u8], &str),
         last: bool,
-    ) -> Taken<BufferOf<S>> {
-        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(MALFORMED) };
+    ) -> Heard {
+        let Some(index) = self.native.find_outstanding(native, number) else { return Heard::Fault(MALFORMED) };
         let (task, attempt) = (self.native.outstanding[index].task, self.native.outstanding[index].attempt);
         if let Some(task) = task {
             // What has come in part has its room.
             let is_set_aside = self.peers[self.native.peers[native].connection].reserved > 0;
             let len = if is_set_aside { 0 } else { payload.len() };
             if status != Status::HandedBack && !self.master.may_answer(len) {
-                return Taken::Blocked(None);
+                return Heard::Blocked;
             }
             if self.master.handle_answer(now, worker, task, attempt, status, payload, text, last).is_err() {
-                return Taken::Blocked(None);
+                return Heard::Blocked;
             }
         } else if last {
             self.counters.unwanted += 1;
@@ -59,23 +59,17 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
             self.mark_ready(self.native.peers[native].connection);
         }
-        Taken::Yes
+        Heard::Taken
     }
 
-    pub(super) fn on_progress(
-        &mut self,
-        native: u32,
-        number: TaskNumber,
-        permille: u16,
-        text: &str,
-    ) -> Taken<BufferOf<S>> {
-        let Some(index) = self.native.find_outstanding(native, number) else { return Taken::Fault(MALFORMED) };
+    pub(super) fn on_progress(&mut self, native: u32, number: TaskNumber, permille: u16, text: &str) -> Heard {
+        let Some(index) = self.native.find_outstanding(native, number) else { return Heard::Fault(MALFORMED) };
         let Some(message) = self.native.outstanding[index].task.and_then(|task| self.master.leased(task)) else {
-            return Taken::Yes;
+            return Heard::Taken;
         };
-        let Ok(view) = RawMessage::parse(message.as_slice()) else { return Taken::Yes };
-        let (Some(id), Some(sequence)) = (session_of(view.client()), view.sequence()) else { return Taken::Yes };
-        let Some(session) = self.native.find_session(id) else { return Taken::Yes };
+        let Ok(view) = RawMessage::parse(message.as_slice()) else { return Heard::Taken };
+        let (Some(id), Some(sequence)) = (session_of(view.client()), view.sequence()) else { return Heard::Taken };
+        let Some(session) = self.native.find_session(id) else { return Heard::Taken };
         let client = self.native.sessions[session].peer;
         if let Some(peer) = self.native.peers.get_mut(client) {
             let text = front_of(text, PROGRESS_TEXT);
@@ -89,7 +83,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             let connection = peer.connection;
             self.mark_ready(connection);
         }
-        Taken::Yes
+        Heard::Taken
     }
 
     /// A task of an earlier connection that a worker still does.
@@ -101,15 +95,17 @@ impl<S: EndpointStorage> Endpoint<S> {
         id: SessionId,
         sequence: u64,
         attempt: u32,
-    ) -> Taken<BufferOf<S>> {
+    ) -> Heard {
         let peer = &mut self.native.peers[native];
         if peer.holding == 0 {
-            return Taken::Fault(MALFORMED);
+            return Heard::Fault(MALFORMED);
         }
         peer.holding -= 1;
+        self.native.announced -= 1;
+        let peer = &self.native.peers[native];
         let (last, window) = (peer.holding == 0, peer.window);
         let Some(index) = self.native.add_outstanding(native, None, attempt) else {
-            return Taken::Fault(Fault::NoRoom);
+            return Heard::Fault(Fault::NoRoom);
         };
         let known = if id == self.native.bridge { Some(TaskId(sequence)) } else { self.native.submitted(id, sequence) };
         let is_past = || {
@@ -130,7 +126,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.master.widen(now, worker, window);
         }
         self.mark_ready(self.native.peers[native].connection);
-        Taken::Yes
+        Heard::Taken
     }
 
     /// Workers are told of tasks that nobody wants any more.

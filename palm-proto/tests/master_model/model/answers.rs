@@ -3,7 +3,7 @@
 use palm_proto::master::MESSAGE_OVERHEAD;
 use palm_proto::{MessageWriter, Status};
 
-use super::{Content, Model, Standing, Taken};
+use super::{Content, Model, Standing, Taken, Task};
 
 impl Model {
     pub(crate) fn may_answer(&self, len: usize) -> bool {
@@ -104,6 +104,32 @@ impl Model {
     }
 
     pub(super) fn complete(&mut self, number: usize, attempt: u32, content: Content, len: usize) {
+        let task = self.take_out(number, attempt);
+        self.publish(content, len, Some(task.sender));
+        self.uncount(&task);
+        if attempt != 0 {
+            self.resume(number, attempt, task.taken);
+        }
+    }
+
+    /// Whether it was there.
+    pub(crate) fn forget_task(&mut self, number: usize) -> bool {
+        let live = self.tasks.contains_key(&number);
+        if live {
+            self.counters.cancelled += 1;
+            let task = self.take_out(number, 0);
+            self.uncount(&task);
+            self.dispatch();
+        }
+        live
+    }
+
+    fn uncount(&mut self, task: &Task) {
+        self.count(Some(task.sender), task.len, -1);
+        self.senders[task.sender].tasks -= 1;
+    }
+
+    fn take_out(&mut self, number: usize, attempt: u32) -> Task {
         if self.is_queued(number) {
             self.dequeue(number, false);
         }
@@ -124,12 +150,7 @@ impl Model {
             }
             self.finished.push_back((number, attempt, task.taken));
         }
-        self.publish(content, len, Some(task.sender));
-        self.count(Some(task.sender), task.len, -1);
-        self.senders[task.sender].tasks -= 1;
-        if attempt != 0 {
-            self.resume(number, attempt, task.taken);
-        }
+        task
     }
 
     pub(super) fn give_up(&mut self, number: usize, status: Status, text: &str) {

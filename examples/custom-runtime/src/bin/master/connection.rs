@@ -74,6 +74,8 @@ impl Master {
         loop {
             let mut state = self.lock();
             loop {
+                // What this hands to the connection that asks would wake nobody: it does not wait yet.
+                state.settle();
                 while let Some(transmit) = state.endpoint.poll_transmit(self.clock.now(), id) {
                     let [a, b, c, d] = transmit.before();
                     out.extend([a, b, c, d, transmit.body_bytes(), transmit.after()].concat());
