@@ -36,19 +36,29 @@ function morph(old, fresh) {
 }
 
 function morphInside(old, fresh) {
-  const keyed = new Map();
-  for (const child of old.children) if (child.dataset.key) keyed.set(child.dataset.key, child);
+  const key = (node) => node?.dataset?.key;
+  const wanted = new Set([...fresh.children].map(key));
+  const known = new Map([...old.children].filter(key).map((child) => [key(child), child]));
   let at = old.firstChild;
-  for (const child of [...fresh.childNodes]) {
-    const known = child.dataset?.key && keyed.get(child.dataset.key);
-    if (known && known !== at) old.insertBefore(known, at);
-    const here = known || at;
-    if (!here) {
-      old.append(child.cloneNode(true));
-      continue;
+  for (const child of fresh.childNodes) {
+    const same = known.get(key(child));
+    if (same) {
+      // What is gone goes before anything is moved: what is moved loses the focus.
+      while (at && at !== same && !(key(at) && wanted.has(key(at)))) {
+        const next = at.nextSibling;
+        at.remove();
+        at = next;
+      }
+      if (same === at) at = at.nextSibling;
+      else old.insertBefore(same, at);
+      morph(same, child);
+    } else if (key(child) || !at || key(at)) {
+      old.insertBefore(child.cloneNode(true), at);
+    } else {
+      const here = at;
+      at = at.nextSibling;
+      morph(here, child);
     }
-    at = here.nextSibling;
-    morph(here, child);
   }
   while (at) {
     const next = at.nextSibling;

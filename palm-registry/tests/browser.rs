@@ -104,7 +104,8 @@ async fn a_cluster_is_made_is_seen_to_live_and_a_wrong_file_is_shown_where_it_is
     browser.click("button[value=save]").await;
     browser.sees("Line 3, [Master], Replicas").await;
     browser.until("document.querySelector('.numbers .wrong')?.textContent === '3'").await;
-    let selected = "(t => t.value.slice(t.selectionStart, t.selectionEnd) === 'Replicas = some')(document.querySelector('#file'))";
+    let selected =
+        "(t => t.value.slice(t.selectionStart, t.selectionEnd) === 'Replicas = some')(document.querySelector('#file'))";
     browser.until(selected).await;
     seen.end().await;
 }
@@ -165,8 +166,10 @@ async fn pages_fit_a_phone_have_names_for_all_fields_and_contrast_in_light_and_d
     seen.sync(&key).await;
     seen.registry.store.add_lines(&key, &lines(Uuid::new_v4(), 1, 30)).await.unwrap();
     let own = format!("/clusters/{id}");
-    let of_cluster = ["", "/logs", "/file", "/versions", "/settings", "/audit", "/confirm?what=reset"].map(|path| format!("{own}{path}"));
-    let paths = ["/", "/clusters/new", "/nodes", "/users", "/tokens", "/audit", "/account", "/nothing"].map(str::to_owned);
+    let of_cluster = ["", "/logs", "/file", "/versions", "/settings", "/audit", "/confirm?what=reset"]
+        .map(|path| format!("{own}{path}"));
+    let paths =
+        ["/", "/clusters/new", "/nodes", "/users", "/tokens", "/audit", "/account", "/nothing"].map(str::to_owned);
     let browser = &seen.browser;
     for path in paths.into_iter().chain(of_cluster) {
         for (width, scheme) in [(360, "light"), (1280, "dark")] {

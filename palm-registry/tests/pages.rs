@@ -5,14 +5,18 @@
 mod common;
 
 use common::{Answer, FILE, PASSWORD, Registry, Request, Session};
-use palm_registry::http::access;
 use palm_registry::http::Settings;
+use palm_registry::http::access;
 use palm_registry::store::Scope;
 
 fn encoded(fields: &[(&str, &str)]) -> String {
     let escape = |text: &str| {
         text.bytes().fold(String::new(), |mut all, byte| {
-            all.push_str(&if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+            all.push_str(&if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            });
             all
         })
     };
@@ -35,7 +39,8 @@ fn location(answer: &Answer) -> &str {
 
 /// A cluster that a page has made.
 async fn made(registry: &Registry, session: &Session) -> String {
-    let answer = submit(registry, session, "/clusters/new", &[("alias", "a <cluster>"), ("file", FILE)]).await.expect(303);
+    let answer =
+        submit(registry, session, "/clusters/new", &[("alias", "a <cluster>"), ("file", FILE)]).await.expect(303);
     location(&answer).trim_start_matches("/clusters/").split('?').next().unwrap().to_owned()
 }
 
@@ -98,7 +103,8 @@ async fn no_form_does_anything_without_what_only_its_page_knows() {
         "/account".to_owned(),
         "/logout".to_owned(),
     ];
-    let fields = [("what", "delete"), ("name", "bob"), ("sure", "bob"), ("file", FILE), ("user", "bob"), ("level", "read")];
+    let fields =
+        [("what", "delete"), ("name", "bob"), ("sure", "bob"), ("file", FILE), ("user", "bob"), ("level", "read")];
     for path in &posts {
         for csrf in [None, Some(bob.csrf.as_str())] {
             let fields: Vec<_> = fields.into_iter().chain(csrf.map(|csrf| ("csrf", csrf))).collect();
@@ -116,7 +122,8 @@ async fn others_see_nothing_of_a_cluster_and_readers_change_nothing() {
     let (ann, bob) = (registry.session("ann", false).await, registry.session("bob", false).await);
     let id = made(&registry, &ann).await;
     let pages = ["", "/state", "/logs", "/file", "/versions", "/confirm?what=stop", "/settings", "/audit"];
-    let changes = [("/do", "stop"), ("/do", "delete"), ("/file", "save"), ("/settings", ""), ("/key", ""), ("/shares", "")];
+    let changes =
+        [("/do", "stop"), ("/do", "delete"), ("/file", "save"), ("/settings", ""), ("/key", ""), ("/shares", "")];
     let fields = |what| [("what", what), ("file", FILE), ("user", "bob"), ("level", "operate")];
     for path in pages {
         let answer = page(&registry, &bob, &format!("/clusters/{id}{path}")).await.expect(404);
@@ -154,7 +161,8 @@ async fn a_cluster_is_made_looked_at_operated_and_deleted() {
     for part in ["a &#60;cluster&#62;", "<svg class=\"picture\"", "there is no node", "Worker", "no place", "Scale"] {
         assert!(shown.body.contains(part), "{part}: {}", shown.body);
     }
-    let key = registry.store.clusters_of(&registry.store.user("ann").await.unwrap().unwrap()).await.unwrap()[0].key.clone();
+    let key =
+        registry.store.clusters_of(&registry.store.user("ann").await.unwrap().unwrap()).await.unwrap()[0].key.clone();
     for path in ["", "/file", "/settings", "/logs", "/audit"] {
         let answer = page(&registry, &ann, &format!("{own}{path}")).await.expect(200);
         assert!(!answer.body.contains(&key), "{path} shows the key");
@@ -210,8 +218,10 @@ async fn lines_are_found_and_are_no_markup() {
     let registry = Registry::start().await;
     let ann = registry.session("ann", false).await;
     let own = format!("/clusters/{}", made(&registry, &ann).await);
-    let key = registry.store.clusters_of(&registry.store.user("ann").await.unwrap().unwrap()).await.unwrap()[0].key.clone();
-    let texts = ["t - server - INFO - <b>begin</b>", "t - server - WARNING - slow", "t - server - ERROR - broken"].map(str::to_owned);
+    let key =
+        registry.store.clusters_of(&registry.store.user("ann").await.unwrap().unwrap()).await.unwrap()[0].key.clone();
+    let texts = ["t - server - INFO - <b>begin</b>", "t - server - WARNING - slow", "t - server - ERROR - broken"]
+        .map(str::to_owned);
     registry.store.add_logs(&key, &texts).await.unwrap();
     let all = page(&registry, &ann, &format!("{own}/logs")).await.expect(200);
     assert!(all.body.contains("&#60;b&#62;begin") && !all.body.contains("<b>begin"));
@@ -227,7 +237,11 @@ async fn lines_are_found_and_are_no_markup() {
     let many: Vec<_> = (0..1200).map(|number| format!("line {number} of many")).collect();
     registry.store.add_logs(&key, &many).await.unwrap();
     let newest = page(&registry, &ann, &format!("{own}/logs")).await.expect(200);
-    assert!(newest.body.contains("line 1199 of") && newest.body.contains("line 700 of") && !newest.body.contains("line 699 of"));
+    assert!(
+        newest.body.contains("line 1199 of")
+            && newest.body.contains("line 700 of")
+            && !newest.body.contains("line 699 of")
+    );
     let older = newest.body.split("href=\"?&amp;before=").nth(1).or(newest.body.split("before=").nth(1)).unwrap();
     let older = older.split('"').next().unwrap();
     let page_before = page(&registry, &ann, &format!("{own}/logs?before={older}")).await.expect(200);
@@ -271,8 +285,10 @@ async fn pages_have_no_script_or_style_of_their_own_and_files_are_kept_by_browse
     let registry = Registry::start().await;
     let ann = registry.session("ann", true).await;
     let own = format!("/clusters/{}", made(&registry, &ann).await);
-    let paths = ["/", "/clusters/new", "/nodes", "/tokens", "/users", "/audit", "/account", "/nothing"].map(str::to_owned);
-    let of_cluster = ["", "/logs", "/file", "/versions", "/settings", "/audit", "/confirm?what=reset"].map(|path| format!("{own}{path}"));
+    let paths =
+        ["/", "/clusters/new", "/nodes", "/tokens", "/users", "/audit", "/account", "/nothing"].map(str::to_owned);
+    let of_cluster = ["", "/logs", "/file", "/versions", "/settings", "/audit", "/confirm?what=reset"]
+        .map(|path| format!("{own}{path}"));
     for path in paths.into_iter().chain(of_cluster) {
         let answer = page(&registry, &ann, &path).await;
         assert!([200, 404].contains(&answer.status), "{path}: {}", answer.status);

@@ -20,7 +20,11 @@ pub(super) fn level(text: &str) -> &'static str {
     // What comes later is what is said, and may have any word in it.
     let words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| !word.is_empty());
     let begin = words.take(16);
-    begin.filter_map(|word| WORDS.iter().find(|(known, _)| *known == word)).map(|(_, level)| *level).next().unwrap_or("")
+    begin
+        .filter_map(|word| WORDS.iter().find(|(known, _)| *known == word))
+        .map(|(_, level)| *level)
+        .next()
+        .unwrap_or("")
 }
 
 #[cfg(test)]

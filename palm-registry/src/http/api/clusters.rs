@@ -284,7 +284,10 @@ pub(crate) struct Key {
     pub(crate) key: String,
 }
 
-pub(crate) async fn key(State(app): State<App>, ClusterFor { caller, found }: ClusterFor<MANAGE>) -> Result<Json<Key>, Problem> {
+pub(crate) async fn key(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<MANAGE>,
+) -> Result<Json<Key>, Problem> {
     record(&app.store, &caller, "key shown", Some(&found.row.id), "").await?;
     Ok(Json(Key { key: found.row.key }))
 }

@@ -57,7 +57,11 @@ fn operations() -> Vec<Operation> {
 }
 
 async fn nothing() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing here; what programs may ask for is in {DOCUMENT}"))
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        format!("there is nothing here; what programs may ask for is in {DOCUMENT}"),
+    )
 }
 
 async fn not_so(method: Method, uri: Uri) -> Response {

@@ -130,7 +130,10 @@ pub(crate) struct ClusterNode {
     pub(crate) node: NodeStatus,
 }
 
-pub(crate) async fn status(State(app): State<App>, ClusterFor { found, .. }: ClusterFor<SEE>) -> Result<Json<Status>, Problem> {
+pub(crate) async fn status(
+    State(app): State<App>,
+    ClusterFor { found, .. }: ClusterFor<SEE>,
+) -> Result<Json<Status>, Problem> {
     Ok(Json(of(&app.store, &found.row).await?))
 }
 

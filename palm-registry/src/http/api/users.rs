@@ -123,7 +123,11 @@ pub(crate) async fn change_user(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn delete_user(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(crate) async fn delete_user(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
     let user = user(&app, &caller, &name).await?;
     done(app.store.delete_user(&user).await?)?;
     record(&app.store, &caller, "user deleted", None, name).await?;

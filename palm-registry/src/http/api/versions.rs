@@ -52,7 +52,10 @@ impl From<Version> for Entry {
     }
 }
 
-pub(crate) async fn list(State(app): State<App>, ClusterFor { found, .. }: ClusterFor<SEE>) -> Result<Json<Vec<Entry>>, Problem> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    ClusterFor { found, .. }: ClusterFor<SEE>,
+) -> Result<Json<Vec<Entry>>, Problem> {
     Ok(Json(app.store.versions(&found.row.key).await?.into_iter().map(Entry::from).collect()))
 }
 

@@ -50,11 +50,7 @@ struct Next {
     next: String,
 }
 
-async fn log_in_page(
-    caller: Option<Caller>,
-    Query(Next { next }): Query<Next>,
-    Query(done): Query<Done>,
-) -> Response {
+async fn log_in_page(caller: Option<Caller>, Query(Next { next }): Query<Next>, Query(done): Query<Done>) -> Response {
     if caller.is_some() {
         return Redirect::to(inside(&next)).into_response();
     }
@@ -97,10 +93,7 @@ fn with_cookie(cookie: HeaderValue, to: &str) -> Response {
 #[derive(Deserialize)]
 struct Nothing {}
 
-async fn log_out(
-    State(app): State<App>,
-    SignedForm { caller, .. }: SignedForm<Nothing>,
-) -> Result<Response, Problem> {
+async fn log_out(State(app): State<App>, SignedForm { caller, .. }: SignedForm<Nothing>) -> Result<Response, Problem> {
     access::log_out(&app, &caller).await?;
     Ok(with_cookie(access::expired_cookie(&app.settings), "/login?done=logged-out"))
 }

@@ -11,8 +11,8 @@ use super::frame::{Done, Frame, page, page_with};
 use super::show;
 use super::view::{Tone, View};
 use crate::cluster::{Cluster, FileError};
-use crate::http::access::{Caller, SignedForm};
 use crate::http::access::permission::General;
+use crate::http::access::{Caller, SignedForm};
 use crate::http::api::clusters::{Create, Entry, create, visible};
 use crate::http::api::extract::Body;
 use crate::http::api::status;
@@ -156,10 +156,7 @@ pub(super) fn unix(text: &str) -> String {
     text.replace("\r\n", "\n")
 }
 
-async fn add(
-    State(app): State<App>,
-    SignedForm { caller, form }: SignedForm<New>,
-) -> Result<Response, Problem> {
+async fn add(State(app): State<App>, SignedForm { caller, form }: SignedForm<New>) -> Result<Response, Problem> {
     caller.check(General::AddCluster)?;
     let frame = Frame::new(&caller, "clusters", "New cluster");
     let checked = Checked::of(unix(&form.file));

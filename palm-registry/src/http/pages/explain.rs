@@ -59,10 +59,13 @@ fn told(problem: &Problem, caller: Option<&Caller>) -> Response {
         StatusCode::FORBIDDEN if problem.code == "csrf" => {
             ("Try again", "The page was older than your session. Go back, load it again, and repeat what you did.")
         }
-        StatusCode::FORBIDDEN => ("Not allowed", "Ask the cluster's owner or an admin of this registry to do it for you."),
-        StatusCode::NOT_FOUND => {
-            ("Not found", "It was deleted, is not yours, or never was there. The clusters that you see are on the first page.")
+        StatusCode::FORBIDDEN => {
+            ("Not allowed", "Ask the cluster's owner or an admin of this registry to do it for you.")
         }
+        StatusCode::NOT_FOUND => (
+            "Not found",
+            "It was deleted, is not yours, or never was there. The clusters that you see are on the first page.",
+        ),
         StatusCode::CONFLICT => ("Not done", "Go back, look at how it is now, and try again."),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => ("Later", "Wait a little, and try again."),
         status if status.is_server_error() => {
@@ -99,7 +102,6 @@ pub(super) fn encoded(text: &str) -> String {
         encoded
     })
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -82,6 +82,8 @@ async fn save(
     let body = Body(File { file: checked.text.clone() });
     match set_file(State(app), ClusterFor { caller, found }, body).await {
         Ok(_) => Ok(Redirect::to(&format!("/clusters/{id}/file?done=saved")).into_response()),
-        Err(problem) => Ok(page_with(problem.status, &Page { frame: frame.troubled(&problem), head, checked, version })),
+        Err(problem) => {
+            Ok(page_with(problem.status, &Page { frame: frame.troubled(&problem), head, checked, version }))
+        }
     }
 }

@@ -96,10 +96,7 @@ struct Revoke {
     token: String,
 }
 
-async fn revoke(
-    State(app): State<App>,
-    SignedForm { caller, form }: SignedForm<Revoke>,
-) -> Result<Response, Problem> {
+async fn revoke(State(app): State<App>, SignedForm { caller, form }: SignedForm<Revoke>) -> Result<Response, Problem> {
     account::revoke_token(State(app), caller, Path(form.token)).await?;
     Ok(Redirect::to("/tokens?done=revoked").into_response())
 }

@@ -87,9 +87,9 @@ async fn changed(app: &App, caller: Caller, form: Change) -> Result<&'static str
             users::change_user(app, caller, path, Body(ChangeUser { admin: None, password })).await?;
             Ok("user-changed")
         }
-        "delete" if form.sure != name => {
-            Err(Problem::invalid(format!("nothing was deleted: to delete {name}, type the name {name} beside the button")))
-        }
+        "delete" if form.sure != name => Err(Problem::invalid(format!(
+            "nothing was deleted: to delete {name}, type the name {name} beside the button"
+        ))),
         "delete" => {
             users::delete_user(app, caller, path).await?;
             Ok("user-deleted")

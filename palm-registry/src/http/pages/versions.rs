@@ -18,9 +18,7 @@ use crate::http::app::App;
 use crate::http::problem::Problem;
 
 pub(super) fn router() -> Router<App> {
-    Router::new()
-        .route("/clusters/{id}/versions", get(list))
-        .route("/clusters/{id}/versions/restore", post(restore))
+    Router::new().route("/clusters/{id}/versions", get(list)).route("/clusters/{id}/versions/restore", post(restore))
 }
 
 #[derive(Template)]

@@ -118,7 +118,8 @@ impl Card {
 
     /// Where its copies are.
     pub(super) fn nodes(&self) -> Vec<&str> {
-        let mut nodes: Vec<_> = self.copies.iter().map(|copy| copy.node.as_str()).filter(|node| !node.is_empty()).collect();
+        let mut nodes: Vec<_> =
+            self.copies.iter().map(|copy| copy.node.as_str()).filter(|node| !node.is_empty()).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
@@ -184,28 +185,32 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(cluster: &Cluster, status: &Status) -> Self {
-        let silent: Vec<&str> =
-            status.nodes.iter().filter(|node| node.silent).map(|node| node.name.as_str()).collect();
+        let silent: Vec<&str> = status.nodes.iter().filter(|node| node.silent).map(|node| node.name.as_str()).collect();
         let (links, binds) = links(cluster, status);
-        let cards: Vec<_> = status.components.iter().enumerate().map(|(index, component)| {
-            let copy = |process| self::copy(process, component.stopped, &silent);
-            let bound = binds.iter().filter(|(_, owner)| **owner == index).map(|(name, _)| {
-                let socket = status.sockets.iter().find(|socket| socket.name == *name);
-                let address = socket.and_then(|socket| socket.address.clone()).unwrap_or_default();
-                Bound { name: (*name).to_owned(), address }
-            });
-            let seconds: f64 = component.processes.iter().map(|process| process.cpu_seconds).sum();
-            let memory = component.processes.iter().map(|process| process.memory_bytes).sum();
-            Card {
-                name: component.name.clone(),
-                role: component.role.clone().unwrap_or_default(),
-                stopped: component.stopped,
-                copies: component.processes.iter().map(copy).collect(),
-                bound: bound.collect(),
-                cpu: show::seconds(seconds),
-                memory: show::bytes(memory),
-            }
-        }).collect();
+        let cards: Vec<_> = status
+            .components
+            .iter()
+            .enumerate()
+            .map(|(index, component)| {
+                let copy = |process| self::copy(process, component.stopped, &silent);
+                let bound = binds.iter().filter(|(_, owner)| **owner == index).map(|(name, _)| {
+                    let socket = status.sockets.iter().find(|socket| socket.name == *name);
+                    let address = socket.and_then(|socket| socket.address.clone()).unwrap_or_default();
+                    Bound { name: (*name).to_owned(), address }
+                });
+                let seconds: f64 = component.processes.iter().map(|process| process.cpu_seconds).sum();
+                let memory = component.processes.iter().map(|process| process.memory_bytes).sum();
+                Card {
+                    name: component.name.clone(),
+                    role: component.role.clone().unwrap_or_default(),
+                    stopped: component.stopped,
+                    copies: component.processes.iter().map(copy).collect(),
+                    bound: bound.collect(),
+                    cpu: show::seconds(seconds),
+                    memory: show::bytes(memory),
+                }
+            })
+            .collect();
         let all = || cards.iter().flat_map(|card| &card.copies);
         let (running, wanted) = (all().filter(|copy| copy.tone == Tone::Good).count(), all().count());
         let bad = all().filter(|copy| copy.tone == Tone::Bad).count();
@@ -302,4 +307,61 @@ fn links<'a>(cluster: &'a Cluster, status: &'a Status) -> (Vec<Link>, BTreeMap<&
     }
     pairs.retain(|(from, to), _| from != to);
     (pairs.into_iter().map(|((from, to), sockets)| Link { from, to, sockets }).collect(), binds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str =
+        "[Master]\nScript = m\n--db = _1\n[Worker]\nScript = w\n--db = _1\nConnected = Master\nReplicas = 1\n";
+
+    fn process(copy: u32, node: Option<&str>, state: Option<&str>) -> ProcessStatus {
+        ProcessStatus {
+            copy,
+            node: node.map(str::to_owned),
+            state: state.map(str::to_owned),
+            since: None,
+            pid: None,
+            restarts: 0,
+            exit_code: None,
+            exit_signal: None,
+            cpu_seconds: 0.0,
+            memory_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn of_a_node_that_says_nothing_nobody_knows_what_it_runs() {
+        let reported = process(0, Some("n"), Some("ready"));
+        assert_eq!((copy(&reported, false, &[]).word, copy(&reported, false, &["n"]).word), ("ready", "unknown"));
+        assert_eq!(copy(&process(0, None, Some("ready")), false, &[]).tone, Tone::Lacks);
+        let ended = process(0, Some("n"), Some("exited"));
+        assert_eq!((copy(&ended, true, &[]).word, copy(&ended, false, &[]).word), ("stopped", "exited"));
+        assert_eq!(copy(&process(0, Some("n"), Some("crash-loop")), false, &[]).tone, Tone::Bad);
+    }
+
+    #[test]
+    fn who_will_bind_a_socket_is_known_before_it_is_placed() {
+        let cluster = Cluster::from_ini(FILE).unwrap();
+        let status = Status {
+            ready: false,
+            components: Vec::new(),
+            sockets: Vec::new(),
+            nodes: Vec::new(),
+            missing: Vec::new(),
+        };
+        let (found, binds) = links(&cluster, &status);
+        assert_eq!(found, [Link { from: 0, to: 1, sockets: vec!["1".to_owned()] }]);
+        assert_eq!(binds.get("1"), Some(&0));
+    }
+
+    #[test]
+    fn counts_are_words() {
+        assert_eq!(
+            (counted(1, "silent node"), counted(2, "silent node")),
+            ("1 silent node".into(), "2 silent nodes".into())
+        );
+        assert_eq!(counted(2, "failing process"), "2 failing processes");
+    }
 }

@@ -21,7 +21,7 @@ pub(in crate::http::pages) fn draw(view: &View, arrangement: &Arrangement) -> St
         let count = view.links.iter().filter(same).count();
         let nth = view.links.iter().take(index).filter(same).count();
         if let (Some(from), Some(to)) = (places.get(link.from), places.get(link.to)) {
-            line(&mut svg, link, from, to, (nth, count));
+            line(&mut svg, link, (from, to), &arrangement.passes(from, to), (nth, count));
         }
     }
     for (card, place) in view.cards.iter().zip(places) {
@@ -31,18 +31,31 @@ pub(in crate::http::pages) fn draw(view: &View, arrangement: &Arrangement) -> St
     svg
 }
 
-fn line(svg: &mut String, link: &Link, from: &Place, to: &Place, (nth, count): (usize, usize)) {
+fn line(
+    svg: &mut String,
+    link: &Link,
+    (from, to): (&Place, &Place),
+    passes: &[(i32, i32)],
+    (nth, count): (usize, usize),
+) {
     let part = |height: i32| height * (i32::try_from(nth).unwrap_or(0) + 1) / (i32::try_from(count).unwrap_or(1) + 1);
     let (x1, y1) = (from.x + WIDTH, from.y + from.height / 2);
     let (x2, y2) = (to.x, to.y + part(to.height));
-    let bend = ((x2 - x1).abs() / 2).max(40);
     let kind = if link.sockets.is_empty() { "line after" } else { "line" };
+    let _ = write!(svg, "<path class=\"{kind}\" d=\"M{x1} {y1}");
+    let (mut x, mut y) = (x1, y1);
+    let mut curve = |svg: &mut String, (to_x, to_y): (i32, i32), ahead: i32| {
+        let bend = ((to_x - x).abs() / 2).max(40);
+        let _ = write!(svg, "C{} {y} {} {to_y} {to_x} {to_y}h{ahead}", x + bend, to_x - bend);
+        (x, y) = (to_x + ahead, to_y);
+    };
+    for pass in passes {
+        curve(svg, *pass, WIDTH);
+    }
+    curve(svg, (x2, y2), 0);
     let _ = write!(
         svg,
-        "<path class=\"{kind}\" d=\"M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}\"/><circle class=\"end\" cx=\"{x1}\" cy=\"{y1}\" r=\"3\"/>\
-         <path class=\"end\" d=\"M{x2} {y2}l-7 -4v8z\"/>",
-        x1 + bend,
-        x2 - bend,
+        "\"/><circle class=\"end\" cx=\"{x1}\" cy=\"{y1}\" r=\"3\"/><path class=\"end\" d=\"M{x2} {y2}l-7 -4v8z\"/>"
     );
     if !link.sockets.is_empty() {
         let name = short(&link.sockets.iter().map(|name| format!("_{name}")).collect::<Vec<_>>().join(" "), 13);
@@ -71,13 +84,15 @@ fn component(svg: &mut String, card: &Card, place: &Place) {
     let rows = i32::try_from(card.copies.len().clamp(1, MARKS).div_ceil(MARKS_A_ROW)).unwrap_or(1);
     let mut baseline = HEAD + rows * LINE + 14;
     let mut text = |class: &str, text: &str| {
-        let _ = write!(svg, "<text class=\"{class}\" x=\"16\" y=\"{baseline}\">{}</text>", escaped(&short(text, LETTERS)));
+        let _ =
+            write!(svg, "<text class=\"{class}\" x=\"16\" y=\"{baseline}\">{}</text>", escaped(&short(text, LETTERS)));
         baseline += LINE;
     };
     text("summary", &card.summary());
     text("place", &nodes(card));
     for socket in card.bound.iter().take(SOCKETS) {
-        let address = if socket.address.is_empty() { "no address yet" } else { socket.address.trim_start_matches("tcp://") };
+        let address =
+            if socket.address.is_empty() { "no address yet" } else { socket.address.trim_start_matches("tcp://") };
         text("address", &format!("_{} {address}", socket.name));
     }
     if card.bound.len() > SOCKETS {

@@ -9,7 +9,7 @@ const ACROSS: i32 = 112;
 /// Room between components of a layer.
 const BETWEEN: i32 = 20;
 /// Room around everything.
-const MARGIN: i32 = 12;
+const MARGIN: i32 = 16;
 /// Height of a line of text.
 pub(super) const LINE: i32 = 18;
 /// Copies that are drawn each by itself.
@@ -67,6 +67,28 @@ pub(in crate::http::pages) fn arrange(view: &View) -> Arrangement {
     let depth = i32::try_from(depth).unwrap_or(0);
     let width = 2 * MARGIN + depth * WIDTH + (depth - 1).max(0) * ACROSS;
     Arrangement { places, width, height: tallest + 2 * MARGIN }
+}
+
+impl Arrangement {
+    /// Where a line from one component to another passes the layers between them: beside what is there, as near to the straight way as
+    /// that can be.
+    pub(super) fn passes(&self, from: &Place, to: &Place) -> Vec<(i32, i32)> {
+        let (begin, end) = (from.y + from.height / 2, to.y + to.height / 2);
+        let (first, last) = (from.layer.saturating_add(1), to.layer);
+        let steps = i32::try_from(last.saturating_sub(from.layer)).unwrap_or(1).max(1);
+        let pass = |layer: usize| {
+            let step = i32::try_from(layer - from.layer).unwrap_or(0);
+            let straight = begin + (end - begin) * step / steps;
+            let mut column: Vec<_> = self.places.iter().filter(|place| place.layer == layer).collect();
+            column.sort_by_key(|place| place.y);
+            let x = column.first().map_or(0, |place| place.x);
+            let above = column.first().map(|place| place.y - BETWEEN / 2);
+            let below = column.iter().map(|place| place.y + place.height + BETWEEN / 2);
+            let nearest = above.into_iter().chain(below).min_by_key(|y| (y - straight).abs());
+            (x, nearest.unwrap_or(straight))
+        };
+        (first..last).map(pass).collect()
+    }
 }
 
 /// The layer of each component. Lines that lead back, which there are once a cluster was changed, do not count.

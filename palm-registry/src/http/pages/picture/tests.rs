@@ -67,6 +67,19 @@ fn nothing_lies_on_anything_else_and_all_of_it_is_inside() {
 }
 
 #[test]
+fn lines_pass_beside_what_they_do_not_lead_to() {
+    let cards = vec![card("Master", 1, &["1"]), card("a", 1, &[]), card("b", 1, &[]), card("Probe", 1, &[])];
+    let arrangement = arrange(&view(cards, &[(0, 1), (0, 2), (1, 3), (0, 3)]));
+    let [from, a, b, to] = arrangement.places[..] else { panic!("four places") };
+    let passes = arrangement.passes(&from, &to);
+    assert_eq!(passes.len(), 1);
+    for (place, (x, y)) in [a, b].iter().zip([passes[0]; 2]) {
+        assert!(x == place.x && (y < place.y || y > place.y + place.height), "{place:?} {y}");
+    }
+    assert_eq!(arrangement.passes(&from, &a), []);
+}
+
+#[test]
 fn circles_and_nothing_at_all_are_drawn_too() {
     let circle = view(vec![card("a", 1, &["1"]), card("b", 1, &["2"])], &[(0, 1), (1, 0)]);
     let svg = draw(&circle, &arrange(&circle));
