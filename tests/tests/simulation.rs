@@ -43,7 +43,8 @@ fn clusters_of_native_peers_and_of_both_keep_their_promises() {
     let sums = [sum(&runs, |run| run.deaths), sum(&runs, |run| run.redispatched), sum(&runs, |run| run.claimed)];
     assert!(sums.iter().all(|&sum| sum > 100), "deaths, redispatched, claimed: {sums:?}");
     assert!(sum(&again, |run| run.restarts) > 100);
-    assert!(sum(&claims, |run| run.claimed) > 1_000);
+    let claimed = sum(&claims, |run| run.claimed);
+    assert!(claimed > 100, "claimed: {claimed}");
 }
 
 #[test]
