@@ -25,6 +25,17 @@ pub const PASSWORD: &str = "correct horse";
 pub const FILE: &str =
     "[Master]\nScript = m\n--db = _1\n\n[Worker]\nScript = w\n--db = _1\nConnected = Master\nReplicas = 2\n";
 
+#[path = "../../../tests/src/postgres.rs"]
+mod postgres;
+
+/// An empty store: on PostgreSQL in the test program of that name, if there is one here, otherwise in a file.
+pub async fn store(folder: &TempDir) -> Store {
+    let is_on_postgres = env!("CARGO_CRATE_NAME") == "on_postgres";
+    let database = is_on_postgres.then(postgres::database).flatten();
+    let url = database.unwrap_or_else(|| folder.path().join("store.db").to_str().unwrap().to_owned());
+    Store::open(&url).await.unwrap()
+}
+
 /// A registry that ends with the test.
 pub struct Registry {
     pub address: SocketAddr,
@@ -39,7 +50,7 @@ impl Registry {
 
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("store.db").to_str().unwrap()).await.unwrap();
+        let store = store(&folder).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::new(address);
