@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
 
+mod common;
+
 use palm_registry::cluster::Cluster;
 use palm_registry::http::{App, Settings};
 use palm_registry::store::{ClusterRow, LogQuery, Period, Store};
@@ -35,7 +37,7 @@ flags = { "--db" = "_db" }
 impl Registry {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("store.db").to_str().unwrap()).await.unwrap();
+        let store = common::store(&folder).await;
         let user = store.add_user("ann", false).await.unwrap().unwrap();
         let row = ClusterRow::new("key".into(), &user, None, FILE.into(), Cluster::from_toml(FILE).unwrap());
         store.add_cluster(&row).await.unwrap();

@@ -17,10 +17,12 @@
 //! ([`palm`]).
 
 pub mod cluster;
+pub mod fleet;
 pub mod hostile;
 pub mod native;
 pub mod palm;
 pub mod payload;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod python;

@@ -1,4 +1,4 @@
-//! A relay of TCP connections that cuts them, holds them up, and sends rubbish before it cuts.
+//! A relay of TCP connections that cuts them, holds them up, leads them elsewhere, and sends rubbish before it cuts.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,11 +16,13 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    to: SocketAddr,
+    to: Mutex<SocketAddr>,
     /// Both ends of every connection, to be shut down.
     ends: Mutex<Vec<TcpStream>>,
     /// Milliseconds that each piece is held up.
     delay: AtomicU64,
+    /// Nothing goes through, and nobody is told.
+    held: AtomicBool,
     over: AtomicBool,
 }
 
@@ -33,7 +35,13 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         let ends = Mutex::new(Vec::new());
-        let shared = Arc::new(Shared { to, ends, delay: AtomicU64::new(0), over: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            to: Mutex::new(to),
+            ends,
+            delay: AtomicU64::new(0),
+            held: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -54,6 +62,17 @@ impl Proxy {
     /// Holds up each piece by so much from now on.
     pub fn delay(&self, by: Duration) {
         self.shared.delay.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Lets nothing through from now on, as a network that carries nothing, or lets all through again, and what has come meanwhile.
+    pub fn hold(&self, held: bool) {
+        self.shared.held.store(held, Ordering::Relaxed);
+    }
+
+    /// Relays to another from the next connection on, and cuts those that there are.
+    pub fn redirect(&self, to: SocketAddr) {
+        *self.shared.to.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        self.cut(&[]);
     }
 
     /// Cuts all connections; with `rubbish` first sent in both directions.
@@ -78,7 +97,8 @@ impl Drop for Proxy {
 
 impl Shared {
     fn relay(self: &Arc<Self>, client: &TcpStream) -> std::io::Result<()> {
-        let server = TcpStream::connect(self.to)?;
+        let to = *self.to.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = TcpStream::connect(to)?;
         for end in [client, &server] {
             end.set_nodelay(true)?;
             self.ends.lock().unwrap_or_else(PoisonError::into_inner).push(end.try_clone()?);
@@ -96,6 +116,9 @@ impl Shared {
             let delay = self.delay.load(Ordering::Relaxed);
             if delay > 0 {
                 thread::sleep(Duration::from_millis(delay));
+            }
+            while self.held.load(Ordering::Relaxed) && !self.over.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(10));
             }
             if to.write_all(&buffer[..count]).is_err() {
                 break;

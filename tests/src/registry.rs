@@ -1,12 +1,17 @@
 //! A registry of ours as a process, with one user; and what it keeps.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use palm_registry::cluster::Cluster;
 use palm_registry::plan::Plan;
 use palm_registry::store::{ClusterRow, LogLine, LogQuery, Period, Saved, Store};
 use palm_registry::wire::Process as Reported;
+
+use serde_json::Value;
 
 use crate::cluster::{START, subcommand};
 use crate::{Process, palm};
@@ -22,35 +27,88 @@ pub struct Registry {
     pub key: String,
     /// Its folder.
     pub folder: PathBuf,
+    /// What its store is opened by.
+    pub store: String,
 }
 
 /// The user's name.
 const USER: &str = "ann";
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(20);
 
 impl Registry {
-    /// Starts one.
+    /// Starts one, with its store in a file.
     ///
     /// # Panics
     /// If it does not start.
     pub fn start(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("palm-registry-{}-{name}", std::process::id()));
-        std::fs::create_dir(&folder).expect("the folder is not there yet");
-        let store = folder.join("store.db");
+        let folder = folder(name);
+        let store = folder.join("store.db").display().to_string();
+        Self::start_in(folder, store)
+    }
+
+    /// Starts one on the database with this URL.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_on(name: &str, database: String) -> Self {
+        Self::start_in(folder(name), database)
+    }
+
+    fn start_in(folder: PathBuf, store: String) -> Self {
         let mut adding = palm::program();
-        adding.args(["registry", "add-user", USER, "--store"]).arg(&store);
+        adding.args(["registry", "add-user", USER, "--store", &store]);
         let added = adding.output().expect("the program starts");
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
         let key = String::from_utf8_lossy(&added.stdout).trim().to_owned();
         let (process, url) = Self::serve(&store, "127.0.0.1:0");
-        Self { process, url, key, folder }
+        Self { process, url, key, folder, store }
     }
 
-    fn serve(store: &Path, listen: &str) -> (Process, String) {
+    /// Starts another with the same store and the same user.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn beside(&self, name: &str) -> Self {
+        let (process, url) = Self::serve(&self.store, "127.0.0.1:0");
+        Self { process, url, key: self.key.clone(), folder: folder(name), store: self.store.clone() }
+    }
+
+    fn serve(store: &str, listen: &str) -> (Process, String) {
         let mut command = subcommand("registry");
-        command.args(["--listen", listen, "--store"]).arg(store);
+        command.args(["--listen", listen, "--store", store]);
         let process = Process::start("registry", command);
         let url = process.line("serving ", START).text.rsplit(' ').next().unwrap_or_default().to_owned();
         (process, url)
+    }
+
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// If that is no address.
+    pub fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("http://").parse().expect("it tells its address")
+    }
+
+    /// What it answers as its user to a GET; `None`: nothing within some seconds, or a refusal.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let mut stream = TcpStream::connect(self.address()).ok()?;
+        stream.set_read_timeout(Some(ANSWER)).ok()?;
+        let (host, key) = (self.address(), &self.key);
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        head.starts_with("HTTP/1.1 200 ").then(|| serde_json::from_str(body).ok())?
+    }
+
+    /// The state of the first of its clusters, as it shows it.
+    pub fn status(&self) -> Option<Value> {
+        let clusters = self.get("/api/v1/clusters")?;
+        let id = clusters.get(0)?.get("id")?.as_str()?.to_owned();
+        self.get(&format!("/api/v1/clusters/{id}/status"))
     }
 
     /// Kills it, and starts it again at the same address.
@@ -62,7 +120,7 @@ impl Registry {
     /// Starts it again at the same address, once it was killed.
     pub fn serve_again(&mut self) {
         let listen = self.url.trim_start_matches("http://");
-        (self.process, _) = Self::serve(&self.folder.join("store.db"), listen);
+        (self.process, _) = Self::serve(&self.store, listen);
     }
 
     /// Writes a file into its folder.
@@ -123,9 +181,8 @@ impl Registry {
 
     fn with_store<T, F: Future<Output = T>>(&self, work: impl FnOnce(Store) -> F) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("there is a runtime");
-        let store = self.folder.join("store.db");
         runtime.block_on(async {
-            let store = Store::open(&store.to_string_lossy()).await.expect("the store opens");
+            let store = Store::open(&self.store).await.expect("the store opens");
             let result = work(store.clone()).await;
             store.close().await;
             result
@@ -138,4 +195,10 @@ impl Drop for Registry {
         self.process.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("palm-registry-{}-{name}", std::process::id()));
+    std::fs::create_dir(&folder).expect("the folder is not there yet");
+    folder
 }

@@ -27,6 +27,17 @@ pub const PASSWORD: &str = "correct horse";
 pub const FILE: &str =
     "[Master]\nScript = m\n--db = _1\n\n[Worker]\nScript = w\n--db = _1\nConnected = Master\nReplicas = 2\n";
 
+#[path = "../../../tests/src/postgres.rs"]
+mod postgres;
+
+/// An empty store: on PostgreSQL in the test program of that name, if there is one here, otherwise in a file.
+pub async fn store(folder: &TempDir) -> Store {
+    let is_on_postgres = env!("CARGO_CRATE_NAME") == "on_postgres";
+    let database = is_on_postgres.then(postgres::database).flatten();
+    let url = database.unwrap_or_else(|| folder.path().join("store.db").to_str().unwrap().to_owned());
+    Store::open(&url).await.unwrap()
+}
+
 /// A registry that ends with the test.
 pub struct Registry {
     pub address: SocketAddr,
@@ -41,7 +52,7 @@ impl Registry {
 
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&store_url(&folder).await).await.unwrap();
+        let store = store(&folder).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::new(address);
@@ -105,18 +116,6 @@ impl Registry {
         let answer = self.post("/api/v1/clusters").bearer(token).json(&body).send().await.expect(201);
         answer.json()["id"].as_str().unwrap().to_owned()
     }
-}
-
-/// A file, or with `PALM_TEST_POSTGRES=postgres://USER@HOST` a new database there.
-async fn store_url(folder: &TempDir) -> String {
-    let Ok(server) = std::env::var("PALM_TEST_POSTGRES") else {
-        return folder.path().join("store.db").to_str().unwrap().to_owned();
-    };
-    sqlx::any::install_default_drivers();
-    let name = format!("palm_{}", uuid::Uuid::new_v4().simple());
-    let mut connection: sqlx::AnyConnection = sqlx::Connection::connect(&format!("{server}/postgres")).await.unwrap();
-    sqlx::query(&format!("CREATE DATABASE {name}")).execute(&mut connection).await.unwrap();
-    format!("{server}/{name}")
 }
 
 /// A cookie, and what changes have to carry.
