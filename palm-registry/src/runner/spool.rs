@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -17,6 +18,9 @@ use crate::wire::{LINES_MAX, Line, Stream};
 const SEGMENTS: u64 = 16;
 /// Most that one batch has, in bytes of JSON.
 const BATCH_MAX: usize = 2 << 20;
+/// Times that a spool is tried which somebody has, and the rest between them.
+const LOCK_TRIES: u32 = 50;
+const LOCK_REST: Duration = Duration::from_millis(20);
 /// Least bound, in bytes.
 pub const SPOOL_MIN: u64 = 64 << 10;
 
@@ -90,10 +94,7 @@ impl Spool {
     pub(super) fn open(folder: &Path, max: u64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let lock = File::create(folder.join("lock"))?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => io::Error::other("another runner has this spool"),
-            fs::TryLockError::Error(error) => error,
-        })?;
+        lock_soon(&lock)?;
         let state = match fs::read(folder.join("state")) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -305,6 +306,18 @@ impl Spool {
         fs::write(&path, serde_json::to_vec(&self.state)?)?;
         fs::rename(path, self.folder.join("state"))
     }
+}
+
+/// Locks a file. A process that is being started shares its parent's files for a moment, so one that is locked is tried again.
+fn lock_soon(lock: &File) -> io::Result<()> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_REST),
+        }
+    }
+    Err(io::Error::other("another runner has this spool"))
 }
 
 fn segment_path(folder: &Path, number: u64) -> PathBuf {

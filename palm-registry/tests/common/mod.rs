@@ -30,10 +30,12 @@ pub const FILE: &str =
 #[path = "../../../tests/src/postgres.rs"]
 mod postgres;
 
+/// Whether this is the test program that has its stores on PostgreSQL.
+const IS_ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"on_postgres");
+
 /// An empty store: on PostgreSQL in the test program of that name, if there is one here, otherwise in a file.
 pub async fn store(folder: &TempDir) -> Store {
-    let is_on_postgres = env!("CARGO_CRATE_NAME") == "on_postgres";
-    let database = is_on_postgres.then(postgres::database).flatten();
+    let database = IS_ON_POSTGRES.then(postgres::database).flatten();
     let url = database.unwrap_or_else(|| folder.path().join("store.db").to_str().unwrap().to_owned());
     Store::open(&url).await.unwrap()
 }
@@ -60,6 +62,12 @@ impl Registry {
         let app = App::new(store.clone(), settings);
         tokio::spawn(async move { serve(listener, app, None, std::future::pending()).await });
         Self { address, store, folder }
+    }
+
+    /// What was written to its store last; `None`: that is on PostgreSQL, whose files are not looked into.
+    pub fn written(&self) -> Option<Vec<u8>> {
+        let read = std::fs::read(self.folder.path().join("store.db-wal"));
+        if IS_ON_POSTGRES { read.ok() } else { Some(read.unwrap()) }
     }
 
     /// A user, and a token of a scope of it.
