@@ -142,6 +142,7 @@ impl Printers {
     }
 
     /// Waits until what is shown is what is, and prints how long that took.
+    #[expect(clippy::print_stdout, reason = "the test tells what it has measured")]
     pub fn settle(&self, what: &str, registry: &Registry, silent: &[&str]) {
         let start = Instant::now();
         until(&format!("{what}: the right state"), WAIT, || self.is_shown(registry, silent).then_some(()));

@@ -79,11 +79,6 @@ impl Registry {
         self.store.add_token_with(&user, "of a test", scope, None).await.unwrap().0
     }
 
-    /// What the store has on disk; nothing if it is elsewhere.
-    pub fn disk(&self) -> Vec<u8> {
-        std::fs::read(self.folder.path().join("store.db-wal")).unwrap_or_default()
-    }
-
     pub fn request(&self, method: &str, path: &str) -> Request {
         Request::to(self.address, method, path)
     }
