@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use palm_registry::wire::Stream;
 use rustix::process::{Pid, Signal, kill_process};
@@ -117,13 +117,17 @@ impl Printers {
         pid
     }
 
-    /// Whether what the registry shows is what is: each component is one process on a node that is not silent, and runs.
-    pub fn is_shown(&self, registry: &Registry, silent: &[&str]) -> bool {
+    /// Whether what the registry shows is what is: each component is one process on a node that was heard of since an instant (in
+    /// microseconds since 1970), and runs; and just those nodes are silent that should be.
+    pub fn is_shown(&self, registry: &Registry, silent: &[&str], since: i64) -> bool {
         let Some(status) = registry.status() else { return false };
         let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
         let is_silent = |node: &Value| silent.iter().any(|name| node["name"] == *name);
         let nodes = list(&status, "nodes");
-        if nodes.is_empty() || !nodes.iter().all(|node| node["silent"] == is_silent(node)) {
+        let is_heard = |node: &Value| node["seen"].as_i64().is_some_and(|seen| seen >= since);
+        if nodes.is_empty()
+            || !nodes.iter().all(|node| node["silent"] == is_silent(node) && (is_silent(node) || is_heard(node)))
+        {
             return false;
         }
         let real = self.processes();
@@ -145,7 +149,10 @@ impl Printers {
     #[expect(clippy::print_stdout, reason = "the test tells what it has measured")]
     pub fn settle(&self, what: &str, registry: &Registry, silent: &[&str]) {
         let start = Instant::now();
-        until(&format!("{what}: the right state"), WAIT, || self.is_shown(registry, silent).then_some(()));
+        // What is shown is to come from after what was done, not to be right by chance because nobody has said anything yet.
+        let since =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_micros()).unwrap_or(0));
+        until(&format!("{what}: the right state"), WAIT, || self.is_shown(registry, silent, since).then_some(()));
         println!("{what}: the state shown is right after {:.1} s", start.elapsed().as_secs_f64());
     }
 
