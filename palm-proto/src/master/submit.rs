@@ -246,11 +246,11 @@ impl<S: MasterStorage> Master<S> {
         if self.room_for_messages() == 0 || self.dispatcher.tasks.is_full() {
             return Err(NotTaken { reason: Refusal::Full, message });
         }
-        let fate = match prepared.is_addressed {
-            _ if let Some(unfit) = prepared.unfit => Fate::Unfit(unfit),
-            false => Fate::Unaddressed,
-            true if prepared.deadline == Some(Duration::ZERO) => Fate::Late,
-            true => Fate::ToDo,
+        let fate = match (prepared.unfit, prepared.is_addressed) {
+            (Some(unfit), _) => Fate::Unfit(unfit),
+            (None, false) => Fate::Unaddressed,
+            (None, true) if prepared.deadline == Some(Duration::ZERO) => Fate::Late,
+            (None, true) => Fate::ToDo,
         };
         let task = Task {
             opening: prepared.opening,
