@@ -10,14 +10,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::error::Refused;
+use super::error::{BUSY, Refused};
 use super::time;
 use crate::cluster::Cluster;
 use crate::plan::{NodeOffer, Plan};
-use crate::store::{ClusterRow, LogQuery, Period, Saved, Store, User};
-
-/// Times that a change is tried which others come before.
-const TRIES: usize = 20;
+use crate::store::{Changed, ClusterRow, LogQuery, Period, Saved, Store, User};
 
 pub(super) fn router() -> Router<Store> {
     Router::new().route("/cluster", get(cluster)).route("/logs", get(download).post(upload))
@@ -128,17 +125,13 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
 async fn change<T>(
     store: &Store,
     key: &str,
-    mut change: impl FnMut(&mut ClusterRow) -> Result<T, Refused>,
+    change: impl FnMut(&mut ClusterRow) -> Result<T, Refused>,
 ) -> Result<T, Refused> {
-    for _ in 0..TRIES {
-        let row = store.cluster(key).await?;
-        let mut row = row.ok_or_else(|| Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned()))?;
-        let result = change(&mut row)?;
-        if store.save_cluster(&row).await? == Saved::Yes {
-            return Ok(result);
-        }
+    match store.change_cluster(key, change).await? {
+        Changed::Yes(result) => Ok(result),
+        Changed::Gone => Err(Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned())),
+        Changed::Busy => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned())),
     }
-    Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "the cluster is being changed by many: try again".to_owned()))
 }
 
 /// What is where, as Python's clients know it; nothing if there is nothing.

@@ -5,6 +5,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::store::StoreError;
 
+/// Why a change of a cluster was not made.
+pub(super) const BUSY: &str = "the cluster is being changed by many: try again";
+
 /// A text with a status: what Python's clients show their users.
 #[derive(Debug)]
 pub(super) struct Refused(pub(super) StatusCode, pub(super) String);

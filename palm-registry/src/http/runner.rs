@@ -10,9 +10,10 @@ use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::error::BUSY;
 use crate::cluster::Readiness;
 use crate::plan::{Command, Instance, Plan};
-use crate::store::{ClusterRow, Hearing, NodeRow, ProcessRow, Saved, Store, StoreError, now};
+use crate::store::{Changed, ClusterRow, Hearing, NodeRow, ProcessRow, Store, StoreError, now};
 use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, SYNC_PATH, Sync, TEXT_MAX, Wanted, WantedProcess};
 
 /// Longest body of a request, in bytes.
@@ -25,9 +26,6 @@ const PROCESSES_MAX: usize = 10_000;
 const INTERVAL_MS: u64 = 1000;
 /// How long a process may take to end if its file does not say, in seconds.
 const GRACE_SECONDS: u64 = 10;
-/// Times that a change is tried which others come before.
-const TRIES: usize = 20;
-
 pub(super) fn router() -> Router<Store> {
     Router::new().route(SYNC_PATH, post(sync)).route(LOGS_PATH, post(logs)).layer(DefaultBodyLimit::max(BODY_MAX))
 }
@@ -105,8 +103,11 @@ fn cluster_key(headers: &HeaderMap) -> Result<&str, Refused> {
 
 /// The cluster; that there is none with this key is not told by 404, which says that there is no such interface.
 async fn cluster(store: &Store, key: &str) -> Result<ClusterRow, Refused> {
-    let found = store.cluster(key).await?;
-    found.ok_or_else(|| Refused(StatusCode::UNAUTHORIZED, "there is no cluster with this key".to_owned()))
+    store.cluster(key).await?.ok_or_else(no_cluster)
+}
+
+fn no_cluster() -> Refused {
+    Refused(StatusCode::UNAUTHORIZED, "there is no cluster with this key".to_owned())
 }
 
 fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, Refused> {
@@ -162,16 +163,21 @@ fn check_lines(sent: &Lines) -> Result<(), Refused> {
 
 /// The plan after the node has asked; written only if that changes it.
 async fn offered(store: &Store, key: &str, said: &Sync) -> Result<Plan, Refused> {
-    for _ in 0..TRIES {
-        let mut row = cluster(store, key).await?;
-        let before = row.plan.clone();
-        row.plan.offer(said.node.clone());
-        if row.plan == before || store.save_cluster(&row).await? == Saved::Yes {
-            return Ok(row.plan);
-        }
+    let mut row = cluster(store, key).await?;
+    let before = row.plan.clone();
+    row.plan.offer(said.node.clone());
+    if row.plan == before {
+        return Ok(before);
     }
-    let reason = "the cluster is being changed by many: try again";
-    Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()))
+    let offer = |row: &mut ClusterRow| {
+        row.plan.offer(said.node.clone());
+        Ok::<_, Refused>(row.plan.clone())
+    };
+    match store.change_cluster(key, offer).await? {
+        Changed::Yes(plan) => Ok(plan),
+        Changed::Gone => Err(no_cluster()),
+        Changed::Busy => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned())),
+    }
 }
 
 /// What the nodes of a cluster have said.

@@ -72,7 +72,40 @@ const ID_DIGITS: usize = 16;
 
 const COLUMNS: &str = "key, owner, alias, changed, description, plan, revision, id";
 
+/// What became of a change of a cluster.
+#[derive(Debug)]
+pub enum Changed<T> {
+    /// It is made.
+    Yes(T),
+    /// There is no such cluster.
+    Gone,
+    /// Others have changed it each time.
+    Busy,
+}
+
+/// Times that a change is tried which others come before.
+const TRIES: usize = 20;
+
 impl Store {
+    /// Changes a cluster, again if somebody else has done so meanwhile.
+    ///
+    /// # Errors
+    /// If the store fails, or `change` does.
+    pub async fn change_cluster<T, E: From<StoreError>>(
+        &self,
+        key: &str,
+        mut change: impl FnMut(&mut ClusterRow) -> Result<T, E>,
+    ) -> Result<Changed<T>, E> {
+        for _ in 0..TRIES {
+            let Some(mut row) = self.cluster(key).await? else { return Ok(Changed::Gone) };
+            let result = change(&mut row)?;
+            if self.save_cluster(&row).await? == Saved::Yes {
+                return Ok(Changed::Yes(result));
+            }
+        }
+        Ok(Changed::Busy)
+    }
+
     /// Adds a cluster. `Conflict`: its key is taken.
     ///
     /// # Errors

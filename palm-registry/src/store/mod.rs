@@ -22,7 +22,7 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
 
 pub use audit::Deed;
-pub use clusters::{ClusterRow, Saved};
+pub use clusters::{Changed, ClusterRow, Saved};
 pub use log_search::LogSearch;
 pub use logs::{LogLine, LogQuery, Origin, Period};
 pub use nodes::{Hearing, NodeRow, ProcessRow};

@@ -10,7 +10,7 @@ use super::super::machine::{BufferOf, Endpoint};
 use super::super::peer::Role;
 use super::super::storage::EndpointStorage;
 use super::super::transmit::Outlet;
-use super::output::{alias, session_slot};
+use super::output::{alias, function_slot, session_slot};
 use super::peer::{Aliases, Stage};
 use super::{NativeStorage, Natives};
 
@@ -68,7 +68,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         while given < room {
             let peer = &mut self.native.peers[native];
             let max_frame = peer.max_frame as usize;
-            if peer.outstanding.list().len() >= peer.window as usize || self.native.outstanding.is_full() {
+            if peer.outstanding.list().len() >= peer.window as usize || !self.native.may_send() {
                 break;
             }
             let Some(task) = self.master.next_noted(worker) else { break };
@@ -88,7 +88,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                     let Some(id) = self.native.sessions.get(origin.session).map(|session| session.id) else { break };
                     let aliases = &mut self.native.peers[native].aliases;
                     let functions = aliases.functions();
-                    let function = (origin.function % functions.len().max(1) as u64) as usize;
+                    let function = function_slot(origin.function, functions.len());
                     let knows_function = functions.get(function) == Some(&origin.function);
                     let sessions = aliases.sessions();
                     let session = session_slot(id, sessions.len());

@@ -200,7 +200,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 continue;
             }
             let told = self.native.peers[native].aliases.functions();
-            let slot = (next.hash % told.len().max(1) as u64) as usize;
+            let slot = function_slot(next.hash, told.len());
             let known = told.get_mut(slot)?;
             if core::mem::replace(known, next.hash) != next.hash {
                 return self.say(ToPeer::Function { alias: alias(slot) }, Said::OfNext(worker, next.function));
@@ -389,6 +389,11 @@ fn read_note(message: &[u8], note: Note) -> Note {
 /// The alias of a slot: one of a few.
 pub(super) fn alias(slot: usize) -> Alias {
     Alias::new(slot as u16).expect("slots are fewer than aliases")
+}
+
+/// Names are hashed with a key of ours.
+pub(super) fn function_slot(hash: u64, slots: usize) -> usize {
+    (hash % slots.max(1) as u64) as usize
 }
 
 /// Ids are random, so that any of their bits spread them.

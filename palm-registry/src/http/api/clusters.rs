@@ -15,14 +15,12 @@ use crate::cluster::{Cluster, FileError};
 use crate::http::access::permission::{Action, General, Verdict};
 use crate::http::access::{Caller, ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
+use crate::http::error::BUSY;
 use crate::http::problem::Problem;
-use crate::store::{ClusterRow, Deed, Found, Saved};
+use crate::store::{Changed, ClusterRow, Deed, Found, Saved};
 
 /// Longest file, in bytes.
 const FILE_MAX: usize = 1 << 20;
-/// Times that a change is tried which others come before.
-const TRIES: usize = 20;
-
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         operation(Method::GET, "/api/v1/clusters", list)
@@ -305,16 +303,17 @@ pub(crate) async fn audit(
 pub(crate) async fn change<T>(
     app: &App,
     key: &str,
-    mut change: impl FnMut(&mut ClusterRow) -> Result<T, Problem>,
+    change: impl FnMut(&mut ClusterRow) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
-    for _ in 0..TRIES {
-        let mut row = app.store.cluster(key).await?.ok_or_else(|| Problem::not_found("cluster"))?;
-        let result = change(&mut row)?;
-        if app.store.save_cluster(&row).await? == Saved::Yes {
+    match app.store.change_cluster(key, change).await? {
+        Changed::Yes(result) => {
             app.hub.wake(key);
-            return Ok(result);
+            Ok(result)
+        }
+        Changed::Gone => Err(Problem::not_found("cluster")),
+        Changed::Busy => {
+            let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY);
+            Err(Problem { retry_after: Some(1), ..busy })
         }
     }
-    let message = "the cluster is being changed by many: try again";
-    Err(Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) })
 }
