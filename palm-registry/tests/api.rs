@@ -233,7 +233,7 @@ async fn streams_go_on_where_they_were_and_end_with_their_token() {
     state.until("event: status").await;
     // Not by this registry, as another would.
     let mut row = registry.store.cluster(&key).await.unwrap().unwrap();
-    row.plan.stop("Worker");
+    row.plan_mut().stop("Worker");
     registry.store.save_cluster(&row).await.unwrap();
     state.until("\"stopped\":true").await;
 

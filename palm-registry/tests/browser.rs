@@ -115,16 +115,16 @@ async fn lines_are_followed_and_however_many_come_the_page_stays_small() {
     let Some(seen) = Seen::start("browser: lines").await else { return };
     let (id, key) = seen.cluster().await;
     let (browser, spool) = (&seen.browser, Uuid::new_v4());
-    seen.registry.store.add_lines(&key, &lines(spool, 1, 3)).await.unwrap();
+    seen.registry.store.add_lines(&key, lines(spool, 1, 3)).await.unwrap();
     seen.go(&format!("/clusters/{id}/logs")).await;
     browser.until("document.querySelectorAll('.line.warning').length === 3").await;
     browser.click("[data-follow]").await;
     browser.until("document.querySelector('[data-follow]').ariaPressed === 'true'").await;
-    seen.registry.store.add_lines(&key, &lines(spool, 4, 2)).await.unwrap();
+    seen.registry.store.add_lines(&key, lines(spool, 4, 2)).await.unwrap();
     browser.until("document.querySelectorAll('.line.warning').length === 5").await;
     browser.until("document.querySelector('.line:last-child').textContent.includes('number 5 <b>')").await;
     for batch in 0..6 {
-        seen.registry.store.add_lines(&key, &lines(spool, 6 + batch * 1000, 1000)).await.unwrap();
+        seen.registry.store.add_lines(&key, lines(spool, 6 + batch * 1000, 1000)).await.unwrap();
     }
     browser.until("document.querySelector('.line:last-child').textContent.includes('number 6005 ')").await;
     browser.until("document.querySelectorAll('.line').length === 3000").await;
@@ -164,7 +164,7 @@ async fn pages_fit_a_phone_have_names_for_all_fields_and_contrast_in_light_and_d
     let Some(seen) = Seen::start("browser: phone").await else { return };
     let (id, key) = seen.cluster().await;
     seen.sync(&key).await;
-    seen.registry.store.add_lines(&key, &lines(Uuid::new_v4(), 1, 30)).await.unwrap();
+    seen.registry.store.add_lines(&key, lines(Uuid::new_v4(), 1, 30)).await.unwrap();
     let own = format!("/clusters/{id}");
     let of_cluster = ["", "/logs", "/file", "/versions", "/settings", "/audit", "/confirm?what=reset"]
         .map(|path| format!("{own}{path}"));

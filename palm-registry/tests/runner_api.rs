@@ -88,12 +88,12 @@ async fn a_runner_is_told_what_is_wanted() {
     assert_eq!([&wanted[1]["hold"], &wanted[2]["hold"]], [true, true]);
     assert_eq!(registry.sync(&said(Some("starting"))).await["wanted"][1]["hold"], true);
     assert_eq!(registry.sync(&said(Some("ready"))).await["wanted"][1]["hold"], false);
-    assert_eq!(registry.store.processes("key").await.unwrap()[0].process.state, State::Ready);
+    assert_eq!(registry.store.nodes("key").await.unwrap()["n"].processes[0].state, State::Ready);
 
     let mut row = registry.store.cluster("key").await.unwrap().unwrap();
-    row.plan.stop("Master");
-    row.plan.restart("Worker");
-    row.plan.scale("Worker", 0);
+    row.plan_mut().stop("Master");
+    row.plan_mut().restart("Worker");
+    row.plan_mut().scale("Worker", 0);
     registry.store.save_cluster(&row).await.unwrap();
     let answer = registry.sync(&said(None)).await;
     let wanted = answer["wanted"].as_array().unwrap();

@@ -154,7 +154,7 @@ impl Registry {
         self.with_store(async |store| {
             loop {
                 let mut row = store.cluster(key).await.expect("the store is there").expect("so is the cluster");
-                change(&mut row.plan);
+                change(row.plan_mut());
                 if store.save_cluster(&row).await.ok() == Some(Saved::Yes) {
                     return;
                 }
@@ -167,8 +167,11 @@ impl Registry {
     /// # Panics
     /// If the store cannot be read.
     pub fn processes(&self, key: &str, component: &str) -> Vec<Reported> {
-        let rows = self.with_store(async |store| store.processes(key).await.expect("the store is there"));
-        rows.into_iter().map(|row| row.process).filter(|process| process.component == component).collect()
+        let nodes = self.with_store(async |store| store.nodes(key).await.expect("the store is there"));
+        let all = nodes.values().flat_map(|node| node.processes.clone());
+        let mut found: Vec<_> = all.filter(|process| process.component == component).collect();
+        found.sort_by_key(|process| process.copy);
+        found
     }
 
     /// What has been printed.

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use futures_util::{FutureExt as _, Stream};
 use palm_transport_zmq::{Call, Client, Job, JobOptions, MasterConfig, Worker, WorkerBuilder, from_iter};
 
-use super::{StopSignals, bench_native, block_on, server_name, unreachable};
+use super::{StopSignals, bench_native, bench_registry, block_on, server_name, unreachable};
 use crate::args::Global;
 use crate::local::{LocalMaster, LocalWorker};
 use crate::output::counted;
@@ -35,6 +35,9 @@ Examples:
 
   palm bench native
       the native protocol, beside bare TCP that carries the same bytes
+
+  palm bench registry --nodes 1000 --processes 10000
+      a registry with a fleet of simulated nodes, and its pages
 
 Exit status: 0 every message came back, 1 some were lost.";
 
@@ -68,6 +71,8 @@ pub(crate) enum Part {
     },
     /// Measure the native protocol beside bare sockets
     Native(bench_native::Args),
+    /// Measure a registry with a fleet of simulated nodes
+    Registry(bench_registry::Args),
     /// Measure a master, a worker and a client in this process
     Local {
         /// Echo workers
@@ -114,6 +119,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             Ok(report.map_or(Outcome::Failed, |report| report.told()))
         }),
         Part::Native(args) => bench_native::run(&args),
+        Part::Registry(args) => block_on(bench_registry::run(&args)),
         Part::Local { workers, load } => {
             let config = MasterConfig {
                 // Room for the whole window, whatever the size of its messages.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod bench_native;
+mod bench_registry;
 pub(crate) mod cache;
 pub(crate) mod cluster;
 mod cluster_logs;

@@ -213,7 +213,7 @@ async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> any
         Some(mut row) => {
             // Addresses and wishes are those of then.
             row.set_file(&user, text, cluster.clone());
-            row.plan = palm_registry::plan::Plan::new(cluster);
+            *row.plan_mut() = palm_registry::plan::Plan::new(cluster);
             let saved = store.save_cluster(&row).await?;
             (row, saved)
         }

@@ -36,6 +36,15 @@ impl Client {
         answer.text().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
     }
 
+    /// A page, by its whole path.
+    ///
+    /// # Errors
+    /// If there is no answer, or another.
+    pub async fn page(&self, path: &str) -> Result<String, ClientError> {
+        let answer = self.answer(self.request(Method::GET, path)).await?;
+        answer.text().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
+    }
+
     pub(super) fn api(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, ClientError> {
         let wrong = || ClientError::Url(self.base.clone());
         let mut url = reqwest::Url::parse(&self.base).map_err(|_| wrong())?;

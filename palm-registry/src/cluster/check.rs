@@ -1,5 +1,7 @@
 //! Whether the components of a cluster can be started one after the other.
 
+use std::collections::HashMap;
+
 use super::Cluster;
 
 /// Why there is no order in which components can be placed.
@@ -14,20 +16,18 @@ pub(super) enum Disorder {
 /// Indices of the components, each after all that it is connected to; of two that may come in either order, the first in the file is
 /// first. Components that have no place in it, in a cluster that no file was read into, are left out.
 pub fn start_order(cluster: &Cluster) -> Vec<usize> {
-    let mut order = Vec::new();
-    let mut states = vec![State::New; cluster.components.len()];
+    let mut walk = Walk::new(cluster);
     for index in 0..cluster.components.len() {
-        let _ = visit(cluster, index, &mut states, &mut order, &mut Vec::new());
+        if walk.visit(index).is_err() {
+            walk.abandon();
+        }
     }
-    order
+    walk.order
 }
 
 pub(super) fn check(cluster: &Cluster) -> Result<(), Disorder> {
-    let mut states = vec![State::New; cluster.components.len()];
-    for index in 0..cluster.components.len() {
-        visit(cluster, index, &mut states, &mut Vec::new(), &mut Vec::new())?;
-    }
-    Ok(())
+    let mut walk = Walk::new(cluster);
+    (0..cluster.components.len()).try_for_each(|index| walk.visit(index))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,33 +37,62 @@ enum State {
     Done,
 }
 
-fn visit(
-    cluster: &Cluster,
-    index: usize,
-    states: &mut [State],
-    order: &mut Vec<usize>,
-    way: &mut Vec<usize>,
-) -> Result<(), Disorder> {
-    match states[index] {
-        State::Done => return Ok(()),
-        State::OnTheWay => {
-            let begin = way.iter().position(|&earlier| earlier == index).unwrap_or(0);
-            let mut cycle = way.split_off(begin);
-            cycle.push(index);
-            return Err(Disorder::Cycle(cycle));
+/// A walk from each component to all that it is connected to, depth first. The way is kept here and not on the stack, which a file with
+/// a long chain of components would overflow.
+struct Walk<'a> {
+    cluster: &'a Cluster,
+    by_name: HashMap<&'a str, usize>,
+    states: Vec<State>,
+    /// Components that wait for what they are connected to, and how many of that are done.
+    way: Vec<(usize, usize)>,
+    order: Vec<usize>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
+        let names = cluster.components.iter().enumerate();
+        let by_name = names.rev().map(|(index, component)| (component.name.as_str(), index)).collect();
+        let states = vec![State::New; cluster.components.len()];
+        Self { cluster, by_name, states, way: Vec::new(), order: Vec::new() }
+    }
+
+    fn visit(&mut self, index: usize) -> Result<(), Disorder> {
+        self.enter(index)?;
+        while let Some((index, next)) = self.way.last_mut() {
+            let (index, connected) = (*index, self.cluster.components[*index].connected.get(*next));
+            *next += 1;
+            match connected {
+                None => {
+                    self.way.pop();
+                    self.states[index] = State::Done;
+                    self.order.push(index);
+                }
+                Some(connected) => match self.by_name.get(connected.as_str()) {
+                    Some(&found) => self.enter(found)?,
+                    None => return Err(Disorder::Unknown { component: index, connected: connected.clone() }),
+                },
+            }
         }
-        State::New => states[index] = State::OnTheWay,
+        Ok(())
     }
-    way.push(index);
-    for connected in &cluster.components[index].connected {
-        let found = cluster.components.iter().position(|component| component.name == *connected);
-        let Some(found) = found else {
-            return Err(Disorder::Unknown { component: index, connected: connected.clone() });
-        };
-        visit(cluster, found, states, order, way)?;
+
+    fn enter(&mut self, index: usize) -> Result<(), Disorder> {
+        match self.states[index] {
+            State::Done => {}
+            State::OnTheWay => {
+                let way = self.way.iter().map(|(index, _)| *index).skip_while(|&earlier| earlier != index);
+                return Err(Disorder::Cycle(way.chain([index]).collect()));
+            }
+            State::New => {
+                self.states[index] = State::OnTheWay;
+                self.way.push((index, 0));
+            }
+        }
+        Ok(())
     }
-    way.pop();
-    states[index] = State::Done;
-    order.push(index);
-    Ok(())
+
+    /// Who is on the way has no place in the order.
+    fn abandon(&mut self) {
+        self.way.clear();
+    }
 }

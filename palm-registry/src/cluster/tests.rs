@@ -86,6 +86,15 @@ fn what_is_wrong_is_told_with_its_line_and_key() {
 }
 
 #[test]
+fn a_long_chain_of_components_has_its_order() {
+    let link = |number| format!("[c{number}]\nScript = s\nConnected = c{}\n", number + 1);
+    let chain: String = (0..20_000).map(link).collect();
+    let cluster = Cluster::from_ini(&format!("{chain}[c20000]\nScript = s\n")).unwrap();
+    assert_eq!(start_order(&cluster), (0..=20_000).rev().collect::<Vec<_>>());
+    assert!(Cluster::from_ini(&format!("{chain}[c20000]\nScript = s\nConnected = c0\n")).is_err());
+}
+
+#[test]
 fn toml_says_what_ini_cannot() {
     let text = r#"
 [[component]]

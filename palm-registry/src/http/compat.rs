@@ -46,7 +46,7 @@ async fn cluster(
         Some("cluster_reset") => {
             let key = owned(&store, &user(&store, &headers).await?, asked).await?.key;
             change(&store, &key, |row| {
-                row.plan.reset();
+                row.plan_mut().reset();
                 Ok(row.key.clone())
             })
             .await
@@ -114,7 +114,7 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
     let node = asked.node.ok_or_else(|| Refused::bad("expected node=FILE"))?;
     let offer = NodeOffer::from_ini(&node).map_err(|error| Refused::bad(format!("the node's file, {error}")))?;
     change(store, &key, |row| {
-        row.plan.offer(offer.clone());
+        row.plan_mut().offer(offer.clone());
         let lines: Vec<_> = row.plan.commands(&offer.name).map(|command| command.line).collect();
         Ok(json!(lines).to_string())
     })

@@ -14,7 +14,7 @@ use super::access::{Caller, Peer};
 use super::app::App;
 use super::problem::Problem;
 use crate::store::{Scope, now};
-use crate::wire::{SILENT_AFTER, State as Doing};
+use crate::wire::SILENT_AFTER;
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics))
@@ -68,8 +68,7 @@ async fn metrics(State(app): State<App>, peer: Peer, caller: Option<Caller>) -> 
     }
     head(&mut text, "palm_registry_processes", "gauge", "Processes, by what their nodes reported last.");
     let counts = app.store.count_processes().await?;
-    for state in Doing::ALL.map(Doing::name) {
-        let count = counts.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| *count);
+    for (state, count) in counts {
         let _ = writeln!(text, "palm_registry_processes{{state=\"{state}\"}} {count}");
     }
     head(&mut text, "palm_registry_log_lines_total", "counter", "Lines that were ever kept.");

@@ -15,6 +15,7 @@ mod runner;
 mod serve;
 mod time;
 pub mod tls;
+mod wanted;
 
 pub use app::{App, Settings};
 pub(crate) use compat::LogMessages;

@@ -11,10 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::error::BUSY;
-use crate::cluster::Readiness;
-use crate::plan::{Command, Instance, Plan};
-use crate::store::{Changed, ClusterRow, Hearing, NodeRow, ProcessRow, Store, StoreError, now};
-use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, SYNC_PATH, Sync, TEXT_MAX, Wanted, WantedProcess};
+use super::wanted;
+use crate::store::{Changed, ClusterRow, Hearing, Store, StoreError, now};
+use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, SYNC_PATH, Sync, TEXT_MAX, Wanted};
 
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -24,8 +23,7 @@ const NAME_MAX: usize = 256;
 const PROCESSES_MAX: usize = 10_000;
 /// After how long a runner is to ask again, in milliseconds.
 const INTERVAL_MS: u64 = 1000;
-/// How long a process may take to end if its file does not say, in seconds.
-const GRACE_SECONDS: u64 = 10;
+
 pub(super) fn router() -> Router<Store> {
     Router::new().route(SYNC_PATH, post(sync)).route(LOGS_PATH, post(logs)).layer(DefaultBodyLimit::max(BODY_MAX))
 }
@@ -60,16 +58,20 @@ async fn sync(
     let said: Sync =
         read(body, "{\"node\": {\"name\", \"ip\", \"processors\", \"ports_from\"}, \"run\", \"processes\": []}")?;
     check_sync(&said)?;
-    cluster(&store, key).await?;
+    let row = cluster(&store, key).await?;
     if store.hear(key, &said).await? == Hearing::Another {
         let name = &said.node.name;
         let reason = format!("another runner speaks for the node {name}: name this one differently, or end that one");
         return Err(Refused(StatusCode::CONFLICT, reason));
     }
-    let plan = if said.leaving { cluster(&store, key).await?.plan } else { offered(&store, key, &said).await? };
-    let heard = Heard { now: now(), nodes: store.nodes(key).await?, processes: store.processes(key).await? };
-    let wanted = plan.commands(&said.node.name).map(|command| wanted(&plan, &command, &heard)).collect();
-    Ok(Json(Wanted { interval_ms: INTERVAL_MS, wanted }))
+    let offered = if said.leaving { Changed::Yes(row.plan) } else { store.offer(row, &said.node).await? };
+    let plan = match offered {
+        Changed::Yes(plan) => plan,
+        Changed::Gone => return Err(no_cluster()),
+        Changed::Busy => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned())),
+    };
+    let nodes = store.nodes(key).await?;
+    Ok(Json(Wanted { interval_ms: INTERVAL_MS, wanted: wanted::of(&plan, &said.node.name, &nodes, now()) }))
 }
 
 async fn logs(
@@ -88,7 +90,7 @@ async fn logs(
         line.text = line.text.replace('\0', "\u{fffd}");
     }
     cluster(&store, key).await?;
-    Ok(Json(Kept { seq: store.add_lines(key, &sent).await? }))
+    Ok(Json(Kept { seq: store.add_lines(key, sent).await? }))
 }
 
 /// The key of the cluster that is spoken of.
@@ -159,80 +161,4 @@ fn check_lines(sent: &Lines) -> Result<(), Refused> {
         last = line.seq;
     }
     Ok(())
-}
-
-/// The plan after the node has asked; written only if that changes it.
-async fn offered(store: &Store, key: &str, said: &Sync) -> Result<Plan, Refused> {
-    let mut row = cluster(store, key).await?;
-    let before = row.plan.clone();
-    row.plan.offer(said.node.clone());
-    if row.plan == before {
-        return Ok(before);
-    }
-    let offer = |row: &mut ClusterRow| {
-        row.plan.offer(said.node.clone());
-        Ok::<_, Refused>(row.plan.clone())
-    };
-    match store.change_cluster(key, offer).await? {
-        Changed::Yes(plan) => Ok(plan),
-        Changed::Gone => Err(no_cluster()),
-        Changed::Busy => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned())),
-    }
-}
-
-/// What the nodes of a cluster have said.
-struct Heard {
-    now: i64,
-    nodes: Vec<NodeRow>,
-    processes: Vec<ProcessRow>,
-}
-
-impl Heard {
-    fn speaks(&self, node: &str) -> bool {
-        self.nodes.iter().any(|row| row.offer.name == node && !row.is_silent(self.now))
-    }
-}
-
-fn wanted(plan: &Plan, command: &Command<'_>, heard: &Heard) -> WantedProcess {
-    let (component, wanted) = (command.component, plan.wanted(&command.component.name));
-    let extras = &component.extras;
-    WantedProcess {
-        component: component.name.clone(),
-        copy: command.instance.copy,
-        command: command.line.clone(),
-        environment: extras.environment.clone(),
-        directory: extras.directory.clone(),
-        restart: extras.restart,
-        grace_seconds: extras.grace.map_or(GRACE_SECONDS, |grace| grace.as_secs()),
-        ready: extras.ready.as_ref().map(|ready| resolved(plan, ready)),
-        run: !wanted.stopped,
-        hold: component.connected.iter().any(|name| is_awaited(plan, name, heard)),
-        generation: wanted.generation,
-    }
-}
-
-/// Whether what is connected to a component is to wait: a copy of it that is not stopped on purpose is not up yet, as its node says. Of
-/// copies on nodes that say nothing nobody knows.
-fn is_awaited(plan: &Plan, name: &str, heard: &Heard) -> bool {
-    let Some(component) = plan.cluster().component(name) else { return false };
-    let is_down = |copy: u32| {
-        let place = plan.place(&Instance { component: name.to_owned(), copy });
-        let Some(node) = place.map(|node| &node.offer.name).filter(|node| heard.speaks(node)) else { return false };
-        let of_it = |row: &&ProcessRow| row.node == *node && row.process.component == name && row.process.copy == copy;
-        !heard.processes.iter().find(of_it).is_some_and(|row| row.process.state.lets_others_start())
-    };
-    !plan.wanted(name).stopped && (0..component.copies()).any(is_down)
-}
-
-/// A check with the address in place of the socket.
-fn resolved(plan: &Plan, ready: &Readiness) -> Readiness {
-    let address = |text: &String| {
-        let socket = text.strip_prefix('_').and_then(|socket| plan.address(socket));
-        socket.unwrap_or_else(|| text.clone())
-    };
-    match ready {
-        Readiness::Cache(text) => Readiness::Cache(address(text)),
-        Readiness::Tcp(text) => Readiness::Tcp(address(text)),
-        Readiness::Command(_) | Readiness::Line(_) => ready.clone(),
-    }
 }

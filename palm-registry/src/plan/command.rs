@@ -1,6 +1,6 @@
 //! What a node is to start.
 
-use super::placing::{Instance, Plan};
+use super::{Instance, Plan};
 use crate::cluster::{Component, Flag};
 
 /// A process that a node is to have.
@@ -28,9 +28,9 @@ impl Command<'_> {
 impl Plan {
     /// What a node is to start, in order. What needs a socket that has no address at the moment is left out.
     pub fn commands(&self, node: &str) -> impl Iterator<Item = Command<'_>> {
-        let instances = self.node(node).map_or(&[][..], |node| &node.instances);
+        let instances = self.nodes.node(node).map_or(&[][..], |node| &node.instances);
         instances.iter().filter_map(|instance| {
-            let component = self.cluster.component(&instance.component)?;
+            let component = self.components.get(&instance.component)?;
             let (mut line, mut flags) = (component.script.clone(), Vec::new());
             for flag in &component.flags {
                 line.push(' ');

@@ -1,8 +1,10 @@
 //! What a cluster lacks.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use super::placing::{Instance, Plan};
+use super::{Instance, Plan};
+use crate::cluster::Component;
 
 /// Something that does not run, as the plan has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ impl fmt::Display for Missing {
 impl Plan {
     /// All that does not run, and why, in the order in which it is placed.
     pub fn missing(&self) -> Vec<Missing> {
+        // What keeps one copy of a component from its place keeps the others.
+        let mut known: HashMap<String, Reason> = HashMap::new();
         let lacks = self.instances().filter_map(|(component, instance)| {
             let reason = match self.place(&instance) {
                 Some(_) => {
@@ -59,7 +63,10 @@ impl Plan {
                     let owner = self.sockets.get(socket).map_or(socket, |socket| &socket.owner);
                     Reason::NoAddress(owner.to_owned())
                 }
-                None => self.why_not_placed(component),
+                None => {
+                    let reason = known.entry(component.name.clone()).or_insert_with(|| self.why_not_placed(component));
+                    reason.clone()
+                }
             };
             Some(Missing { instance, reason })
         });
@@ -68,21 +75,24 @@ impl Plan {
 
     /// Whether the cluster has all it needs.
     pub fn is_ready(&self) -> bool {
-        !self.cluster.components.is_empty() && self.missing().is_empty()
+        let has_all = |component: &Component| {
+            self.is_whole(component) && component.sockets().all(|socket| self.address(socket).is_some())
+        };
+        self.components.len() > 0 && self.components.in_order().all(has_all)
     }
 
-    fn why_not_placed(&self, component: &crate::cluster::Component) -> Reason {
+    fn why_not_placed(&self, component: &Component) -> Reason {
         if let Some(awaited) = self.awaited(component) {
             return Reason::Waits(awaited);
         }
         let extras = &component.extras;
         let mut nodes =
-            self.nodes.iter().filter(|node| extras.nodes.is_empty() || extras.nodes.contains(&node.offer.name));
+            self.nodes().iter().filter(|node| extras.nodes.is_empty() || extras.nodes.contains(&node.offer.name));
         let Some(first) = nodes.next() else { return Reason::NoNode(extras.nodes.clone()) };
         let with_room = std::iter::once(first).chain(nodes).find(|node| self.free(node) >= extras.processors);
         match with_room {
             None => Reason::NoRoom(extras.processors),
-            Some(node) if self.with_sockets(node, component).is_some() => Reason::NotAsked(node.offer.name.clone()),
+            Some(node) if self.new_sockets(node, component).is_some() => Reason::NotAsked(node.offer.name.clone()),
             Some(node) => Reason::NoPort(node.offer.name.clone()),
         }
     }

@@ -18,8 +18,10 @@
 //! ```
 
 mod command;
+mod components;
 mod missing;
 mod node;
+mod nodes;
 mod placing;
 #[cfg(test)]
 mod tests;
@@ -28,5 +30,6 @@ mod wanted;
 pub use command::Command;
 pub use missing::{Missing, Reason};
 pub use node::NodeOffer;
-pub use placing::{Instance, Node, Plan, Socket};
+pub use nodes::{Instance, Node};
+pub use placing::{Plan, Socket};
 pub use wanted::Wanted;

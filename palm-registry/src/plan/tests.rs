@@ -231,10 +231,13 @@ proptest! {
             match step {
                 Step::Offer { node, ip, processors } => {
                     let offer = offer(&format!("n{node}"), &format!("10.0.0.{ip}"), processors, 5000 + u16::from(node));
+                    let (before, was_settled) = (plan.clone(), plan.is_settled(&offer));
                     plan.offer(offer.clone());
+                    prop_assert_eq!(plan == before, was_settled, "it is known before whether anything will be another");
                     let once = plan.clone();
-                    plan.offer(offer);
+                    plan.offer(offer.clone());
                     prop_assert_eq!(&plan, &once, "asked again, it is the same");
+                    prop_assert!(plan.is_settled(&offer));
                 }
                 Step::Remove(node) => _ = plan.remove_node(&format!("n{node}")),
                 Step::Scale(component, replicas) => _ = plan.scale(&format!("c{component}"), replicas),

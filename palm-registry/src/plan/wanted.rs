@@ -59,7 +59,7 @@ impl Plan {
     }
 
     fn want(&mut self, component: &str, change: impl FnOnce(&mut Wanted)) -> bool {
-        if self.cluster.component(component).is_none() {
+        if self.components.get(component).is_none() {
             return false;
         }
         let wanted = self.wanted.entry(component.to_owned()).or_default();
@@ -72,11 +72,11 @@ impl Plan {
 
     /// Leaves out what is wanted of components that are no more, and has the others have as many copies as they are to have.
     pub(super) fn apply_wanted(&mut self) {
-        let cluster = &mut self.cluster;
-        self.wanted.retain(|name, _| cluster.component(name).is_some());
-        for component in &mut cluster.components {
-            if let Some(replicas) = self.wanted.get(&component.name).and_then(|wanted| wanted.replicas) {
-                component.replicas = replicas;
+        let components = &mut self.components;
+        self.wanted.retain(|name, _| components.get(name).is_some());
+        for (name, wanted) in &self.wanted {
+            if let Some(replicas) = wanted.replicas {
+                components.set_replicas(name, replicas);
             }
         }
     }

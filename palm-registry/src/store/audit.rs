@@ -52,11 +52,11 @@ impl Store {
         let rows = match cluster {
             None => {
                 let statement = format!("{columns} ORDER BY id DESC LIMIT $2");
-                sqlx::query(&statement).bind(before).bind(limit).fetch_all(&self.pool).await?
+                sqlx::query(&statement).bind(before).bind(limit).fetch_all(&self.read).await?
             }
             Some(cluster) => {
                 let statement = format!("{columns} AND cluster = $3 ORDER BY id DESC LIMIT $2");
-                sqlx::query(&statement).bind(before).bind(limit).bind(cluster).fetch_all(&self.pool).await?
+                sqlx::query(&statement).bind(before).bind(limit).bind(cluster).fetch_all(&self.read).await?
             }
         };
         let deed = |row: &sqlx::any::AnyRow| {

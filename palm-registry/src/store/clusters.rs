@@ -1,9 +1,11 @@
 //! Clusters: their files, and what is where.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, User, now, secret, versions};
 use crate::cluster::Cluster;
@@ -23,10 +25,10 @@ pub struct ClusterRow {
     /// When its file was set last, in microseconds since 1970.
     pub changed: i64,
     /// Its file.
-    pub description: String,
+    pub description: Arc<str>,
     /// What is where.
-    pub plan: Plan,
-    revision: i64,
+    pub plan: Arc<Plan>,
+    pub(super) revision: i64,
     /// Who has set its file, if that is new.
     author: Option<i64>,
 }
@@ -54,23 +56,31 @@ impl ClusterRow {
     /// A cluster of which nothing is placed, under this key.
     pub fn new(key: String, owner: &User, alias: Option<String>, description: String, cluster: Cluster) -> Self {
         let id = secret::secret().get(..ID_DIGITS).unwrap_or_default().to_owned();
-        let (plan, author) = (Plan::new(cluster), Some(owner.id));
+        let (plan, author) = (Arc::new(Plan::new(cluster)), Some(owner.id));
+        let description = description.into();
         Self { key, id, owner: owner.id, alias, changed: now(), description, plan, revision: 0, author }
     }
 
     /// Its file is another from now on, which this user has set.
     pub fn set_file(&mut self, author: &User, description: String, cluster: Cluster) {
         self.author = Some(author.id);
-        self.description = description;
+        self.description = description.into();
         self.changed = now();
-        self.plan.replace(cluster);
+        self.plan_mut().replace(cluster);
+    }
+
+    /// What is where, to be changed.
+    pub fn plan_mut(&mut self) -> &mut Plan {
+        Arc::make_mut(&mut self.plan)
     }
 }
 
 /// Digits of what a cluster is known by.
 const ID_DIGITS: usize = 16;
 
-const COLUMNS: &str = "key, owner, alias, changed, description, plan, revision, id";
+/// What there is of a cluster besides its file and its plan.
+pub(super) const COLUMNS: &str =
+    "clusters.key, clusters.owner, clusters.alias, clusters.changed, clusters.revision, clusters.id";
 
 /// What became of a change of a cluster.
 #[derive(Debug)]
@@ -92,6 +102,17 @@ impl Store {
     /// # Errors
     /// If the store fails, or `change` does.
     pub async fn change_cluster<T, E: From<StoreError>>(
+        &self,
+        key: &str,
+        change: impl FnMut(&mut ClusterRow) -> Result<T, E>,
+    ) -> Result<Changed<T>, E> {
+        let turn = self.turns.of(key);
+        let _taken = turn.taken.lock().await;
+        self.change_in_turn(key, change).await
+    }
+
+    /// As [`Self::change_cluster`], by who has the turn: only another registry at this store may be first.
+    pub(super) async fn change_in_turn<T, E: From<StoreError>>(
         &self,
         key: &str,
         mut change: impl FnMut(&mut ClusterRow) -> Result<T, E>,
@@ -120,7 +141,7 @@ impl Store {
         .bind(row.owner)
         .bind(&row.alias)
         .bind(row.changed)
-        .bind(&row.description)
+        .bind(&*row.description)
         .bind(written(&row.plan))
         .bind(&row.id)
         .execute(&mut *transaction)
@@ -145,7 +166,7 @@ impl Store {
         )
         .bind(&row.alias)
         .bind(row.changed)
-        .bind(&row.description)
+        .bind(&*row.description)
         .bind(written(&row.plan))
         .bind(&row.key)
         .bind(row.revision)
@@ -158,6 +179,7 @@ impl Store {
             versions::add(&mut transaction, &row.key, (row.changed, author, &row.description)).await?;
         }
         transaction.commit().await?;
+        self.cached.keep(&ClusterRow { revision: row.revision + 1, author: None, ..row.clone() });
         Ok(Saved::Yes)
     }
 
@@ -167,8 +189,11 @@ impl Store {
     /// If the store fails.
     pub async fn cluster(&self, key: &str) -> Result<Option<ClusterRow>, StoreError> {
         let statement = format!("SELECT {COLUMNS} FROM clusters WHERE key = $1");
-        let found = sqlx::query(&statement);
-        found.bind(key).fetch_optional(&self.pool).await?.map(|found| row(&found)).transpose()
+        let found = sqlx::query(&statement).bind(key).fetch_optional(&self.read).await?;
+        match found {
+            Some(found) => self.whole(&found).await,
+            None => Ok(None),
+        }
     }
 
     /// The clusters of a user, the oldest first.
@@ -177,8 +202,26 @@ impl Store {
     /// If the store fails.
     pub async fn clusters_of(&self, user: &User) -> Result<Vec<ClusterRow>, StoreError> {
         let statement = format!("SELECT {COLUMNS} FROM clusters WHERE owner = $1 ORDER BY created, key");
-        let found = sqlx::query(&statement);
-        found.bind(user.id).fetch_all(&self.pool).await?.iter().map(row).collect()
+        let mut clusters = Vec::new();
+        for found in sqlx::query(&statement).bind(user.id).fetch_all(&self.read).await? {
+            clusters.extend(self.whole(&found).await?);
+        }
+        Ok(clusters)
+    }
+
+    /// The cluster of which a row has [`COLUMNS`]: its file and plan are read only if they are others than before. `None`: it is no more.
+    pub(super) async fn whole(&self, found: &AnyRow) -> Result<Option<ClusterRow>, StoreError> {
+        let (key, id): (&str, &str) = (found.try_get(0)?, found.try_get(5)?);
+        if let Some(known) = self.cached.cluster(key, id, found.try_get(4)?) {
+            return Ok(Some(known));
+        }
+        let statement = format!("SELECT {COLUMNS}, clusters.description, clusters.plan FROM clusters WHERE key = $1");
+        let read = sqlx::query(&statement).bind(key).fetch_optional(&self.read).await?;
+        let row = read.map(|read| row(&read)).transpose()?;
+        if let Some(row) = &row {
+            self.cached.keep(row);
+        }
+        Ok(row)
     }
 
     /// Deletes a cluster, and its logs. Whether it was there.
@@ -187,6 +230,8 @@ impl Store {
     /// If the store fails.
     pub async fn delete_cluster(&self, key: &str) -> Result<bool, StoreError> {
         let deleted = sqlx::query("DELETE FROM clusters WHERE key = $1").bind(key).execute(&self.pool).await?;
+        self.cached.forget(key);
+        self.heard.forget(key);
         Ok(deleted.rows_affected() > 0)
     }
 }
@@ -197,21 +242,21 @@ fn written(plan: &Plan) -> String {
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-/// A cluster, from the columns with which a row begins.
-pub(super) fn row(row: &sqlx::any::AnyRow) -> Result<ClusterRow, StoreError> {
-    let (key, description): (String, String) = (row.try_get(0)?, row.try_get(4)?);
+/// A cluster, of a row with all columns.
+fn row(row: &AnyRow) -> Result<ClusterRow, StoreError> {
+    let (key, description): (String, &str) = (row.try_get(0)?, row.try_get(6)?);
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the cluster {key}: {error}"));
-    let cluster = Cluster::from_text(&description).map_err(|error| corrupt(&error))?;
-    let plan: Written = serde_json::from_str(row.try_get(5)?).map_err(|error| corrupt(&error))?;
+    let cluster = Cluster::from_text(description).map_err(|error| corrupt(&error))?;
+    let plan: Written = serde_json::from_str(row.try_get(7)?).map_err(|error| corrupt(&error))?;
     Ok(ClusterRow {
         owner: row.try_get(1)?,
         alias: row.try_get(2)?,
         changed: row.try_get(3)?,
-        plan: Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted),
-        revision: row.try_get(6)?,
-        id: row.try_get(7)?,
+        plan: Arc::new(Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted)),
+        revision: row.try_get(4)?,
+        id: row.try_get(5)?,
         author: None,
-        description,
+        description: description.into(),
         key,
     })
 }

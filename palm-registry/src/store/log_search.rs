@@ -79,7 +79,7 @@ impl Store {
             Value::Number(number) => query.bind(number),
             Value::Text(text) => query.bind(text.to_owned()),
         });
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&self.read).await?;
         let mut lines = rows.iter().map(super::logs::line).collect::<Result<Vec<_>, _>>()?;
         if !is_forward {
             lines.reverse();
@@ -93,7 +93,7 @@ impl Store {
     /// If the store fails.
     pub async fn last_line(&self, cluster: &str) -> Result<i64, StoreError> {
         let found = sqlx::query("SELECT MAX(id) FROM logs WHERE cluster = $1").bind(cluster);
-        Ok(found.fetch_one(&self.pool).await?.try_get::<Option<i64>, _>(0)?.unwrap_or(0))
+        Ok(found.fetch_one(&self.read).await?.try_get::<Option<i64>, _>(0)?.unwrap_or(0))
     }
 
     /// Throws some of the lines away that are older than an instant. How many.
@@ -121,7 +121,7 @@ impl Store {
     /// If the store fails.
     pub async fn log_bytes(&self) -> Result<i64, StoreError> {
         let statement = "SELECT CAST(COALESCE(SUM(length(text)), 0) AS BIGINT) FROM logs";
-        number(&sqlx::query(statement).fetch_one(&self.pool).await?, 0)
+        number(&sqlx::query(statement).fetch_one(&self.read).await?, 0)
     }
 
     /// Totals: users, clusters, nodes, nodes heard of since an instant, and the number of the last line.
@@ -131,16 +131,7 @@ impl Store {
     pub async fn totals(&self, since: i64) -> Result<[i64; 5], StoreError> {
         let statement = "SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM clusters), (SELECT COUNT(*) FROM nodes), \
                          (SELECT COUNT(*) FROM nodes WHERE seen >= $1), (SELECT COALESCE(MAX(id), 0) FROM logs)";
-        let row = sqlx::query(statement).bind(since).fetch_one(&self.pool).await?;
+        let row = sqlx::query(statement).bind(since).fetch_one(&self.read).await?;
         Ok([number(&row, 0)?, number(&row, 1)?, number(&row, 2)?, number(&row, 3)?, number(&row, 4)?])
-    }
-
-    /// How many processes are in each state.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn count_processes(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let rows = sqlx::query("SELECT state, COUNT(*) FROM processes GROUP BY state").fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, number(row, 1)?))).collect()
     }
 }

@@ -1,13 +1,13 @@
 //! What components print.
 
-use sqlx::Row as _;
+use std::collections::HashMap;
+
 use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row as _};
 
-use super::{Saved, Store, StoreError, now};
-use crate::wire::{Lines, Stream};
-
-/// Lines that one statement takes at a time.
-const LINES_A_STATEMENT: usize = 500;
+use super::group::Write;
+use super::{Saved, Store, StoreError, insert, now};
+use crate::wire::{Line, Lines, Stream};
 
 /// A line that was printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,11 +84,12 @@ impl Store {
         }
         take_turn(&mut transaction, cluster).await?;
         let at = now();
-        for lines in lines.chunks(LINES_A_STATEMENT) {
-            let places: Vec<_> = (0..lines.len()).map(|line| format!("($1, $2, ${})", line + 3)).collect();
-            let statement = format!("INSERT INTO logs (cluster, at, text) VALUES {}", places.join(", "));
-            let statement = lines.iter().fold(sqlx::query(&statement).bind(cluster).bind(at), sqlx::query::Query::bind);
-            statement.execute(&mut *transaction).await?;
+        for lines in insert::parts(lines) {
+            let head = "INSERT INTO logs (cluster, at, text)";
+            let statement = insert::statement(transaction.backend_name(), head, lines.len());
+            let query =
+                lines.iter().fold(sqlx::query(&statement), |query, line| query.bind(cluster).bind(at).bind(line));
+            query.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(Saved::Yes)
@@ -99,48 +100,8 @@ impl Store {
     ///
     /// # Errors
     /// If the store fails; then none is kept.
-    pub async fn add_lines(&self, cluster: &str, sent: &Lines) -> Result<u64, StoreError> {
-        let spool = sent.spool.to_string();
-        let mut transaction = self.pool.begin().await?;
-        take_turn(&mut transaction, cluster).await?;
-        // An update locks the row: of two requests with the same lines, the later sees what the earlier has kept.
-        sqlx::query(
-            "INSERT INTO spools (cluster, node, spool, seq, changed) VALUES ($1, $2, $3, 0, $4) \
-             ON CONFLICT (cluster, node, spool) DO UPDATE SET changed = excluded.changed",
-        )
-        .bind(cluster)
-        .bind(&sent.node)
-        .bind(&spool)
-        .bind(now())
-        .execute(&mut *transaction)
-        .await?;
-        let found = sqlx::query("SELECT seq FROM spools WHERE cluster = $1 AND node = $2 AND spool = $3");
-        let found = found.bind(cluster).bind(&sent.node).bind(&spool).fetch_one(&mut *transaction).await?;
-        let kept: i64 = found.try_get(0)?;
-        let number = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
-        let new: Vec<_> = sent.lines.iter().filter(|line| number(line.seq) > kept).collect();
-        for lines in new.chunks(LINES_A_STATEMENT) {
-            let places: Vec<_> = (0..lines.len()).map(place).collect();
-            let statement = format!(
-                "INSERT INTO logs (cluster, node, at, component, copy, stream, text) VALUES {}",
-                places.join(", ")
-            );
-            let mut query = sqlx::query(&statement).bind(cluster).bind(&sent.node);
-            for line in lines {
-                query = query
-                    .bind(line.at)
-                    .bind(&line.component)
-                    .bind(i64::from(line.copy))
-                    .bind(line.stream.name())
-                    .bind(&line.text);
-            }
-            query.execute(&mut *transaction).await?;
-        }
-        let last = new.last().map_or(kept, |line| number(line.seq));
-        let update = sqlx::query("UPDATE spools SET seq = $1 WHERE cluster = $2 AND node = $3 AND spool = $4");
-        update.bind(last).bind(cluster).bind(&sent.node).bind(&spool).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(u64::try_from(last).unwrap_or(0))
+    pub async fn add_lines(&self, cluster: &str, sent: Lines) -> Result<u64, StoreError> {
+        self.lines.write(Batch { cluster: cluster.to_owned(), sent }).await
     }
 
     /// Lines of a cluster, in the order of their instants.
@@ -170,8 +131,108 @@ impl Store {
         if let Some(after) = query.after {
             found = found.bind(after);
         }
-        found.fetch_all(&self.pool).await?.iter().map(line).collect()
+        found.fetch_all(&self.read).await?.iter().map(line).collect()
     }
+}
+
+/// Lines of a node's spool that are to be kept.
+#[derive(Debug)]
+pub(super) struct Batch {
+    cluster: String,
+    sent: Lines,
+}
+
+impl Write for Batch {
+    type Answer = u64;
+    type Key = (String, String, uuid::Uuid);
+
+    fn key(&self) -> Self::Key {
+        (self.cluster.clone(), self.sent.node.clone(), self.sent.spool)
+    }
+
+    fn weight(&self) -> usize {
+        self.sent.lines.len()
+    }
+
+    async fn write(pool: &AnyPool, group: &[Self]) -> Result<Vec<u64>, StoreError> {
+        let mut transaction = pool.begin().await?;
+        let mut clusters: Vec<_> = group.iter().map(|batch| batch.cluster.as_str()).collect();
+        clusters.dedup();
+        for cluster in clusters {
+            take_turn(&mut transaction, cluster).await?;
+        }
+        let known = last_kept(&mut transaction, group).await?;
+        let is_new = |batch: &Self, line: &Line| known.get(&batch.key()).is_none_or(|kept| number(line.seq) > *kept);
+        let of_batch = |batch| {
+            let Batch { sent, .. }: &Self = batch;
+            sent.lines.iter().filter(move |line| is_new(batch, line)).map(move |line| (batch, line))
+        };
+        let new: Vec<_> = group.iter().flat_map(of_batch).collect();
+        for lines in insert::parts(&new) {
+            let head = "INSERT INTO logs (cluster, node, at, component, copy, stream, text)";
+            let statement = insert::statement(transaction.backend_name(), head, lines.len());
+            let mut query = sqlx::query(&statement);
+            for (batch, line) in lines {
+                query = query.bind(&batch.cluster).bind(&batch.sent.node).bind(line.at).bind(&line.component);
+                query = query.bind(i64::from(line.copy)).bind(line.stream.name()).bind(&line.text);
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        let last = |batch: &Self| {
+            let kept = known.get(&batch.key()).copied().unwrap_or(0);
+            kept.max(batch.sent.lines.last().map_or(0, |line| number(line.seq)))
+        };
+        let kept: Vec<_> = group.iter().map(|batch| (batch, last(batch))).collect();
+        keep_last(&mut transaction, &kept).await?;
+        transaction.commit().await?;
+        Ok(kept.into_iter().map(|(_, last)| u64::try_from(last).unwrap_or(0)).collect())
+    }
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+/// The last line of each spool that is here, and 0 of those that are new. An update locks the row: of two requests with the same lines,
+/// the later sees what the earlier has kept.
+async fn last_kept(
+    connection: &mut sqlx::AnyConnection,
+    group: &[Batch],
+) -> Result<HashMap<<Batch as Write>::Key, i64>, StoreError> {
+    let mut known = HashMap::new();
+    for batches in insert::parts(group) {
+        let head = "INSERT INTO spools (cluster, node, spool, seq, changed)";
+        let statement = insert::statement(connection.backend_name(), head, batches.len())
+            + " ON CONFLICT (cluster, node, spool) DO UPDATE SET changed = excluded.changed RETURNING seq, cluster, node, spool";
+        let spools: Vec<_> = batches.iter().map(|batch| (batch, 0)).collect();
+        let rows = bind_spools(sqlx::query(&statement), &spools).fetch_all(&mut *connection).await?;
+        for row in rows {
+            let spool: String = row.try_get(3)?;
+            let spool = spool.parse().map_err(|_| StoreError::Corrupt(format!("the spool {spool}")))?;
+            known.insert((row.try_get(1)?, row.try_get(2)?, spool), row.try_get(0)?);
+        }
+    }
+    Ok(known)
+}
+
+/// Writes down the last line of each spool.
+async fn keep_last(connection: &mut sqlx::AnyConnection, kept: &[(&Batch, i64)]) -> Result<(), StoreError> {
+    for spools in insert::parts(kept) {
+        let head = "INSERT INTO spools (cluster, node, spool, seq, changed)";
+        let statement = insert::statement(connection.backend_name(), head, spools.len())
+            + " ON CONFLICT (cluster, node, spool) DO UPDATE SET seq = excluded.seq";
+        bind_spools(sqlx::query(&statement), spools).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments<'q>>;
+
+fn bind_spools<'q>(query: Statement<'q>, spools: &'q [(&'q Batch, i64)]) -> Statement<'q> {
+    let at = now();
+    spools.iter().fold(query, |query, (batch, seq)| {
+        query.bind(&batch.cluster).bind(&batch.sent.node).bind(batch.sent.spool.to_string()).bind(*seq).bind(at)
+    })
 }
 
 /// Waits until nobody else adds lines of this cluster, so that numbers are seen in their order: who follows them would miss one that is seen
@@ -181,13 +242,6 @@ async fn take_turn(connection: &mut sqlx::AnyConnection, cluster: &str) -> Resul
                      ON CONFLICT (cluster) DO UPDATE SET turn = log_turns.turn + 1";
     sqlx::query(statement).bind(cluster).execute(connection).await?;
     Ok(())
-}
-
-/// The place of a line in a statement, after the two values that all have.
-fn place(index: usize) -> String {
-    let first = index * 5 + 3;
-    let values: Vec<_> = (first..first + 5).map(|value| format!("${value}")).collect();
-    format!("($1, $2, {})", values.join(", "))
 }
 
 pub(super) fn line(row: &AnyRow) -> Result<LogLine, StoreError> {

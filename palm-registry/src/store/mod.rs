@@ -3,10 +3,15 @@
 //! Statements are written so that both understand them.
 
 mod audit;
+mod cached;
 mod clusters;
+mod group;
+mod heard;
+mod insert;
 mod log_search;
 mod logs;
 mod nodes;
+mod offers;
 pub mod secret;
 mod sessions;
 mod shares;
@@ -25,14 +30,16 @@ pub use audit::Deed;
 pub use clusters::{Changed, ClusterRow, Saved};
 pub use log_search::LogSearch;
 pub use logs::{LogLine, LogQuery, Origin, Period};
-pub use nodes::{Hearing, NodeRow, ProcessRow};
+pub use nodes::{Hearing, NodeRow, Nodes};
 pub use shares::{Found, Share};
 pub use tokens::{Scope, Token};
 pub use users::{User, UserChange, UserEntry};
 pub use versions::Version;
 
-/// Connections to PostgreSQL. SQLite has one writer, and so one.
+/// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
+/// Connections that read SQLite; beside them one writes, as SQLite has one writer, and who reads does not wait for it.
+const READERS: u32 = 4;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -41,6 +48,13 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: sqlx::AnyPool,
+    /// For what only reads.
+    read: sqlx::AnyPool,
+    cached: cached::Cached,
+    heard: heard::Heard,
+    turns: offers::Turns,
+    signs: group::Group<nodes::Sign>,
+    lines: group::Group<logs::Batch>,
 }
 
 /// The store cannot do what it was asked to.
@@ -92,30 +106,34 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        let (url, migrator) = match url {
-            url if is_postgres => (url.to_owned(), &POSTGRES),
-            url => {
-                let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
-                if path.contains("://") {
-                    return Err(StoreError::Url(url.to_owned()));
-                }
-                keep_private(path);
-                (format!("sqlite:{path}?mode=rwc"), &SQLITE)
-            }
-        };
-        let options = AnyPoolOptions::new().max_connections(if is_postgres { CONNECTIONS } else { 1 });
-        let options = options.after_connect(move |connection, _| {
-            Box::pin(async move {
-                if !is_postgres {
-                    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
-                    sqlx::Executor::execute(connection, settings).await?;
-                }
-                Ok(())
-            })
-        });
-        let pool = options.connect(&url).await?;
-        migrator.run(&pool).await.map_err(StoreError::Migration)?;
-        Ok(Self { pool })
+        if is_postgres {
+            let pool = connections(CONNECTIONS, "").connect(url).await?;
+            POSTGRES.run(&pool).await.map_err(StoreError::Migration)?;
+            return Ok(Self::of(pool.clone(), pool));
+        }
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+        if path.contains("://") || path == ":memory:" {
+            return Err(StoreError::Url(url.to_owned()));
+        }
+        keep_private(path);
+        let url = format!("sqlite:{path}?mode=rwc");
+        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
+        let pool = connections(1, settings).connect(&url).await?;
+        SQLITE.run(&pool).await.map_err(StoreError::Migration)?;
+        let read = connections(READERS, "PRAGMA query_only = ON").connect_lazy(&url)?;
+        Ok(Self::of(pool, read))
+    }
+
+    fn of(pool: sqlx::AnyPool, read: sqlx::AnyPool) -> Self {
+        Self {
+            signs: group::Group::start(pool.clone()),
+            lines: group::Group::start(pool.clone()),
+            pool,
+            read,
+            cached: Default::default(),
+            heard: Default::default(),
+            turns: Default::default(),
+        }
     }
 
     /// Whether it can be read.
@@ -123,14 +141,26 @@ impl Store {
     /// # Errors
     /// If it cannot.
     pub async fn check(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&self.pool).await?;
+        sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&self.read).await?;
         Ok(())
     }
 
     /// Waits until everything is written, and lets go of it.
     pub async fn close(&self) {
+        self.read.close().await;
         self.pool.close().await;
     }
+}
+
+/// Connections, each of which begins with some statements. That one waits for them is no news: whoever waits for an answer sees it.
+fn connections(most: u32, settings: &'static str) -> AnyPoolOptions {
+    let options = AnyPoolOptions::new().max_connections(most).acquire_slow_level(log::LevelFilter::Off);
+    options.after_connect(move |connection, _| {
+        Box::pin(async move {
+            sqlx::Executor::execute(connection, settings).await?;
+            Ok(())
+        })
+    })
 }
 
 /// Makes a file, if it is not there, that nobody else can read: keys of clusters are in it. What SQLite puts beside it is as readable as it is.

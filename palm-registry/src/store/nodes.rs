@@ -1,17 +1,18 @@
 //! Nodes' signs of life, and what their processes do.
 
-use sqlx::Row as _;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
 use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row as _};
 
-use super::{Store, StoreError, now};
+use super::group::Write;
+use super::{Store, StoreError, insert, now};
 use crate::plan::NodeOffer;
-use crate::wire::{Exit, Process, SILENT_AFTER, State, Sync};
-
-/// Processes that one statement takes at a time.
-const PROCESSES_A_STATEMENT: usize = 500;
+use crate::wire::{Process, SILENT_AFTER, State, Sync};
 
 /// A node that has given a sign of life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeRow {
     /// What it said of itself last.
     pub offer: NodeOffer,
@@ -19,6 +20,8 @@ pub struct NodeRow {
     pub run: String,
     /// When it did so last, in microseconds since 1970; 0: it said that it would be the last time.
     pub seen: i64,
+    /// What it reported then.
+    pub processes: Vec<Process>,
 }
 
 impl NodeRow {
@@ -26,18 +29,15 @@ impl NodeRow {
     pub fn is_silent(&self, now: i64) -> bool {
         now.saturating_sub(self.seen) > SILENT_AFTER
     }
+
+    /// What it reported of a copy of a component.
+    pub fn process(&self, component: &str, copy: u32) -> Option<&Process> {
+        self.processes.iter().find(|process| process.copy == copy && process.component == component)
+    }
 }
 
-/// A process, as its node reported it last.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProcessRow {
-    /// The node's name.
-    pub node: String,
-    /// What it reported.
-    pub process: Process,
-    /// When, in microseconds since 1970.
-    pub seen: i64,
-}
+/// The nodes of a cluster that have given a sign of life, by their names.
+pub type Nodes = BTreeMap<String, Arc<NodeRow>>;
 
 /// What becomes of a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,92 +49,45 @@ pub enum Hearing {
 }
 
 impl Store {
-    /// Keeps what a runner says of its node and its processes, unless another runner speaks for the node and is not silent.
+    /// Keeps what a runner says of its node and its processes, unless another runner speaks for the node and is not silent. The cluster
+    /// must be there.
     ///
     /// # Errors
     /// If the store fails; then nothing is kept.
     pub async fn hear(&self, cluster: &str, said: &Sync) -> Result<Hearing, StoreError> {
-        let (at, run) = (now(), said.run.to_string());
-        let seen = if said.leaving { 0 } else { at };
-        let mut transaction = self.pool.begin().await?;
-        // One statement, so that of two runners that speak for a new node at once one is told.
-        let kept = sqlx::query(
-            "INSERT INTO nodes (cluster, name, ip, processors, ports_from, run, seen) VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             ON CONFLICT (cluster, name) DO UPDATE SET ip = excluded.ip, processors = excluded.processors, \
-             ports_from = excluded.ports_from, run = excluded.run, seen = excluded.seen \
-             WHERE nodes.run = excluded.run OR nodes.seen < $8",
-        )
-        .bind(cluster)
-        .bind(&said.node.name)
-        .bind(&said.node.ip)
-        .bind(i64::from(said.node.processors))
-        .bind(i64::from(said.node.ports_from))
-        .bind(run)
-        .bind(seen)
-        .bind(at - SILENT_AFTER)
-        .execute(&mut *transaction)
-        .await?;
-        if kept.rows_affected() == 0 {
-            return Ok(Hearing::Another);
+        let at = now();
+        let row = NodeRow {
+            offer: said.node.clone(),
+            run: said.run.to_string(),
+            seen: if said.leaving { 0 } else { at },
+            processes: said.processes.clone(),
+        };
+        let hearing = self.signs.write(Sign { cluster: cluster.to_owned(), row: row.clone() }).await?;
+        if hearing == Hearing::Yes {
+            self.heard.note(cluster, row);
         }
-        for processes in said.processes.chunks(PROCESSES_A_STATEMENT) {
-            let places: Vec<_> = (0..processes.len()).map(place).collect();
-            let statement = format!(
-                "INSERT INTO processes (cluster, node, seen, component, copy, state, pid, since, restarts, exit_code, exit_signal, \
-                 cpu_seconds, memory_bytes, generation) VALUES {} ON CONFLICT (cluster, node, component, copy) DO UPDATE SET \
-                 state = excluded.state, pid = excluded.pid, since = excluded.since, restarts = excluded.restarts, \
-                 exit_code = excluded.exit_code, exit_signal = excluded.exit_signal, cpu_seconds = excluded.cpu_seconds, \
-                 memory_bytes = excluded.memory_bytes, generation = excluded.generation, seen = excluded.seen",
-                places.join(", ")
-            );
-            let mut query = sqlx::query(&statement).bind(cluster).bind(&said.node.name).bind(at);
-            for process in processes {
-                let (code, signal) = match process.exit {
-                    Some(Exit::Code(code)) => (Some(i64::from(code)), None),
-                    Some(Exit::Signal(signal)) => (None, Some(i64::from(signal))),
-                    None => (None, None),
-                };
-                query = query
-                    .bind(&process.component)
-                    .bind(i64::from(process.copy))
-                    .bind(process.state.name())
-                    .bind(process.pid.map(i64::from))
-                    .bind(process.since)
-                    .bind(signed(process.restarts))
-                    .bind(code)
-                    .bind(signal)
-                    .bind(process.cpu_seconds)
-                    .bind(signed(process.memory_bytes))
-                    .bind(signed(process.generation));
-            }
-            query.execute(&mut *transaction).await?;
-        }
-        let gone = sqlx::query("DELETE FROM processes WHERE cluster = $1 AND node = $2 AND seen <> $3");
-        gone.bind(cluster).bind(&said.node.name).bind(at).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(Hearing::Yes)
+        Ok(hearing)
     }
 
-    /// The nodes of a cluster, by their names.
+    /// The nodes of a cluster. What another registry at this store has heard may be a second old.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn nodes(&self, cluster: &str) -> Result<Vec<NodeRow>, StoreError> {
-        let statement =
-            "SELECT name, ip, processors, ports_from, run, seen FROM nodes WHERE cluster = $1 ORDER BY name";
-        let rows = sqlx::query(statement).bind(cluster).fetch_all(&self.pool).await?;
-        rows.iter().map(node).collect()
-    }
-
-    /// The processes of a cluster, by component, copy and node.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn processes(&self, cluster: &str) -> Result<Vec<ProcessRow>, StoreError> {
-        let statement = "SELECT node, component, copy, state, pid, since, restarts, exit_code, exit_signal, cpu_seconds, memory_bytes, \
-                         generation, seen FROM processes WHERE cluster = $1 ORDER BY component, copy, node";
-        let rows = sqlx::query(statement).bind(cluster).fetch_all(&self.pool).await?;
-        rows.iter().map(process).collect()
+    pub async fn nodes(&self, cluster: &str) -> Result<Arc<Nodes>, StoreError> {
+        if let Some(known) = self.heard.fresh(cluster) {
+            return Ok(known);
+        }
+        let reading = self.heard.begin(cluster);
+        // Of those who wait for the same one reads.
+        let _turn = reading.lock().await;
+        if let Some(known) = self.heard.fresh(cluster) {
+            return Ok(known);
+        }
+        let begun = std::time::Instant::now();
+        let statement = "SELECT name, ip, processors, ports_from, run, seen, processes FROM nodes WHERE cluster = $1";
+        let rows = sqlx::query(statement).bind(cluster).fetch_all(&self.read).await?;
+        let read = rows.iter().map(node).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.heard.keep(cluster, read, begun))
     }
 
     /// Forgets a node and what it reported. Whether it was there.
@@ -143,19 +96,74 @@ impl Store {
     /// If the store fails.
     pub async fn forget_node(&self, cluster: &str, node: &str) -> Result<bool, StoreError> {
         let deleted = sqlx::query("DELETE FROM nodes WHERE cluster = $1 AND name = $2");
-        Ok(deleted.bind(cluster).bind(node).execute(&self.pool).await?.rows_affected() > 0)
+        let deleted = deleted.bind(cluster).bind(node).execute(&self.pool).await?;
+        self.heard.forget(cluster);
+        Ok(deleted.rows_affected() > 0)
+    }
+
+    /// How many processes are in each state.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn count_processes(&self) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+        let rows = sqlx::query("SELECT processes FROM nodes").fetch_all(&self.read).await?;
+        let mut counts: BTreeMap<_, _> = State::ALL.map(|state| (state.name(), 0)).into();
+        for row in rows {
+            for process in processes(row.try_get(0)?)? {
+                *counts.entry(process.state.name()).or_default() += 1;
+            }
+        }
+        Ok(counts)
     }
 }
 
-/// The place of a process in a statement, after the three values that all have.
-fn place(index: usize) -> String {
-    let first = index * 11 + 4;
-    let values: Vec<_> = (first..first + 11).map(|value| format!("${value}")).collect();
-    format!("($1, $2, $3, {})", values.join(", "))
+/// A sign of life that is to be kept.
+#[derive(Debug)]
+pub(super) struct Sign {
+    cluster: String,
+    row: NodeRow,
 }
 
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+impl Write for Sign {
+    type Answer = Hearing;
+    type Key = (String, String);
+
+    fn key(&self) -> Self::Key {
+        (self.cluster.clone(), self.row.offer.name.clone())
+    }
+
+    async fn write(pool: &AnyPool, group: &[Self]) -> Result<Vec<Hearing>, StoreError> {
+        let mut transaction = pool.begin().await?;
+        let mut kept = HashSet::new();
+        for signs in insert::parts(group) {
+            let head = "INSERT INTO nodes (cluster, name, ip, processors, ports_from, run, seen, processes)";
+            // Whether another runner speaks for a node and what is kept is decided at once, so that of two runners that speak for a new node
+            // one is told. Who leaves (0) does so only for itself.
+            let statement = insert::statement(transaction.backend_name(), head, signs.len())
+                + &format!(
+                    " ON CONFLICT (cluster, name) DO UPDATE SET ip = excluded.ip, processors = excluded.processors, \
+                     ports_from = excluded.ports_from, run = excluded.run, seen = excluded.seen, processes = excluded.processes \
+                     WHERE nodes.run = excluded.run OR nodes.seen < excluded.seen - {SILENT_AFTER} RETURNING cluster, name"
+                );
+            let mut query = sqlx::query(&statement);
+            for Sign { cluster, row } in signs {
+                query = query.bind(cluster).bind(&row.offer.name).bind(&row.offer.ip);
+                query = query.bind(i64::from(row.offer.processors)).bind(i64::from(row.offer.ports_from));
+                query = query.bind(&row.run).bind(row.seen);
+                query = query.bind(serde_json::to_string(&row.processes).unwrap_or_default());
+            }
+            for row in query.fetch_all(&mut *transaction).await? {
+                kept.insert((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
+            }
+        }
+        transaction.commit().await?;
+        let hearing = |sign: &Self| if kept.contains(&sign.key()) { Hearing::Yes } else { Hearing::Another };
+        Ok(group.iter().map(hearing).collect())
+    }
+}
+
+fn processes(written: &str) -> Result<Vec<Process>, StoreError> {
+    serde_json::from_str(written).map_err(|error| StoreError::Corrupt(format!("the processes of a node: {error}")))
 }
 
 fn node(row: &AnyRow) -> Result<NodeRow, StoreError> {
@@ -166,27 +174,5 @@ fn node(row: &AnyRow) -> Result<NodeRow, StoreError> {
         processors: u32::try_from(processors).unwrap_or(0),
         ports_from: u16::try_from(ports_from).unwrap_or(0),
     };
-    Ok(NodeRow { offer, run: row.try_get(4)?, seen: row.try_get(5)? })
-}
-
-fn process(row: &AnyRow) -> Result<ProcessRow, StoreError> {
-    let state: String = row.try_get(3)?;
-    let state = State::ALL.into_iter().find(|known| known.name() == state);
-    let number = |column: usize| Ok::<_, StoreError>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
-    let (pid, code, signal): (Option<i64>, Option<i64>, Option<i64>) =
-        (row.try_get(4)?, row.try_get(7)?, row.try_get(8)?);
-    let narrow = |number: i64| i32::try_from(number).unwrap_or(-1);
-    let process = Process {
-        component: row.try_get(1)?,
-        copy: u32::try_from(number(2)?).unwrap_or(0),
-        state: state.ok_or_else(|| StoreError::Corrupt("the state of a process".to_owned()))?,
-        pid: pid.and_then(|pid| u32::try_from(pid).ok()),
-        since: row.try_get(5)?,
-        restarts: number(6)?,
-        exit: code.map(|code| Exit::Code(narrow(code))).or(signal.map(|signal| Exit::Signal(narrow(signal)))),
-        cpu_seconds: row.try_get(9)?,
-        memory_bytes: number(10)?,
-        generation: number(11)?,
-    };
-    Ok(ProcessRow { node: row.try_get(0)?, process, seen: row.try_get(12)? })
+    Ok(NodeRow { offer, run: row.try_get(4)?, seen: row.try_get(5)?, processes: processes(row.try_get(6)?)? })
 }

@@ -31,7 +31,7 @@ impl Store {
         let statement = "SELECT users.id, users.name, users.is_admin FROM sessions \
                          JOIN users ON users.id = sessions.user_id WHERE hash = $1 AND expires > $2";
         let found = sqlx::query(statement).bind(secret::hash(cookie)).bind(now());
-        found.fetch_optional(&self.pool).await?.map(|row| user(&row)).transpose()
+        found.fetch_optional(&self.read).await?.map(|row| user(&row)).transpose()
     }
 
     /// Ends a session.
@@ -64,7 +64,7 @@ impl Store {
     /// If the store fails.
     pub async fn is_setup_code(&self, code: &str) -> Result<bool, StoreError> {
         let found = sqlx::query("SELECT 1 FROM setup_codes WHERE hash = $1 AND expires > $2");
-        Ok(found.bind(secret::hash(code)).bind(now()).fetch_optional(&self.pool).await?.is_some())
+        Ok(found.bind(secret::hash(code)).bind(now()).fetch_optional(&self.read).await?.is_some())
     }
 
     /// Makes the first admin. `None`, and nothing has changed: the code is not valid, or there is a user already.
@@ -99,7 +99,7 @@ impl Store {
         let added = sqlx::query("INSERT INTO attempts (subject, at) VALUES ($1, $2)").bind(subject).bind(now());
         added.execute(&self.pool).await?;
         let counted = sqlx::query("SELECT COUNT(*), MIN(at) FROM attempts WHERE subject = $1 AND at > $2");
-        let row = counted.bind(subject).bind(since).fetch_one(&self.pool).await?;
+        let row = counted.bind(subject).bind(since).fetch_one(&self.read).await?;
         Ok((number(&row, 0)?, row.try_get::<Option<i64>, _>(1)?.unwrap_or(since)))
     }
 

@@ -1,7 +1,9 @@
 //! Who sees a cluster beside its owner, and by which name.
 
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
+use super::clusters::COLUMNS;
 use super::users::number;
 use super::{ClusterRow, Store, StoreError, User};
 
@@ -45,9 +47,7 @@ pub struct Found {
     pub python: bool,
 }
 
-const FOUND: &str = "SELECT clusters.key, clusters.owner, clusters.alias, clusters.changed, clusters.description, clusters.plan, \
-                     clusters.revision, clusters.id, users.name, shares.level, clusters.python \
-                     FROM clusters JOIN users ON users.id = clusters.owner \
+const FOUND: &str = "users.name, shares.level, clusters.python FROM clusters JOIN users ON users.id = clusters.owner \
                      LEFT JOIN shares ON shares.cluster = clusters.key AND shares.user_id = $1";
 
 impl Store {
@@ -56,9 +56,12 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn find_cluster(&self, id: &str, user: i64) -> Result<Option<Found>, StoreError> {
-        let statement = format!("{FOUND} WHERE clusters.id = $2");
-        let found_row = sqlx::query(&statement).bind(user).bind(id).fetch_optional(&self.pool).await?;
-        found_row.map(|row| found(&row)).transpose()
+        let statement = format!("SELECT {COLUMNS}, {FOUND} WHERE clusters.id = $2");
+        let found = sqlx::query(&statement).bind(user).bind(id).fetch_optional(&self.read).await?;
+        match found {
+            Some(found) => self.found(&found).await,
+            None => Ok(None),
+        }
     }
 
     /// The clusters that are a user's or shared with it, or all of them; the oldest first.
@@ -67,10 +70,21 @@ impl Store {
     /// If the store fails.
     pub async fn find_clusters(&self, user: i64, all: bool) -> Result<Vec<Found>, StoreError> {
         let statement = format!(
-            "{FOUND} WHERE $2 = 1 OR clusters.owner = $1 OR shares.level IS NOT NULL ORDER BY clusters.created, clusters.key"
+            "SELECT {COLUMNS}, {FOUND} WHERE $2 = 1 OR clusters.owner = $1 OR shares.level IS NOT NULL \
+             ORDER BY clusters.created, clusters.key"
         );
-        let rows = sqlx::query(&statement).bind(user).bind(i64::from(all)).fetch_all(&self.pool).await?;
-        rows.iter().map(found).collect()
+        let mut clusters = Vec::new();
+        for found in sqlx::query(&statement).bind(user).bind(i64::from(all)).fetch_all(&self.read).await? {
+            clusters.extend(self.found(&found).await?);
+        }
+        Ok(clusters)
+    }
+
+    async fn found(&self, found: &AnyRow) -> Result<Option<Found>, StoreError> {
+        let Some(row) = self.whole(found).await? else { return Ok(None) };
+        let share: Option<String> = found.try_get(7)?;
+        let share = share.map(|name| Share::from_name(&name)).transpose()?;
+        Ok(Some(Found { row, owner: found.try_get(6)?, share, python: number(found, 8)? != 0 }))
     }
 
     /// With whom a cluster is shared, by name.
@@ -80,7 +94,7 @@ impl Store {
     pub async fn shares(&self, key: &str) -> Result<Vec<(String, Share)>, StoreError> {
         let statement = "SELECT users.name, shares.level FROM shares JOIN users ON users.id = shares.user_id \
                          WHERE cluster = $1 ORDER BY users.name";
-        let rows = sqlx::query(statement).bind(key).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(statement).bind(key).fetch_all(&self.read).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, Share::from_name(row.try_get(1)?)?))).collect()
     }
 
@@ -110,7 +124,7 @@ impl Store {
     /// If the store fails.
     pub async fn answers_python(&self, key: &str) -> Result<bool, StoreError> {
         let found = sqlx::query("SELECT python FROM clusters WHERE key = $1").bind(key);
-        found.fetch_optional(&self.pool).await?.map_or(Ok(true), |row| Ok(number(&row, 0)? != 0))
+        found.fetch_optional(&self.read).await?.map_or(Ok(true), |row| Ok(number(&row, 0)? != 0))
     }
 
     /// Sets whether Python's clients are answered about a cluster.
@@ -122,14 +136,4 @@ impl Store {
         set.execute(&self.pool).await?;
         Ok(())
     }
-}
-
-fn found(row: &sqlx::any::AnyRow) -> Result<Found, StoreError> {
-    let level: Option<String> = row.try_get(9)?;
-    Ok(Found {
-        row: super::clusters::row(row)?,
-        owner: row.try_get(8)?,
-        share: level.as_deref().map(Share::from_name).transpose()?,
-        python: number(row, 10)? != 0,
-    })
 }

@@ -28,6 +28,11 @@ async fn filled(url: &str) -> Store {
     store
 }
 
+/// The same, as another registry has it.
+fn again(store: &Store) -> Store {
+    Store::of(store.pool.clone(), store.read.clone())
+}
+
 fn line(seq: u64, text: &str) -> Line {
     Line { seq, component: "A".into(), copy: 0, stream: Stream::Out, at: 1000 + seq as i64, text: text.into() }
 }
@@ -58,10 +63,10 @@ async fn lines_that_come_twice_are_kept_once() {
         let spool = Uuid::new_v4();
         let sent = |lines: Vec<Line>| Lines { node: "n".into(), spool, lines };
         let many: Vec<_> = (1..=1200).map(|seq| line(seq, &format!("line {seq}"))).collect();
-        assert_eq!(store.add_lines("key", &sent(many[..700].to_vec())).await.unwrap(), 700);
-        assert_eq!(store.add_lines("key", &sent(many[300..].to_vec())).await.unwrap(), 1200);
-        assert_eq!(store.add_lines("key", &sent(many[..700].to_vec())).await.unwrap(), 1200);
-        assert_eq!(store.add_lines("key", &sent(vec![])).await.unwrap(), 1200);
+        assert_eq!(store.add_lines("key", sent(many[..700].to_vec())).await.unwrap(), 700);
+        assert_eq!(store.add_lines("key", sent(many[300..].to_vec())).await.unwrap(), 1200);
+        assert_eq!(store.add_lines("key", sent(many[..700].to_vec())).await.unwrap(), 1200);
+        assert_eq!(store.add_lines("key", sent(vec![])).await.unwrap(), 1200);
         let lines = store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
         assert_eq!(lines.len(), 1200);
         assert!(lines.iter().zip(&many).all(|(kept, sent)| kept.text == sent.text && kept.at == sent.at));
@@ -69,7 +74,7 @@ async fn lines_that_come_twice_are_kept_once() {
         assert_eq!(lines[0].origin, Some(origin));
         // Another spool counts for itself.
         let other = Lines { node: "n".into(), spool: Uuid::new_v4(), lines: vec![line(1, "new")] };
-        assert_eq!(store.add_lines("key", &other).await.unwrap(), 1);
+        assert_eq!(store.add_lines("key", other).await.unwrap(), 1);
         let mut query = LogQuery { after: Some(lines[1199].id), ..LogQuery::of(Period::ALL) };
         let new = store.logs("key", &query).await.unwrap();
         assert_eq!(new.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["new"]);
@@ -87,16 +92,16 @@ async fn what_nodes_say_is_kept_and_replaced() {
         let run = Uuid::new_v4();
         let two = vec![process(0, State::Ready), process(1, State::CrashLoop)];
         assert_eq!(store.hear("key", &sync(run, two.clone())).await.unwrap(), Hearing::Yes);
-        let kept = store.processes("key").await.unwrap();
-        assert_eq!(kept.iter().map(|row| row.process.clone()).collect::<Vec<_>>(), two);
+        assert_eq!(store.nodes("key").await.unwrap()["n"].processes, two);
         assert_eq!(store.hear("key", &sync(run, vec![process(1, State::Exited)])).await.unwrap(), Hearing::Yes);
-        let kept = store.processes("key").await.unwrap();
-        assert_eq!((kept.len(), kept[0].process.state, kept[0].node.as_str()), (1, State::Exited, "n"));
-        let nodes = store.nodes("key").await.unwrap();
-        assert_eq!((nodes[0].run.clone(), nodes[0].offer.ports_from), (run.to_string(), 65_535));
-        assert!(!nodes[0].is_silent(now()) && nodes[0].is_silent(i64::MAX));
+        let (known, read) = (store.nodes("key").await.unwrap(), again(&store).nodes("key").await.unwrap());
+        assert_eq!(known, read, "what is kept in memory is what is read");
+        let node = &known["n"];
+        assert_eq!((node.processes.len(), node.process("A", 1).unwrap().state), (1, State::Exited));
+        assert_eq!((node.run.clone(), node.offer.ports_from), (run.to_string(), 65_535));
+        assert!(!node.is_silent(now()) && node.is_silent(i64::MAX));
         assert!(store.forget_node("key", "n").await.unwrap() && !store.forget_node("key", "n").await.unwrap());
-        assert!(store.processes("key").await.unwrap().is_empty());
+        assert!(store.nodes("key").await.unwrap().is_empty());
     }
 }
 
@@ -119,7 +124,7 @@ async fn a_plan_of_an_earlier_version_is_read_and_wishes_are_kept() {
         let old = "{\"nodes\":[],\"sockets\":{}}";
         sqlx::query("UPDATE clusters SET plan = $1").bind(old).execute(&store.pool).await.unwrap();
         let mut row = store.cluster("key").await.unwrap().unwrap();
-        assert!(row.plan.restart("A") && row.plan.stop("A") && row.plan.scale("A", 3));
+        assert!(row.plan_mut().restart("A") && row.plan_mut().stop("A") && row.plan_mut().scale("A", 3));
         assert_eq!(store.save_cluster(&row).await.unwrap(), Saved::Yes);
         let again = store.cluster("key").await.unwrap().unwrap();
         assert_eq!(again.plan, row.plan);

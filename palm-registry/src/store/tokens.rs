@@ -112,7 +112,7 @@ impl Store {
         let statement = "SELECT users.id, users.name, users.is_admin, tokens.scope FROM tokens \
                          JOIN users ON users.id = tokens.user_id \
                          WHERE hash = $1 AND (tokens.expires IS NULL OR tokens.expires > $2)";
-        let found = sqlx::query(statement).bind(secret::hash(token)).bind(now()).fetch_optional(&self.pool).await?;
+        let found = sqlx::query(statement).bind(secret::hash(token)).bind(now()).fetch_optional(&self.read).await?;
         found.map(|row| Ok((user(&row)?, scope(&row, 3)?))).transpose()
     }
 
@@ -135,7 +135,7 @@ impl Store {
     pub async fn tokens_of(&self, user: i64) -> Result<Vec<Token>, StoreError> {
         let statement = "SELECT substr(hash, 1, 16), name, scope, created, expires FROM tokens WHERE user_id = $1 \
                          ORDER BY created, hash";
-        let rows = sqlx::query(statement).bind(user).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(statement).bind(user).fetch_all(&self.read).await?;
         let token = |row: &sqlx::any::AnyRow| {
             Ok(Token {
                 id: row.try_get(0)?,

@@ -62,7 +62,7 @@ impl Store {
     /// If the store fails.
     pub async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
         let found = sqlx::query("SELECT id, name, is_admin FROM users WHERE name = $1");
-        found.bind(name).fetch_optional(&self.pool).await?.map(|row| user(&row)).transpose()
+        found.bind(name).fetch_optional(&self.read).await?.map(|row| user(&row)).transpose()
     }
 
     /// All users, by name.
@@ -72,7 +72,7 @@ impl Store {
     pub async fn users(&self) -> Result<Vec<UserEntry>, StoreError> {
         let statement = "SELECT id, name, is_admin, created, CASE WHEN password IS NULL THEN 0 ELSE 1 END \
                          FROM users ORDER BY name";
-        let rows = sqlx::query(statement).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(statement).fetch_all(&self.read).await?;
         let entry = |row: &sqlx::any::AnyRow| {
             let has_password = number(row, 4)? != 0;
             Ok(UserEntry { user: user(row)?, created: row.try_get(3)?, has_password })
@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn has_no_users(&self) -> Result<bool, StoreError> {
-        Ok(sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&self.pool).await?.is_none())
+        Ok(sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(&self.read).await?.is_none())
     }
 
     /// A user of this name, and what its password is known by, if it has one.
@@ -94,7 +94,7 @@ impl Store {
     /// If the store fails.
     pub async fn password_of(&self, name: &str) -> Result<Option<(User, Option<String>)>, StoreError> {
         let found = sqlx::query("SELECT id, name, is_admin, password FROM users WHERE name = $1");
-        let found = found.bind(name).fetch_optional(&self.pool).await?;
+        let found = found.bind(name).fetch_optional(&self.read).await?;
         found.map(|row| Ok((user(&row)?, row.try_get(3)?))).transpose()
     }
 

@@ -26,7 +26,7 @@ impl Store {
     /// If the store fails.
     pub async fn versions(&self, key: &str) -> Result<Vec<Version>, StoreError> {
         let found = sqlx::query("SELECT number, at, author FROM versions WHERE cluster = $1 ORDER BY number DESC");
-        found.bind(key).fetch_all(&self.pool).await?.iter().map(version).collect()
+        found.bind(key).fetch_all(&self.read).await?.iter().map(version).collect()
     }
 
     /// A version, and the file.
@@ -36,7 +36,7 @@ impl Store {
     pub async fn version(&self, key: &str, number: i64) -> Result<Option<(Version, String)>, StoreError> {
         let found =
             sqlx::query("SELECT number, at, author, description FROM versions WHERE cluster = $1 AND number = $2");
-        let found = found.bind(key).bind(number).fetch_optional(&self.pool).await?;
+        let found = found.bind(key).bind(number).fetch_optional(&self.read).await?;
         found.map(|row| Ok((version(&row)?, row.try_get(3)?))).transpose()
     }
 }

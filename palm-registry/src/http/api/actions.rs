@@ -80,7 +80,7 @@ pub(crate) async fn each(
     let components = change(app, &found.row.key, |row| {
         let all = row.plan.cluster().components.iter().map(|component| component.name.clone());
         let names: Vec<_> = which.component.clone().map_or_else(|| all.collect(), |name| vec![name]);
-        if names.iter().all(|name| does(&mut row.plan, name)) {
+        if names.iter().all(|name| does(row.plan_mut(), name)) {
             return Ok(names);
         }
         Err(Problem::not_found("component"))
@@ -110,7 +110,7 @@ pub(crate) async fn scale(
         return Err(Problem::invalid(format!("expected `replicas` of at most {REPLICAS_MAX}")));
     }
     change(&app, &found.row.key, |row| {
-        let is_there = row.plan.scale(&body.component, body.replicas);
+        let is_there = row.plan_mut().scale(&body.component, body.replicas);
         if is_there { Ok(()) } else { Err(Problem::not_found("component")) }
     })
     .await?;
@@ -124,7 +124,7 @@ pub(crate) async fn reset(
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
 ) -> Result<StatusCode, Problem> {
     change(&app, &found.row.key, |row| {
-        row.plan.reset();
+        row.plan_mut().reset();
         Ok(())
     })
     .await?;
@@ -137,7 +137,7 @@ pub(crate) async fn remove_node(
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
     Path((_, node)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let was_placed = change(&app, &found.row.key, |row| Ok(row.plan.remove_node(&node))).await?;
+    let was_placed = change(&app, &found.row.key, |row| Ok(row.plan_mut().remove_node(&node))).await?;
     let was_heard = app.store.forget_node(&found.row.key, &node).await?;
     if !was_placed && !was_heard {
         return Err(Problem::not_found("node"));

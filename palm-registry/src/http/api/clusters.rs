@@ -207,7 +207,7 @@ pub(crate) struct Whole {
 }
 
 pub(crate) async fn see(ClusterFor { caller, found }: ClusterFor<SEE>) -> Json<Whole> {
-    Json(Whole { entry: Entry::new(&caller, &found), file: found.row.description })
+    Json(Whole { entry: Entry::new(&caller, &found), file: found.row.description.to_string() })
 }
 
 /// What is to be different.

@@ -1,5 +1,7 @@
 //! What a cluster's state is: what is placed where, what runs, and what is missing.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
@@ -12,8 +14,8 @@ use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::plan::{Instance, Plan};
-use crate::store::{ClusterRow, NodeRow, ProcessRow, Store, now};
-use crate::wire::Exit;
+use crate::store::{ClusterRow, Nodes, Store, now};
+use crate::wire::{Exit, Process};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -150,8 +152,9 @@ pub(crate) async fn nodes(State(app): State<App>, caller: Caller) -> Result<Json
 
 /// What the state of a cluster is now.
 pub(crate) async fn of(store: &Store, row: &ClusterRow) -> Result<Status, Problem> {
-    let (nodes, processes) = (store.nodes(&row.key).await?, store.processes(&row.key).await?);
+    let heard = store.nodes(&row.key).await?;
     let plan = &row.plan;
+    let reported = Reported::new(&heard);
     let components = plan.cluster().components.iter().map(|component| {
         let wanted = plan.wanted(&component.name);
         let instance = |copy| Instance { component: component.name.clone(), copy };
@@ -163,7 +166,7 @@ pub(crate) async fn of(store: &Store, row: &ClusterRow) -> Result<Status, Proble
             replicas: component.replicas,
             stopped: wanted.stopped,
             generation: wanted.generation,
-            processes: (0..component.copies()).map(|copy| process(plan, &instance(copy), &processes)).collect(),
+            processes: (0..component.copies()).map(|copy| process(plan, &instance(copy), &reported)).collect(),
         }
     });
     let socket = |(name, socket): (&String, &crate::plan::Socket)| SocketStatus {
@@ -180,29 +183,37 @@ pub(crate) async fn of(store: &Store, row: &ClusterRow) -> Result<Status, Proble
         ready: plan.is_ready(),
         components: components.collect(),
         sockets: plan.sockets().iter().map(socket).collect(),
-        nodes: node_statuses(plan, &nodes, now()),
+        nodes: node_statuses(plan, &heard, now()),
         missing: plan.missing().into_iter().map(lack).collect(),
     })
 }
 
-fn process(plan: &Plan, instance: &Instance, reported: &[ProcessRow]) -> ProcessStatus {
+/// What nodes have reported, by component and copy.
+struct Reported<'a> {
+    heard: &'a Nodes,
+    /// Of copies that two nodes report, the one whose node's name comes first.
+    by_copy: HashMap<(&'a str, u32), &'a Process>,
+}
+
+impl<'a> Reported<'a> {
+    fn new(heard: &'a Nodes) -> Self {
+        let all = heard.values().rev().flat_map(|node| &node.processes);
+        let by_copy = all.map(|process| ((process.component.as_str(), process.copy), process)).collect();
+        Self { heard, by_copy }
+    }
+
+    /// What was reported of a copy by the node that it is placed on, or by any if it is on none.
+    fn process(&self, node: Option<&str>, instance: &Instance) -> Option<&'a Process> {
+        match node {
+            Some(node) => self.heard.get(node)?.process(&instance.component, instance.copy),
+            None => self.by_copy.get(&(instance.component.as_str(), instance.copy)).copied(),
+        }
+    }
+}
+
+fn process(plan: &Plan, instance: &Instance, reported: &Reported<'_>) -> ProcessStatus {
     let node = plan.place(instance).map(|node| node.offer.name.clone());
-    // Sorted by component, copy and node: of those that two nodes have, what the plan's node says counts.
-    let is_it = |row: &&ProcessRow| {
-        row.process.copy == instance.copy
-            && row.process.component == instance.component
-            && node.as_ref().is_none_or(|node| *node == row.node)
-    };
-    let begin = reported.partition_point(|row| {
-        (row.process.component.as_str(), row.process.copy) < (instance.component.as_str(), instance.copy)
-    });
-    let found = reported.get(begin..).and_then(|rows| {
-        let same = rows
-            .iter()
-            .take_while(|row| row.process.component == instance.component && row.process.copy == instance.copy);
-        same.into_iter().find(is_it)
-    });
-    let process = found.map(|row| &row.process);
+    let process = reported.process(node.as_deref(), instance);
     let (exit_code, exit_signal) = match process.and_then(|process| process.exit) {
         Some(Exit::Code(code)) => (Some(code), None),
         Some(Exit::Signal(signal)) => (None, Some(signal)),
@@ -222,9 +233,9 @@ fn process(plan: &Plan, instance: &Instance, reported: &[ProcessRow]) -> Process
     }
 }
 
-fn node_statuses(plan: &Plan, heard: &[NodeRow], now: i64) -> Vec<NodeStatus> {
+fn node_statuses(plan: &Plan, heard: &Nodes, now: i64) -> Vec<NodeStatus> {
     let statuses = plan.nodes().iter().map(|node| {
-        let row = heard.iter().find(|row| row.offer.name == node.offer.name);
+        let row = heard.get(&node.offer.name);
         NodeStatus {
             name: node.offer.name.clone(),
             ip: node.offer.ip.clone(),

@@ -43,7 +43,7 @@ async fn see(
 ) -> Result<Response, Problem> {
     let head = Head::new(&caller, &found, "file");
     let version = newest(&app, &found.row.key).await?;
-    let checked = Checked { text: found.row.description, ..Checked::default() };
+    let checked = Checked { text: found.row.description.to_string(), ..Checked::default() };
     Ok(page(&Page { frame: head.frame(&caller, "File").after(&done), head, checked, version }))
 }
 

@@ -1,0 +1,77 @@
+//! What a node is to run, as its runner is told.
+
+use std::collections::HashMap;
+
+use crate::cluster::Readiness;
+use crate::plan::{Command, Instance, Plan};
+use crate::store::Nodes;
+use crate::wire::WantedProcess;
+
+/// How long a process may take to end if its file does not say, in seconds.
+const GRACE_SECONDS: u64 = 10;
+
+/// What a node is to run, in the order in which it is to be started.
+pub(super) fn of(plan: &Plan, node: &str, heard: &Nodes, now: i64) -> Vec<WantedProcess> {
+    let mut awaited = Awaited { plan, heard, now, known: HashMap::new() };
+    plan.commands(node).map(|command| wanted(plan, &command, &mut awaited)).collect()
+}
+
+fn wanted(plan: &Plan, command: &Command<'_>, awaited: &mut Awaited<'_>) -> WantedProcess {
+    let (component, wanted) = (command.component, plan.wanted(&command.component.name));
+    let extras = &component.extras;
+    WantedProcess {
+        component: component.name.clone(),
+        copy: command.instance.copy,
+        command: command.line.clone(),
+        environment: extras.environment.clone(),
+        directory: extras.directory.clone(),
+        restart: extras.restart,
+        grace_seconds: extras.grace.map_or(GRACE_SECONDS, |grace| grace.as_secs()),
+        ready: extras.ready.as_ref().map(|ready| resolved(plan, ready)),
+        run: !wanted.stopped,
+        hold: component.connected.iter().any(|name| awaited.is_awaited(name)),
+        generation: wanted.generation,
+    }
+}
+
+/// What is connected to a component that is not up waits for it.
+struct Awaited<'a> {
+    plan: &'a Plan,
+    heard: &'a Nodes,
+    now: i64,
+    /// By component.
+    known: HashMap<String, bool>,
+}
+
+impl Awaited<'_> {
+    /// Whether a copy of a component that is not stopped on purpose is not up yet, as its node says. Of copies on nodes that say nothing
+    /// nobody knows.
+    fn is_awaited(&mut self, name: &str) -> bool {
+        if let Some(known) = self.known.get(name) {
+            return *known;
+        }
+        let Some(component) = self.plan.cluster().component(name) else { return false };
+        let is_down = |copy: u32| {
+            let place = self.plan.place(&Instance { component: name.to_owned(), copy });
+            let node = place.and_then(|node| self.heard.get(&node.offer.name));
+            let Some(node) = node.filter(|node| !node.is_silent(self.now)) else { return false };
+            !node.process(name, copy).is_some_and(|process| process.state.lets_others_start())
+        };
+        let is_awaited = !self.plan.wanted(name).stopped && (0..component.copies()).any(is_down);
+        self.known.insert(name.to_owned(), is_awaited);
+        is_awaited
+    }
+}
+
+/// A check with the address in place of the socket.
+fn resolved(plan: &Plan, ready: &Readiness) -> Readiness {
+    let address = |text: &String| {
+        let socket = text.strip_prefix('_').and_then(|socket| plan.address(socket));
+        socket.unwrap_or_else(|| text.clone())
+    };
+    match ready {
+        Readiness::Cache(text) => Readiness::Cache(address(text)),
+        Readiness::Tcp(text) => Readiness::Tcp(address(text)),
+        Readiness::Command(_) | Readiness::Line(_) => ready.clone(),
+    }
+}
