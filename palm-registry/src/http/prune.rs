@@ -74,7 +74,8 @@ mod tests {
         once(&store, LogBounds { age: None, bytes: Some(6000) }).await.unwrap();
         let left = store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
         assert_eq!((left.len(), left[0].text.as_str()), (1500, "1000"));
+        assert_eq!(store.log_bytes().await.unwrap(), 6000);
         once(&store, LogBounds { age: Some(Duration::ZERO), bytes: None }).await.unwrap();
-        assert_eq!(count().await, 0);
+        assert_eq!((count().await, store.log_bytes().await.unwrap()), (0, 0));
     }
 }

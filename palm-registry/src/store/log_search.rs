@@ -96,34 +96,6 @@ impl Store {
         Ok(found.fetch_one(&self.read).await?.try_get::<Option<i64>, _>(0)?.unwrap_or(0))
     }
 
-    /// Throws some of the lines away that are older than an instant. How many.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn prune_logs_before(&self, at: i64, batch: u32) -> Result<u64, StoreError> {
-        let statement =
-            format!("DELETE FROM logs WHERE id IN (SELECT id FROM logs WHERE at < $1 ORDER BY at LIMIT {batch})");
-        Ok(sqlx::query(&statement).bind(at).execute(&self.pool).await?.rows_affected())
-    }
-
-    /// Throws some of the oldest lines away. How many.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn prune_oldest_logs(&self, batch: u32) -> Result<u64, StoreError> {
-        let statement = format!("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id LIMIT {batch})");
-        Ok(sqlx::query(&statement).execute(&self.pool).await?.rows_affected())
-    }
-
-    /// Bytes of text that all lines have.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn log_bytes(&self) -> Result<i64, StoreError> {
-        let statement = "SELECT CAST(COALESCE(SUM(length(text)), 0) AS BIGINT) FROM logs";
-        number(&sqlx::query(statement).fetch_one(&self.read).await?, 0)
-    }
-
     /// Totals: users, clusters, nodes, nodes heard of since an instant, and the number of the last line.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl Store {
         if found.fetch_optional(&mut *transaction).await?.is_none() {
             return Ok(Saved::Conflict);
         }
-        take_turn(&mut transaction, cluster).await?;
+        take_turn(&mut transaction, cluster, lines.iter().map(String::len).sum()).await?;
         let at = now();
         for lines in insert::parts(lines) {
             let head = "INSERT INTO logs (cluster, at, text)";
@@ -156,10 +156,9 @@ impl Write for Batch {
 
     async fn write(pool: &AnyPool, group: &[Self]) -> Result<Vec<u64>, StoreError> {
         let mut transaction = pool.begin().await?;
-        let mut clusters: Vec<_> = group.iter().map(|batch| batch.cluster.as_str()).collect();
-        clusters.dedup();
-        for cluster in clusters {
-            take_turn(&mut transaction, cluster).await?;
+        // Those of a cluster are beside each other. A row is locked for each before anything is looked at.
+        for batches in group.chunk_by(|one, other| one.cluster == other.cluster) {
+            take_turn(&mut transaction, &batches[0].cluster, 0).await?;
         }
         let known = last_kept(&mut transaction, group).await?;
         let is_new = |batch: &Self, line: &Line| known.get(&batch.key()).is_none_or(|kept| number(line.seq) > *kept);
@@ -177,6 +176,10 @@ impl Write for Batch {
                 query = query.bind(i64::from(line.copy)).bind(line.stream.name()).bind(&line.text);
             }
             query.execute(&mut *transaction).await?;
+        }
+        for lines in new.chunk_by(|(one, _), (other, _)| one.cluster == other.cluster) {
+            let bytes = lines.iter().map(|(_, line)| line.text.len()).sum();
+            take_turn(&mut transaction, &lines[0].0.cluster, bytes).await?;
         }
         let last = |batch: &Self| {
             let kept = known.get(&batch.key()).copied().unwrap_or(0);
@@ -236,11 +239,12 @@ fn bind_spools<'q>(query: Statement<'q>, spools: &'q [(&'q Batch, i64)]) -> Stat
 }
 
 /// Waits until nobody else adds lines of this cluster, so that numbers are seen in their order: who follows them would miss one that is seen
-/// after a greater one.
-async fn take_turn(connection: &mut sqlx::AnyConnection, cluster: &str) -> Result<(), StoreError> {
-    let statement = "INSERT INTO log_turns (cluster, turn) VALUES ($1, 1) \
-                     ON CONFLICT (cluster) DO UPDATE SET turn = log_turns.turn + 1";
-    sqlx::query(statement).bind(cluster).execute(connection).await?;
+/// after a greater one. And counts the bytes that they add.
+async fn take_turn(connection: &mut sqlx::AnyConnection, cluster: &str, bytes: usize) -> Result<(), StoreError> {
+    let statement = "INSERT INTO log_turns (cluster, turn, bytes) VALUES ($1, 1, $2) \
+                     ON CONFLICT (cluster) DO UPDATE SET turn = log_turns.turn + 1, bytes = log_turns.bytes + excluded.bytes";
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    sqlx::query(statement).bind(cluster).bind(bytes).execute(connection).await?;
     Ok(())
 }
 

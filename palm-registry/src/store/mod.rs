@@ -8,6 +8,7 @@ mod clusters;
 mod group;
 mod heard;
 mod insert;
+mod log_bounds;
 mod log_search;
 mod logs;
 mod nodes;

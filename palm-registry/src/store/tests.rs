@@ -75,6 +75,10 @@ async fn lines_that_come_twice_are_kept_once() {
         // Another spool counts for itself.
         let other = Lines { node: "n".into(), spool: Uuid::new_v4(), lines: vec![line(1, "new")] };
         assert_eq!(store.add_lines("key", other).await.unwrap(), 1);
+        let texts = store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
+        let bytes: usize = texts.iter().map(|line| line.text.len()).sum();
+        assert_eq!(store.log_bytes().await.unwrap(), bytes as i64, "what came twice counts once");
+        assert_eq!(store.prune_oldest_logs(0).await.unwrap(), 0);
         let mut query = LogQuery { after: Some(lines[1199].id), ..LogQuery::of(Period::ALL) };
         let new = store.logs("key", &query).await.unwrap();
         assert_eq!(new.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["new"]);
