@@ -19,6 +19,8 @@ pub const LOGS_PATH: &str = "/api/v1/runner/logs";
 pub const SILENT_AFTER: i64 = 3_000_000;
 /// Lines that a request may have.
 pub const LINES_MAX: usize = 5000;
+/// Longest name of a node or component, in bytes.
+pub const NAME_MAX: usize = 256;
 /// Longest text of a line, in bytes; longer ones come in pieces.
 pub const TEXT_MAX: usize = 64 << 10;
 

@@ -14,12 +14,10 @@ use super::error::BUSY;
 use crate::cluster::Readiness;
 use crate::plan::{Command, Instance, Plan};
 use crate::store::{Changed, ClusterRow, Hearing, NodeRow, ProcessRow, Store, StoreError, now};
-use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, SYNC_PATH, Sync, TEXT_MAX, Wanted, WantedProcess};
+use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, NAME_MAX, SYNC_PATH, Sync, TEXT_MAX, Wanted, WantedProcess};
 
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 8 << 20;
-/// Longest name of a node or component, in bytes.
-const NAME_MAX: usize = 256;
 /// Processes that a node may have.
 const PROCESSES_MAX: usize = 10_000;
 /// After how long a runner is to ask again, in milliseconds.

@@ -201,7 +201,7 @@ fn written(plan: &Plan) -> String {
 pub(super) fn row(row: &sqlx::any::AnyRow) -> Result<ClusterRow, StoreError> {
     let (key, description): (String, String) = (row.try_get(0)?, row.try_get(4)?);
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the cluster {key}: {error}"));
-    let cluster = Cluster::from_text(&description).map_err(|error| corrupt(&error))?;
+    let cluster = Cluster::from_kept(&description).map_err(|error| corrupt(&error))?;
     let plan: Written = serde_json::from_str(row.try_get(5)?).map_err(|error| corrupt(&error))?;
     Ok(ClusterRow {
         owner: row.try_get(1)?,
