@@ -132,7 +132,7 @@ impl Default for Extras {
 }
 
 /// When a process that has ended is started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
     /// Unless it has exited with 0, or was stopped.
@@ -145,7 +145,7 @@ pub enum Restart {
 }
 
 /// How a component is known to be ready.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Readiness {
     /// The PALM cache at this address, or socket, answers.

@@ -55,6 +55,8 @@ pub(super) async fn send(client: Client, node: String, output: Arc<Output>, mut 
                     tracing::info!("lines are sent again");
                 }
             }
+            // The cluster is no more, and nobody wants to know.
+            Err(error) if error.status() == Some(410) => return,
             Err(error) => {
                 if !std::mem::replace(&mut is_away, true) {
                     tracing::warn!("lines are kept here until they can be sent: {error}");

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, User, now, secret, versions};
+use super::{Store, StoreError, User, keys, now, secret, versions};
 use crate::cluster::Cluster;
 use crate::plan::{Node, Plan, Socket, Wanted};
 
 /// A cluster as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterRow {
-    /// Its key, which is a secret: who knows it runs what it says.
+    /// By what the store knows it, for ever: its first key. Nobody is known by it, as its key may be another since.
     pub key: String,
+    /// Its key, which is a secret: who knows it runs what it says.
+    pub secret: String,
     /// What it is known by otherwise.
     pub id: String,
     /// The user that it belongs to.
@@ -54,8 +56,8 @@ impl ClusterRow {
     /// A cluster of which nothing is placed, under this key.
     pub fn new(key: String, owner: &User, alias: Option<String>, description: String, cluster: Cluster) -> Self {
         let id = secret::secret().get(..ID_DIGITS).unwrap_or_default().to_owned();
-        let (plan, author) = (Plan::new(cluster), Some(owner.id));
-        Self { key, id, owner: owner.id, alias, changed: now(), description, plan, revision: 0, author }
+        let (plan, author, secret) = (Plan::new(cluster), Some(owner.id), key.clone());
+        Self { key, secret, id, owner: owner.id, alias, changed: now(), description, plan, revision: 0, author }
     }
 
     /// Its file is another from now on, which this user has set.
@@ -70,7 +72,7 @@ impl ClusterRow {
 /// Digits of what a cluster is known by.
 const ID_DIGITS: usize = 16;
 
-const COLUMNS: &str = "key, owner, alias, changed, description, plan, revision, id";
+pub(super) const COLUMNS: &str = "key, owner, alias, changed, description, plan, revision, id, secret";
 
 /// What became of a change of a cluster.
 #[derive(Debug)]
@@ -106,15 +108,15 @@ impl Store {
         Ok(Changed::Busy)
     }
 
-    /// Adds a cluster. `Conflict`: its key is taken.
+    /// Adds a cluster. `Conflict`: its key is taken, or was another cluster's.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn add_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let added = sqlx::query(
-            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision, id) \
-             VALUES ($1, $2, $3, $4, $4, $5, $6, 0, $7) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision, id, secret) \
+             VALUES ($1, $2, $3, $4, $4, $5, $6, 0, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(&row.key)
         .bind(row.owner)
@@ -123,9 +125,10 @@ impl Store {
         .bind(&row.description)
         .bind(written(&row.plan))
         .bind(&row.id)
+        .bind(&row.secret)
         .execute(&mut *transaction)
         .await?;
-        if added.rows_affected() == 0 {
+        if added.rows_affected() == 0 || !keys::take(&mut transaction, &row.secret, row.owner).await? {
             return Ok(Saved::Conflict);
         }
         versions::add(&mut transaction, &row.key, (row.changed, row.owner, &row.description)).await?;
@@ -139,19 +142,7 @@ impl Store {
     /// If the store fails.
     pub async fn save_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let saved = sqlx::query(
-            "UPDATE clusters SET alias = $1, changed = $2, description = $3, plan = $4, revision = revision + 1 \
-             WHERE key = $5 AND revision = $6",
-        )
-        .bind(&row.alias)
-        .bind(row.changed)
-        .bind(&row.description)
-        .bind(written(&row.plan))
-        .bind(&row.key)
-        .bind(row.revision)
-        .execute(&mut *transaction)
-        .await?;
-        if saved.rows_affected() == 0 {
+        if save(&mut transaction, row).await? == Saved::Conflict {
             return Ok(Saved::Conflict);
         }
         if let Some(author) = row.author {
@@ -161,7 +152,7 @@ impl Store {
         Ok(Saved::Yes)
     }
 
-    /// A cluster by its key.
+    /// A cluster by what the store knows it by.
     ///
     /// # Errors
     /// If the store fails.
@@ -186,9 +177,30 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn delete_cluster(&self, key: &str) -> Result<bool, StoreError> {
-        let deleted = sqlx::query("DELETE FROM clusters WHERE key = $1").bind(key).execute(&self.pool).await?;
-        Ok(deleted.rows_affected() > 0)
+        let mut transaction = self.pool.begin().await?;
+        let deleted = sqlx::query("DELETE FROM clusters WHERE key = $1 RETURNING secret, id, owner");
+        let deleted = deleted.bind(key).fetch_all(&mut *transaction).await?;
+        keys::retire_deleted(&mut transaction, &deleted).await?;
+        transaction.commit().await?;
+        Ok(!deleted.is_empty())
     }
+}
+
+/// Writes a cluster that was read before, in a transaction.
+pub(super) async fn save(connection: &mut sqlx::AnyConnection, row: &ClusterRow) -> Result<Saved, StoreError> {
+    let saved = sqlx::query(
+        "UPDATE clusters SET alias = $1, changed = $2, description = $3, plan = $4, revision = revision + 1 \
+         WHERE key = $5 AND revision = $6",
+    )
+    .bind(&row.alias)
+    .bind(row.changed)
+    .bind(&row.description)
+    .bind(written(&row.plan))
+    .bind(&row.key)
+    .bind(row.revision)
+    .execute(connection)
+    .await?;
+    Ok(if saved.rows_affected() == 0 { Saved::Conflict } else { Saved::Yes })
 }
 
 fn written(plan: &Plan) -> String {
@@ -210,6 +222,7 @@ pub(super) fn row(row: &sqlx::any::AnyRow) -> Result<ClusterRow, StoreError> {
         plan: Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted),
         revision: row.try_get(6)?,
         id: row.try_get(7)?,
+        secret: row.try_get(8)?,
         author: None,
         description,
         key,

@@ -4,6 +4,8 @@
 
 mod audit;
 mod clusters;
+mod forget;
+mod keys;
 mod log_search;
 mod logs;
 mod nodes;
@@ -23,6 +25,7 @@ use sqlx::migrate::Migrator;
 
 pub use audit::Deed;
 pub use clusters::{Changed, ClusterRow, Saved};
+pub use keys::Presented;
 pub use log_search::LogSearch;
 pub use logs::{LogLine, LogQuery, Origin, Period};
 pub use nodes::{Hearing, NodeRow, ProcessRow};

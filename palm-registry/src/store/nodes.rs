@@ -55,7 +55,8 @@ impl Store {
     /// If the store fails; then nothing is kept.
     pub async fn hear(&self, cluster: &str, said: &Sync) -> Result<Hearing, StoreError> {
         let (at, run) = (now(), said.run.to_string());
-        let seen = if said.leaving { 0 } else { at };
+        // Below zero: it has left, and when.
+        let seen = if said.leaving { -at } else { at };
         let mut transaction = self.pool.begin().await?;
         // One statement, so that of two runners that speak for a new node at once one is told.
         let kept = sqlx::query(
@@ -166,7 +167,7 @@ fn node(row: &AnyRow) -> Result<NodeRow, StoreError> {
         processors: u32::try_from(processors).unwrap_or(0),
         ports_from: u16::try_from(ports_from).unwrap_or(0),
     };
-    Ok(NodeRow { offer, run: row.try_get(4)?, seen: row.try_get(5)? })
+    Ok(NodeRow { offer, run: row.try_get(4)?, seen: row.try_get::<i64, _>(5)?.max(0) })
 }
 
 fn process(row: &AnyRow) -> Result<ProcessRow, StoreError> {

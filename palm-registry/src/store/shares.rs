@@ -46,7 +46,7 @@ pub struct Found {
 }
 
 const FOUND: &str = "SELECT clusters.key, clusters.owner, clusters.alias, clusters.changed, clusters.description, clusters.plan, \
-                     clusters.revision, clusters.id, users.name, shares.level, clusters.python \
+                     clusters.revision, clusters.id, clusters.secret, users.name, shares.level, clusters.python \
                      FROM clusters JOIN users ON users.id = clusters.owner \
                      LEFT JOIN shares ON shares.cluster = clusters.key AND shares.user_id = $1";
 
@@ -104,12 +104,12 @@ impl Store {
         Ok(deleted.execute(&self.pool).await?.rows_affected() > 0)
     }
 
-    /// Whether Python's clients are answered about a cluster; also if there is none.
+    /// Whether Python's clients are answered about the cluster with this key; also if there is none.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn answers_python(&self, key: &str) -> Result<bool, StoreError> {
-        let found = sqlx::query("SELECT python FROM clusters WHERE key = $1").bind(key);
+        let found = sqlx::query("SELECT python FROM clusters WHERE secret = $1").bind(key);
         found.fetch_optional(&self.pool).await?.map_or(Ok(true), |row| Ok(number(&row, 0)? != 0))
     }
 
@@ -125,11 +125,11 @@ impl Store {
 }
 
 fn found(row: &sqlx::any::AnyRow) -> Result<Found, StoreError> {
-    let level: Option<String> = row.try_get(9)?;
+    let level: Option<String> = row.try_get(10)?;
     Ok(Found {
         row: super::clusters::row(row)?,
-        owner: row.try_get(8)?,
+        owner: row.try_get(9)?,
         share: level.as_deref().map(Share::from_name).transpose()?,
-        python: number(row, 10)? != 0,
+        python: number(row, 11)? != 0,
     })
 }
