@@ -288,6 +288,7 @@ async fn a_clusters_key_is_changed_by_its_owner() {
     };
     let old = key(registry.get(&path)).await;
     registry.post(&path).bearer(&bob).send().await.expect(404);
+    registry.post("/api/v1/clusters/%00/key").bearer(&bob).send().await.expect(404);
     let share = registry.put(&format!("/api/v1/clusters/{id}/shares/bob")).bearer(&ann);
     share.json(&json!({ "share": "operate" })).send().await.expect(204);
     registry.post(&path).bearer(&bob).send().await.expect(403);
@@ -305,6 +306,7 @@ async fn a_clusters_key_is_changed_by_its_owner() {
     let python = |query: &str| registry.get(&format!("/cluster?{query}")).header("Key", &ann).send();
     python(&format!("method=cluster_status&cluster={new}")).await.expect(200);
     python(&format!("method=cluster_status&cluster={old}")).await.expect(400);
+    python("method=cluster_status&cluster=%00").await.expect(400);
     python(&format!("method=new_cluster&key={old}&description=%5BA%5D%0AScript=a")).await.expect(400);
     registry
         .get(&format!(

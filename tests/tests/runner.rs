@@ -302,6 +302,21 @@ fn a_runner_is_known_by_a_token_which_its_components_do_not_get() {
         reported(&registry, "A", "runs", |all| all.len() == 1 && all[0].state == State::Running);
         until("its line", WAIT, || texts(&registry, Stream::Out).first().cloned().filter(|line| line == "token="));
 
+        let file = registry.file("own", &registry.runner_token());
+        let mut command = subcommand("runner");
+        command.args([
+            "--registry",
+            &registry.url,
+            "--cluster",
+            KEY,
+            "--token-file",
+            file.to_str().unwrap(),
+            "--spool",
+        ]);
+        command.arg(registry.folder.join("other"));
+        let mut wrong = Process::start("wrong", command);
+        wrong.line("with a token --cluster is the cluster's id", WAIT);
+        assert_eq!(wrong.exit(WAIT).code(), Some(1));
         let file = registry.file("token", "0123");
         let mut command = subcommand("runner");
         command.args([

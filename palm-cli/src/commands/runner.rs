@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use palm_registry::client::Client;
 use palm_registry::plan::NodeOffer;
-use palm_registry::runner::{self, Config, Order};
+use palm_registry::runner::{self, Config, Order, RunnerError};
 use tokio::sync::watch;
 
 use super::{StopSignals, block_on};
@@ -105,6 +105,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             if token.is_some() { "token" } else { "key" }
         )));
     }
+    let is_by_token = token.is_some();
     let spool = match args.spool {
         Some(spool) => spool,
         None => up::state_folder("runners", &[&args.registry, &args.cluster, &node.name])
@@ -134,8 +135,14 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                 order.send_replace(next);
             }
         });
-        runner::run(config, orders).await?;
-        Ok(Outcome::Done)
+        let ended = runner::run(config, orders).await;
+        match ended {
+            Err(RunnerError::Refused(error)) if is_by_token && error.status() == Some(404) => Err(anyhow::anyhow!(
+                "{error}: with a token --cluster is the cluster's id, as palm cluster list shows it, and the token is of one who may run \
+                 that cluster"
+            )),
+            ended => Ok(ended.map(|()| Outcome::Done)?),
+        }
     })
 }
 

@@ -15,6 +15,8 @@ use crate::wire::{Line, Lines, Stream};
 const GATHER: Duration = Duration::from_millis(100);
 /// The rest before they are sent again.
 const REST: Duration = Duration::from_secs(1);
+/// The longest of a node that is refused.
+const REST_MAX: Duration = Duration::from_secs(15);
 
 /// Whose registry it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub(super) async fn send(client: Client, node: String, output: Arc<Output>, mut 
         return;
     };
     let mut sender = Sender { client, node, dialect, output: output.clone(), refused: BTreeMap::new() };
-    let mut is_away = false;
+    let (mut is_away, mut rest) = (false, REST);
     loop {
         let batch = output.spool().batch();
         let batch = match batch {
@@ -51,6 +53,7 @@ pub(super) async fn send(client: Client, node: String, output: Arc<Output>, mut 
         };
         match sender.send_batch(batch).await {
             Ok(()) => {
+                rest = REST;
                 if std::mem::take(&mut is_away) {
                     tracing::info!("lines are sent again");
                 }
@@ -61,7 +64,9 @@ pub(super) async fn send(client: Client, node: String, output: Arc<Output>, mut 
                 if !std::mem::replace(&mut is_away, true) {
                     tracing::warn!("lines are kept here until they can be sent: {error}");
                 }
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(rest).await;
+                let is_denied = matches!(error.status(), Some(401 | 403 | 404));
+                rest = if is_denied { (rest * 2).min(REST_MAX) } else { REST };
             }
         }
     }

@@ -25,6 +25,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn presented(&self, key: &str) -> Result<Presented, StoreError> {
+        if !is_askable(key) {
+            return Ok(Presented::Unknown);
+        }
         let found = sqlx::query("SELECT key FROM clusters WHERE secret = $1").bind(key);
         if let Some(found) = found.fetch_optional(&self.pool).await? {
             return Ok(Presented::Current(found.try_get(0)?));
@@ -42,6 +45,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn cluster_with_key(&self, key: &str) -> Result<Option<ClusterRow>, StoreError> {
+        if !is_askable(key) {
+            return Ok(None);
+        }
         let statement = format!("SELECT {COLUMNS} FROM clusters WHERE secret = $1");
         let found = sqlx::query(&statement).bind(key).fetch_optional(&self.pool).await?;
         found.map(|found| row(&found)).transpose()
@@ -52,6 +58,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn was_deleted(&self, id: &str) -> Result<bool, StoreError> {
+        if !is_askable(id) {
+            return Ok(false);
+        }
         let found = sqlx::query("SELECT 1 FROM old_keys WHERE cluster = $1 AND is_deleted = 1 LIMIT 1").bind(id);
         Ok(found.fetch_optional(&self.pool).await?.is_some())
     }
@@ -72,6 +81,11 @@ impl Store {
         transaction.commit().await?;
         Ok(Some(new))
     }
+}
+
+/// PostgreSQL has no place for a zero byte, and takes it for an error.
+pub(super) fn is_askable(text: &str) -> bool {
+    !text.contains('\0')
 }
 
 /// Keeps a key from being anybody's, in a transaction that takes it from its cluster.

@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use super::keys::is_askable;
 use super::users::number;
 use super::{ClusterRow, Store, StoreError, User};
 
@@ -56,6 +57,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn find_cluster(&self, id: &str, user: i64) -> Result<Option<Found>, StoreError> {
+        if !is_askable(id) {
+            return Ok(None);
+        }
         let statement = format!("{FOUND} WHERE clusters.id = $2");
         let found_row = sqlx::query(&statement).bind(user).bind(id).fetch_optional(&self.pool).await?;
         found_row.map(|row| found(&row)).transpose()
@@ -109,6 +113,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn answers_python(&self, key: &str) -> Result<bool, StoreError> {
+        if !is_askable(key) {
+            return Ok(true);
+        }
         let found = sqlx::query("SELECT python FROM clusters WHERE secret = $1").bind(key);
         found.fetch_optional(&self.pool).await?.map_or(Ok(true), |row| Ok(number(&row, 0)? != 0))
     }
