@@ -215,3 +215,21 @@ async fn a_silent_node_is_forgotten_once_by_all_that_try() {
         assert_eq!(store.deeds(Some(&row.id), i64::MAX, 10).await.unwrap().len(), 1);
     }
 }
+
+#[tokio::test]
+async fn keys_of_an_earlier_version_are_good_still() {
+    for (folder, store) in stores().await {
+        for statement in [
+            "DROP INDEX clusters_by_secret",
+            "ALTER TABLE clusters DROP COLUMN secret",
+            "DROP TABLE old_keys",
+            "DELETE FROM _sqlx_migrations WHERE version = 6",
+        ] {
+            sqlx::query(statement).execute(&store.pool).await.unwrap();
+        }
+        let migrator = if folder.is_some() { &SQLITE } else { &POSTGRES };
+        migrator.run(&store.pool).await.unwrap();
+        assert_eq!(store.presented("key").await.unwrap(), Presented::Current("key".into()));
+        assert_eq!(store.cluster_with_key("key").await.unwrap().unwrap().secret, "key");
+    }
+}
