@@ -72,7 +72,9 @@ impl Store {
     pub async fn change_key(&self, cluster: &ClusterRow) -> Result<Option<String>, StoreError> {
         let new = uuid::Uuid::new_v4().to_string();
         let mut transaction = self.pool.begin().await?;
-        let changed = sqlx::query("UPDATE clusters SET secret = $1 WHERE key = $2 AND secret = $3");
+        // Who has read the cluster before is told, by the revision, that it is another.
+        let statement = "UPDATE clusters SET secret = $1, revision = revision + 1 WHERE key = $2 AND secret = $3";
+        let changed = sqlx::query(statement);
         let changed = changed.bind(&new).bind(&cluster.key).bind(&cluster.secret).execute(&mut *transaction).await?;
         if changed.rows_affected() == 0 {
             return Ok(None);

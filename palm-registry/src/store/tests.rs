@@ -138,6 +138,7 @@ async fn a_key_is_changed_and_what_it_was_is_nobodys() {
         store.hear("key", &sync(Uuid::new_v4(), vec![process(0, State::Ready)])).await.unwrap();
         let new = store.change_key(&before).await.unwrap().unwrap();
         assert_eq!(store.change_key(&before).await.unwrap(), None, "of two at once one is told");
+        assert_eq!(store.save_cluster(&before).await.unwrap(), Saved::Conflict);
         assert_eq!(store.presented("key").await.unwrap(), Presented::Replaced);
         assert_eq!(store.presented(&new).await.unwrap(), Presented::Current("key".into()));
         assert_eq!(store.presented("none").await.unwrap(), Presented::Unknown);
