@@ -127,6 +127,10 @@ fn a_cluster_is_made_watched_changed_and_deleted() {
         registry.done(&["cluster", "logs", "test", "--component", "Counter", "-n", "5"]).contains("Counter 0 | line ")
     );
 
+    let key = |arguments: &[&str]| registry.done(&[&["cluster", "key", "test"], arguments].concat());
+    let (old, new) = (key(&[]), key(&["--new"]));
+    assert!(old != new && new == key(&[]), "{old} {new}");
+
     registry.done(&["users", "add", "bob"]);
     registry.done(&["cluster", "share", "test", "bob", "--operate"]);
     assert_eq!(registry.json(&["cluster", "share", "test"])[0]["share"], "operate");

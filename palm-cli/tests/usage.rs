@@ -72,6 +72,7 @@ fn wrong_use_ends_with_2_and_says_what_is_wrong() {
         ),
         (&["launch", "--server", "s", "--function", "f", "--priority", "4"], "4 is not in 0..=3"),
         (&["master", "--name", "m", "--serial", "/dev/x?parity=odd"], "nothing but a rate"),
+        (&["registry", "--forget-after", "9s"], "--forget-after: expected 10 s or more"),
         (&["man", "nothing"], "there is no command `nothing`"),
         (&["completions", "tcsh"], "possible values: bash"),
         (&["launch", "--log-level", "loud"], "`loud` is no level"),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,15 +20,18 @@ pub const LOGS_PATH: &str = "/api/v1/runner/logs";
 pub const SILENT_AFTER: i64 = 3_000_000;
 /// Lines that a request may have.
 pub const LINES_MAX: usize = 5000;
+/// Longest name of a node or component, in bytes.
+pub const NAME_MAX: usize = 256;
 /// Longest text of a line, in bytes; longer ones come in pieces.
 pub const TEXT_MAX: usize = 64 << 10;
 
 /// What a runner says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sync {
     /// The node.
     pub node: NodeOffer,
     /// This start of the runner.
+    #[schemars(with = "String", extend("format" = "uuid"))]
     pub run: Uuid,
     /// All that it has.
     pub processes: Vec<Process>,
@@ -37,7 +41,7 @@ pub struct Sync {
 }
 
 /// A process as it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
     /// Its component.
     pub component: String,
@@ -68,7 +72,7 @@ pub struct Process {
 }
 
 /// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It is to be started: later, or once what it is connected to is ready.
@@ -123,7 +127,7 @@ impl State {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// By itself, with this code.
@@ -133,7 +137,7 @@ pub enum Exit {
 }
 
 /// What the registry wants of the node. What is not in it is to be stopped.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wanted {
     /// After how long it wants to be told again, in milliseconds.
     pub interval_ms: u64,
@@ -142,7 +146,7 @@ pub struct Wanted {
 }
 
 /// A process as it is to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WantedProcess {
     /// Its component.
     pub component: String,
@@ -175,18 +179,19 @@ pub struct WantedProcess {
 }
 
 /// Lines of a node's processes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lines {
     /// The node's name.
     pub node: String,
     /// Where they were kept until now: their numbers count there.
+    #[schemars(with = "String", extend("format" = "uuid"))]
     pub spool: Uuid,
     /// In order.
     pub lines: Vec<Line>,
 }
 
 /// A line that a process has printed, or a piece of one that was too long.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// Its number in its spool, from 1; greater than that of the line before, by more than 1 if some were thrown away.
     pub seq: u64,
@@ -203,7 +208,7 @@ pub struct Line {
 }
 
 /// Where a line comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
     /// Standard output.
@@ -231,7 +236,7 @@ impl Stream {
 }
 
 /// What the registry has kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kept {
     /// The number of the last line of the spool that it has.
     pub seq: u64,

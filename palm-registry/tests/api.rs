@@ -275,3 +275,49 @@ async fn bodies_have_bounds() {
     let password = json!({ "old": PASSWORD, "new": "x".repeat(2000) });
     registry.put("/api/v1/me/password").signed(&users).json(&password).send().await.expect(400);
 }
+
+#[tokio::test]
+async fn a_clusters_key_is_changed_by_its_owner() {
+    let registry = Registry::start().await;
+    let ann = registry.token("ann", false, Scope::Admin).await;
+    let bob = registry.token("bob", false, Scope::Admin).await;
+    let id = registry.cluster(&ann).await;
+    let path = format!("/api/v1/clusters/{id}/key");
+    let key = async |request: common::Request| {
+        request.bearer(&ann).send().await.expect(200).json()["key"].as_str().unwrap().to_owned()
+    };
+    let old = key(registry.get(&path)).await;
+    registry.post(&path).bearer(&bob).send().await.expect(404);
+    registry.post("/api/v1/clusters/%00/key").bearer(&bob).send().await.expect(404);
+    let share = registry.put(&format!("/api/v1/clusters/{id}/shares/bob")).bearer(&ann);
+    share.json(&json!({ "share": "operate" })).send().await.expect(204);
+    registry.post(&path).bearer(&bob).send().await.expect(403);
+    let new = key(registry.post(&path)).await;
+    assert_eq!((new.clone(), new == old), (key(registry.get(&path)).await, false));
+    let said = json!({
+        "node": { "name": "n", "ip": "127.0.0.1", "processors": 3, "ports_from": 7000 },
+        "run": "0b0e0e1c-43b3-4b0a-9d3e-111111111111", "processes": [],
+    });
+    let sync = |key: &str| registry.post("/api/v1/runner/sync").bearer(key).json(&said).send();
+    let refused = sync(&old).await.expect(401);
+    assert_eq!(refused.code(), "old-key");
+    assert_eq!(sync(&new).await.expect(200).json()["wanted"].as_array().unwrap().len(), 3);
+    // Python's clients know the new one, too, and nobody makes a cluster with the old one.
+    let python = |query: &str| registry.get(&format!("/cluster?{query}")).header("Key", &ann).send();
+    python(&format!("method=cluster_status&cluster={new}")).await.expect(200);
+    python(&format!("method=cluster_status&cluster={old}")).await.expect(400);
+    python("method=cluster_status&cluster=%00").await.expect(400);
+    python(&format!("method=new_cluster&key={old}&description=%5BA%5D%0AScript=a")).await.expect(400);
+    registry
+        .get(&format!(
+            "/cluster?method=node_config&cluster={old}&node=%5BDEFAULT%5D%0AName=m%0AIp=1%0AProcessors=1%0APorts_from=1"
+        ))
+        .send()
+        .await
+        .expect(404);
+    registry.post(&format!("/logs?cluster={old}")).text("a line").send().await.expect(404);
+    let list: Value = serde_json::from_str(&python("method=clusters_list").await.expect(200).body).unwrap();
+    assert_eq!(list[&new]["key"], new.as_str());
+    let audit = registry.get(&format!("/api/v1/clusters/{id}/audit")).bearer(&ann).send().await.expect(200).body;
+    assert!(audit.contains("key changed") && !audit.contains(&new) && !audit.contains(&old), "{audit}");
+}

@@ -170,6 +170,13 @@ async fn a_cluster_is_made_looked_at_operated_and_deleted() {
     assert!(submit(&registry, &ann, &format!("{own}/key"), &[]).await.expect(200).body.contains(&key));
 
     let act = async |fields: &[(&str, &str)]| submit(&registry, &ann, &format!("{own}/do"), fields).await;
+    let asked = page(&registry, &ann, &format!("{own}/confirm?what=new-key")).await.expect(200).body;
+    assert!(asked.contains("another key?"), "{asked}");
+    let answer = act(&[("what", "new-key")]).await.expect(303);
+    assert!(page(&registry, &ann, location(&answer)).await.expect(200).body.contains("The cluster has another key"));
+    let shown = submit(&registry, &ann, &format!("{own}/key"), &[]).await.expect(200).body;
+    assert!(shown.contains("palm runner --registry") && !shown.contains(&key), "{shown}");
+
     let answer = act(&[("what", "stop"), ("component", "Worker")]).await.expect(303);
     assert_eq!(location(&answer), format!("{own}?done=stop"));
     assert!(page(&registry, &ann, &own).await.body.contains("Start Worker"));

@@ -132,7 +132,8 @@ async fn what_is_wrong_is_told_with_what_was_expected() {
     ] {
         let (status, answer) = registry.post("sync", "key", body).await;
         assert_eq!(status, 400);
-        assert!(answer["error"].as_str().unwrap().contains(told), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(told), "{answer}");
+        assert_eq!(answer["error"]["code"], "invalid");
     }
     for (body, told) in [
         (json!({"node": "n", "spool": "x", "lines": []}), "UUID"),
@@ -144,7 +145,7 @@ async fn what_is_wrong_is_told_with_what_was_expected() {
     ] {
         let (status, answer) = registry.post("logs", "key", body.to_string()).await;
         assert_eq!(status, 400);
-        assert!(answer["error"].as_str().unwrap().contains(told), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(told), "{answer}");
     }
     assert_eq!(registry.post("sync", "", said(None).to_string()).await.0, 401);
     assert_eq!(registry.post("sync", "another", said(None).to_string()).await.0, 401);
@@ -154,4 +155,57 @@ async fn what_is_wrong_is_told_with_what_was_expected() {
     let (status, answer) =
         registry.post("sync", "key", with("/run", "0b0e0e1c-43b3-4b0a-9d3e-333333333333".into())).await;
     assert_eq!(status, 409, "{answer}");
+}
+
+#[tokio::test]
+async fn a_node_is_known_by_a_token_of_who_may_run_its_cluster() {
+    use palm_registry::store::{Scope, Share};
+    let registry = Registry::start().await;
+    let store = &registry.store;
+    let id = store.cluster("key").await.unwrap().unwrap().id;
+    let token = async |user: &str, scope| {
+        let user = store.user(user).await.unwrap().unwrap();
+        store.add_token_with(&user, "t", scope, None).await.unwrap().0
+    };
+    for name in ["bob", "eve", "joe"] {
+        store.add_user(name, false).await.unwrap();
+    }
+    store.add_user("root", true).await.unwrap();
+    store.share("key", &store.user("bob").await.unwrap().unwrap(), Share::Operate).await.unwrap();
+    store.share("key", &store.user("joe").await.unwrap().unwrap(), Share::Read).await.unwrap();
+    let sync = format!("sync?cluster={id}");
+    let lines = json!({"node": "n", "spool": "0b0e0e1c-43b3-4b0a-9d3e-222222222222", "lines": []}).to_string();
+    // As the table of who may do what has it.
+    for (user, scope, status) in [
+        ("ann", Scope::Runner, 200),
+        ("ann", Scope::Owner, 200),
+        ("ann", Scope::Admin, 200),
+        ("ann", Scope::Read, 403),
+        ("bob", Scope::Runner, 200),
+        ("bob", Scope::Admin, 200),
+        ("joe", Scope::Runner, 404),
+        ("joe", Scope::Admin, 403),
+        ("eve", Scope::Runner, 404),
+        ("eve", Scope::Admin, 404),
+        ("root", Scope::Admin, 200),
+        ("root", Scope::Runner, 404),
+    ] {
+        let token = token(user, scope).await;
+        let (found, answer) = registry.post(&sync, &token, said(None).to_string()).await;
+        assert_eq!(found, status, "{user} {scope} {answer}");
+        assert_eq!(registry.post(&format!("logs?cluster={id}"), &token, lines.clone()).await.0, status);
+        assert_eq!(registry.post("sync", &token, said(None).to_string()).await.0, 401, "a token is no key");
+    }
+    let runner = token("ann", Scope::Runner).await;
+    assert_eq!(registry.post("sync?cluster=0", &runner, said(None).to_string()).await.0, 404);
+    assert_eq!(registry.post("sync?cluster=%00", &runner, said(None).to_string()).await.0, 404);
+    assert_eq!(registry.post(&sync, "key", said(None).to_string()).await.0, 401, "a key is no token");
+    assert_eq!(registry.post(&sync, "", said(None).to_string()).await.0, 401);
+
+    store.delete_cluster("key").await.unwrap();
+    let (status, answer) = registry.post("sync", "key", said(None).to_string()).await;
+    assert_eq!((status, &answer["error"]["code"]), (410, &json!("deleted")));
+    assert_eq!(registry.post("logs", "key", lines.clone()).await.0, 410);
+    assert_eq!(registry.post(&sync, &runner, said(None).to_string()).await.0, 410);
+    assert_eq!(registry.post(&sync, &token("ann", Scope::Read).await, said(None).to_string()).await.0, 404);
 }

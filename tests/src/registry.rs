@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use palm_registry::cluster::Cluster;
 use palm_registry::plan::Plan;
-use palm_registry::store::{ClusterRow, LogLine, LogQuery, Period, Saved, Store};
+use palm_registry::store::{ClusterRow, LogLine, LogQuery, Period, Saved, Scope, Store};
 use palm_registry::wire::Process as Reported;
 
 use serde_json::Value;
@@ -121,6 +121,57 @@ impl Registry {
     pub fn serve_again(&mut self) {
         let listen = self.url.trim_start_matches("http://");
         (self.process, _) = Self::serve(&self.store, listen);
+    }
+
+    /// Starts one with an empty store at its address, once it was killed.
+    pub fn serve_empty(&mut self) {
+        let (listen, store) = (self.url.trim_start_matches("http://"), self.folder.join("empty.db"));
+        (self.process, _) = Self::serve(&store.display().to_string(), listen);
+    }
+
+    /// Requests that it has refused since it was started.
+    ///
+    /// # Panics
+    /// If it does not say.
+    pub fn refusals(&self) -> u64 {
+        let mut stream = TcpStream::connect(self.address()).expect("it is there");
+        stream.set_read_timeout(Some(ANSWER)).expect("a time is one");
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address());
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let mut lines = answer.lines().filter_map(|line| line.split_once("{class=\"4xx\"} "));
+        lines.next().and_then(|(_, count)| count.parse().ok()).expect("refusals are counted")
+    }
+
+    /// Deletes a cluster, past the registry.
+    ///
+    /// # Panics
+    /// If the store cannot be written.
+    pub fn delete_cluster(&self, key: &str) {
+        self.with_store(async |store| assert!(store.delete_cluster(key).await.expect("the store is there")));
+    }
+
+    /// Gives a cluster another key, past the registry, and says which.
+    ///
+    /// # Panics
+    /// If the store cannot be written.
+    pub fn change_key(&self, key: &str) -> String {
+        self.with_store(async |store| {
+            let row = store.cluster(key).await.expect("the store is there").expect("so is the cluster");
+            store.change_key(&row).await.expect("the store can be written").expect("nobody else does so")
+        })
+    }
+
+    /// A token of its user that may do no more than run clusters.
+    ///
+    /// # Panics
+    /// If the store cannot be written.
+    pub fn runner_token(&self) -> String {
+        self.with_store(async |store| {
+            let user = store.user(USER).await.expect("the store is there").expect("so is the user");
+            store.add_token_with(&user, "", Scope::Runner, None).await.expect("the store can be written").0
+        })
     }
 
     /// Writes a file into its folder.

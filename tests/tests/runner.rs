@@ -241,3 +241,96 @@ fn what_is_wrong_with_its_use_is_told() {
         assert!(code == Some(2) && said.contains("node.ini, line 1, [DEFAULT], Ip"), "{said}");
     });
 }
+
+#[test]
+fn what_runs_outlasts_a_registry_that_refuses_its_runner() {
+    within(240, || {
+        let mut registry = Registry::start("refused");
+        registry.add_cluster(KEY, &component("A", &counting(100), ""));
+        let mut runner = runner(&registry);
+        let runs = |all: &[Reported]| all.len() == 1 && all[0].state == State::Running;
+        let running = pid(&reported(&registry, "A", "runs", runs));
+        registry.process.kill();
+        registry.serve_empty();
+        runner.line("there is no cluster with this key", WAIT);
+        // Often enough that nobody could take it for a mishap; what asks are the runner itself, and who sends its lines.
+        until("refusals", WAIT, || (registry.refusals() >= 5).then_some(()));
+        assert!(is_there(running) && runner.is_running());
+        registry.process.kill();
+        registry.serve_again();
+        runner.line("the registry answers again", WAIT);
+        // A key that is another's from now on does not end it either; one that is started with the new key takes its place.
+        let new = registry.change_key(KEY);
+        runner.line("the cluster has another key now", WAIT);
+        assert!(is_there(running) && runner.is_running());
+        runner.signal(Signal::TERM);
+        assert!(runner.exit(WAIT).success());
+        let mut command = subcommand("runner");
+        command.args(["--registry", &registry.url, "--cluster", &new, "--name", "node", "--spool"]);
+        command.arg(registry.folder.join("spool"));
+        let _again = Process::start("again", command);
+        reported(&registry, "A", "runs by the new key", |all| runs(all) && all[0].pid != Some(running));
+        until("all lines of both", WAIT, || (texts(&registry, Stream::Out).len() >= 200).then_some(()));
+        assert_eq!(texts(&registry, Stream::Out), [numbered(100), numbered(100)].concat());
+    });
+}
+
+#[test]
+fn a_deleted_cluster_ends_its_runner_and_all_that_it_runs() {
+    within(180, || {
+        let registry = Registry::start("deleted");
+        registry.add_cluster(KEY, &component("A", "exec sleep 1000", ""));
+        let mut runner = runner(&registry);
+        let running = pid(&reported(&registry, "A", "runs", |all| all.len() == 1 && all[0].state == State::Running));
+        registry.delete_cluster(KEY);
+        runner.line("the cluster was deleted", WAIT);
+        assert_eq!(runner.exit(WAIT).code(), Some(1));
+        assert!(!is_there(running));
+    });
+}
+
+#[test]
+fn a_runner_is_known_by_a_token_which_its_components_do_not_get() {
+    within(180, || {
+        let registry = Registry::start("token");
+        registry.add_cluster(KEY, &component("A", "echo token=$PALM_TOKEN; exec sleep 1000", ""));
+        let id = registry.get("/api/v1/clusters").unwrap()[0]["id"].as_str().unwrap().to_owned();
+        let mut command = subcommand("runner");
+        command.args(["--registry", &registry.url, "--cluster", &id, "--name", "node", "--spool"]);
+        command.arg(registry.folder.join("spool")).env("PALM_TOKEN", registry.runner_token());
+        let _runner = Process::start("runner", command);
+        reported(&registry, "A", "runs", |all| all.len() == 1 && all[0].state == State::Running);
+        until("its line", WAIT, || texts(&registry, Stream::Out).first().cloned().filter(|line| line == "token="));
+
+        let file = registry.file("own", &registry.runner_token());
+        let mut command = subcommand("runner");
+        command.args([
+            "--registry",
+            &registry.url,
+            "--cluster",
+            KEY,
+            "--token-file",
+            file.to_str().unwrap(),
+            "--spool",
+        ]);
+        command.arg(registry.folder.join("other"));
+        let mut wrong = Process::start("wrong", command);
+        wrong.line("with a token --cluster is the cluster's id", WAIT);
+        assert_eq!(wrong.exit(WAIT).code(), Some(1));
+        let file = registry.file("token", "0123");
+        let mut command = subcommand("runner");
+        command.args([
+            "--registry",
+            &registry.url,
+            "--cluster",
+            &id,
+            "--token-file",
+            file.to_str().unwrap(),
+            "--spool",
+        ]);
+        command.arg(registry.folder.join("other"));
+        let mut wrong = Process::start("wrong", command);
+        wrong.line("the token is not valid", WAIT);
+        assert_eq!(wrong.exit(WAIT).code(), Some(1));
+    });
+}

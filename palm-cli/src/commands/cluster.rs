@@ -53,7 +53,13 @@ pub(crate) enum Action {
     /// Print a cluster's file
     Show(Which),
     /// Print the key by which a cluster's nodes are known, a secret
-    Key(Which),
+    Key {
+        #[command(flatten)]
+        which: Which,
+        /// Give it another first: nobody is known by the one before any more
+        #[arg(long)]
+        new: bool,
+    },
     /// Replace a cluster's file; what it still has stays where it is
     Set {
         #[command(flatten)]
@@ -179,9 +185,18 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
             let found = remote.get(&["clusters", &id], &[]).await?;
             remote.show(&found, |found| text(found, "file").to_owned())?;
         }
-        Action::Key(which) => {
+        Action::Key { which, new } => {
             let id = remote.cluster(&which.cluster).await?;
-            let key = remote.get(&["clusters", &id, "key"], &[]).await?;
+            let path = ["clusters", &id, "key"];
+            let key = match new {
+                true => remote.order(Method::POST, &path, Value::Null).await?,
+                false => remote.get(&path, &[]).await?,
+            };
+            if new {
+                output::say(&format_args!(
+                    "runners with the key before go on with what they run, and have to be started again with this one"
+                ));
+            }
             remote.show(&key, |key| format!("{}\n", text(key, "key")))?;
         }
         Action::Set { which, file } => {

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::output::table::is_coloured;
-use crate::remote::{Remote, number, text};
+use crate::remote::{self, Remote, number, text};
 use crate::up::COLOURS;
 use crate::{output, values};
 
@@ -100,9 +100,9 @@ pub(super) async fn run(remote: &Remote, args: Args) -> anyhow::Result<()> {
     let mut document = (remote.json && !args.follow).then(Vec::new);
     // What comes after this is followed, whether a line that is shown came before it or not.
     let newest = remote.get(&path, &[("limit", "1".to_owned())]).await?;
-    let mut last = crate::remote::items(&newest).first().map_or(0, |line| number(line, "id"));
+    let mut last = remote::items(&newest).first().map_or(0, |line| number(line, "id"));
     let mut show = |lines: Value, printer: &mut Printer| match &mut document {
-        None => printer.print(crate::remote::items(&lines)),
+        None => printer.print(remote::items(&lines)),
         Some(document) => {
             document.extend(lines.as_array().cloned().unwrap_or_default());
             Ok(())
@@ -116,14 +116,14 @@ pub(super) async fn run(remote: &Remote, args: Args) -> anyhow::Result<()> {
             show(lines, &mut printer)?;
         }
         Some(since) => {
-            let from = crate::remote::now().saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+            let from = remote::now().saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
             let mut after = 0;
             loop {
                 let more = [("from", from.to_string()), ("after", after.to_string()), ("limit", PAGE.to_string())];
                 let lines = remote.get(&path, &[filter.as_slice(), &more].concat()).await?;
-                let (count, end) = crate::remote::items(&lines)
+                let (count, end) = remote::items(&lines)
                     .last()
-                    .map_or((0, after), |line| (crate::remote::items(&lines).len(), number(line, "id")));
+                    .map_or((0, after), |line| (remote::items(&lines).len(), number(line, "id")));
                 show(lines, &mut printer)?;
                 after = end;
                 if count < PAGE {
@@ -185,19 +185,24 @@ impl Printer {
         output::data(text.as_bytes())
     }
 
+    /// A line as it is printed; one of several lines, which Python's clients may send, as several.
     fn line(&mut self, line: &Value) -> String {
         if self.json {
             return format!("{line}\n");
         }
+        text(line, "text").trim_end_matches('\n').split('\n').map(|text| self.labelled(line, text)).collect()
+    }
+
+    fn labelled(&mut self, line: &Value, text: &str) -> String {
         let at = jiff::Timestamp::from_microsecond(number(line, "at")).unwrap_or_default();
         let at = at.strftime("%Y-%m-%d %H:%M:%S%.3fZ");
-        let component = text(line, "component");
-        let bar = if text(line, "stream") == "runner" { '*' } else { '|' };
+        let component = remote::text(line, "component");
+        let bar = if remote::text(line, "stream") == "runner" { '*' } else { '|' };
         let label = match component {
             "" => String::new(),
-            component => format!(" {component} {} {bar}", number(line, "copy")),
+            component => format!(" {} {} {bar}", output::harmless(component, false), number(line, "copy")),
         };
-        let text = text(line, "text");
+        let text = output::harmless(text, self.is_coloured);
         if !self.is_coloured {
             return format!("{at}{label} {text}\n");
         }
@@ -225,6 +230,10 @@ mod tests {
         let line = |text: &str| serde_json::json!({ "id": 1, "at": 0, "component": "W", "copy": 2, "stream": "out", "text": text });
         let mut printer = Printer { json: false, is_coloured: false, seen: Vec::new() };
         assert_eq!(printer.line(&line("t")), "1970-01-01 00:00:00.000Z W 2 | t\n");
+        assert_eq!(
+            printer.line(&line("a\u{1b}[2J\nb")),
+            "1970-01-01 00:00:00.000Z W 2 | a^[[2J\n1970-01-01 00:00:00.000Z W 2 | b\n"
+        );
         printer.is_coloured = true;
         assert!(printer.line(&line("a WARNING")).ends_with("\x1b[36m W 2 |\x1b[0m \x1b[33ma WARNING\x1b[0m\n"));
     }

@@ -27,6 +27,9 @@ It takes the place of pylm-registry for its clients and for pylm-runner:
 
 Exit status: 0 stopped by a signal; 1 the store or the address failed; 2 wrong use.";
 
+/// Nodes are not forgotten sooner.
+const FORGET_MIN: Duration = Duration::from_secs(10);
+
 /// Flags of `palm registry`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -58,6 +61,9 @@ pub(crate) struct Args {
     /// How much of them is kept, of all clusters; 0: all
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = values::size)]
     pub(crate) logs_max_bytes: usize,
+    /// Remove nodes that have been silent for so long: what they ran is placed again; 0: never
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = values::duration)]
+    pub(crate) forget_after: Duration,
     #[command(subcommand)]
     pub(crate) action: Option<Action>,
 }
@@ -92,6 +98,12 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                     "{} can be reached from elsewhere, and nothing is encrypted: say --tls-cert and --tls-key, --tls-self-signed, \
                      or --insecure",
                     args.listen
+                )));
+            }
+            if !args.forget_after.is_zero() && args.forget_after < FORGET_MIN {
+                let seconds = FORGET_MIN.as_secs();
+                return Err(wrong_use(format!(
+                    "--forget-after: expected {seconds} s or more, as a runner that is started anew is silent for a while"
                 )));
             }
             global.log_component("registry")?;
@@ -135,8 +147,11 @@ async fn serve(args: &Args) -> anyhow::Result<Outcome> {
         bytes: Some(args.logs_max_bytes as u64).filter(|bytes| *bytes > 0),
     };
     let pruning = tokio::spawn(palm_registry::http::prune(store.clone(), bounds));
+    let forgetting = (!args.forget_after.is_zero())
+        .then(|| tokio::spawn(palm_registry::http::forget_silent_nodes(store.clone(), args.forget_after)));
     palm_registry::http::serve(listener, App::new(store, settings), config, stop).await?;
     pruning.abort();
+    forgetting.inspect(tokio::task::JoinHandle::abort);
     Ok(Outcome::Done)
 }
 

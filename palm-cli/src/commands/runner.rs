@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use palm_registry::client::Client;
 use palm_registry::plan::NodeOffer;
-use palm_registry::runner::{self, Config, Order};
+use palm_registry::runner::{self, Config, Order, RunnerError};
 use tokio::sync::watch;
 
 use super::{StopSignals, block_on};
 use crate::args::Global;
 use crate::{Outcome, config, up, values, wrong_use};
+
+/// What holds a token.
+const TOKEN: &str = "PALM_TOKEN";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +32,13 @@ does, and works with Python's registry too:
   Ports_from = 5555
 
 Who lists processes sees the key on the command line; PALM_RUNNER_CLUSTER keeps
-it from them.
+it from them, and from the components. So does a token, of the scope runner,
+with which --cluster is the cluster's id:
+  palm tokens new node7 --scope runner >token
+  palm runner --registry URL --cluster ID --token-file token
+
+A registry that refuses a node which it took before is asked again and again,
+and what runs goes on; a cluster that is deleted ends its runners.
 
 Exit status: 0 stopped by a signal; 1 the registry does not want this node, or
 something failed; 2 wrong use.";
@@ -41,9 +50,12 @@ pub(crate) struct Args {
     /// Where the registry is
     #[arg(long, value_name = "URL")]
     pub(crate) registry: String,
-    /// The cluster's key
+    /// The cluster's key; with a token its id
     #[arg(long, value_name = "KEY")]
     pub(crate) cluster: String,
+    /// File with a token of one who may run the cluster's nodes, such as one of the scope runner; or PALM_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// The node's name, by which it is known again [default: the machine's]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -79,14 +91,21 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let ca = args.ca.as_ref().map(|file| {
         std::fs::read(file).map_err(|error| wrong_use(format!("--ca: cannot read {}: {error}", file.display())))
     });
-    let client = Client::new(&args.registry, &args.cluster, ca.transpose()?.as_deref());
+    let token = match &args.token_file {
+        Some(file) => Some(values::token(file)?),
+        None => std::env::var(TOKEN).ok().filter(|token| !token.is_empty() && is_id(&args.cluster)),
+    };
+    let client = Client::new(&args.registry, token.as_ref().unwrap_or(&args.cluster), ca.transpose()?.as_deref());
     let client = client.map_err(|error| wrong_use(error.to_string()))?;
+    let client = if token.is_some() { client.for_cluster(&args.cluster) } else { client };
     if client.is_open_to_others() && !args.insecure {
         let url = client.url();
         return Err(wrong_use(format!(
-            "{url} is not encrypted, so others could read the key: use https, or say --insecure"
+            "{url} is not encrypted, so others could read the {}: use https, or say --insecure",
+            if token.is_some() { "token" } else { "key" }
         )));
     }
+    let is_by_token = token.is_some();
     let spool = match args.spool {
         Some(spool) => spool,
         None => up::state_folder("runners", &[&args.registry, &args.cluster, &node.name])
@@ -101,6 +120,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         programs: up::programs(),
         view: None,
         standing: None,
+        withheld: vec![TOKEN, "PALM_RUNNER_CLUSTER"],
     };
     block_on(async {
         let mut signals = StopSignals::listen()?;
@@ -115,9 +135,20 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                 order.send_replace(next);
             }
         });
-        runner::run(config, orders).await?;
-        Ok(Outcome::Done)
+        let ended = runner::run(config, orders).await;
+        match ended {
+            Err(RunnerError::Refused(error)) if is_by_token && error.status() == Some(404) => Err(anyhow::anyhow!(
+                "{error}: with a token --cluster is the cluster's id, as palm cluster list shows it, and the token is of one who may run \
+                 that cluster"
+            )),
+            ended => Ok(ended.map(|()| Outcome::Done)?),
+        }
     })
+}
+
+/// Whether something looks like a cluster's id, and not like its key: whoever has a token for other commands may name either.
+fn is_id(cluster: &str) -> bool {
+    cluster.len() == 16 && cluster.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// What this node offers.

@@ -132,6 +132,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             programs: up::programs(),
             view: shown.clone(),
             standing: Some(standing),
+            withheld: Vec::new(),
         };
         let mut running = tokio::spawn(runner::run(config, orders));
         let (mut outcome, mut was_signalled) = (Outcome::Done, false);
@@ -225,7 +226,7 @@ async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> any
         }
     };
     anyhow::ensure!(saved == Saved::Yes, "somebody else changes the store");
-    Ok(row.key)
+    Ok(row.secret)
 }
 
 /// Starts this program again, in the background, and waits until it has begun.

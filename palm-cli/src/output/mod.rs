@@ -1,5 +1,6 @@
 //! All that the program prints: data to standard output, what is said to a person to standard error.
 
+mod harmless;
 pub(crate) mod latency;
 pub(crate) mod progress;
 pub(crate) mod results;
@@ -7,6 +8,8 @@ pub(crate) mod table;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
+
+pub(crate) use harmless::harmless;
 
 /// Standard output was closed by whoever read it: nothing more is wanted, and nothing is wrong.
 #[derive(Debug)]

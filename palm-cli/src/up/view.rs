@@ -73,7 +73,8 @@ impl Style {
         let copies = index.and_then(|index| self.names.get(index)).map_or(1, |(_, copies)| *copies);
         let label = label(&shown.component, shown.copy, copies);
         let bar = if shown.stream == Stream::Runner { '*' } else { '|' };
-        let (label, text) = (format!("{label:width$} {bar}", width = self.width), shown.text.as_str());
+        let label = format!("{label:width$} {bar}", width = self.width);
+        let text = output::harmless(&shown.text, self.is_coloured);
         if !self.is_coloured {
             return format!("{label} {text}\n");
         }
@@ -99,7 +100,10 @@ mod tests {
         let style = Style::new(&cluster, false);
         assert_eq!(style.line(&shown("Master", 0, Stream::Out)), "Master | t\n");
         assert_eq!(style.line(&shown("W", 1, Stream::Runner)), "W 2    * t\n");
+        let rude = Shown { text: "\x1b[2J\x1b[32mok".into(), ..shown("W", 0, Stream::Out) };
+        assert_eq!(style.line(&rude), "W 1    | ^[[2Jok\n");
         let style = Style::new(&cluster, true);
+        assert!(style.line(&rude).ends_with(" ^[[2J\x1b[32mok\x1b[0m\n"));
         assert_eq!(style.line(&shown("W", 0, Stream::Err)), "\x1b[35mW 1    |\x1b[0m t\x1b[0m\n");
     }
 }

@@ -25,6 +25,8 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     key: String,
+    /// The id of the cluster that a runner runs, if `key` is a token.
+    cluster: Option<String>,
 }
 
 impl Client {
@@ -43,7 +45,18 @@ impl Client {
             builder = builder.add_root_certificate(Certificate::from_pem(ca).map_err(ClientError::Certificate)?);
         }
         let http = builder.build().map_err(ClientError::Certificate)?;
-        Ok(Self { http, base: url.trim_end_matches('/').to_owned(), key: key.to_owned() })
+        Ok(Self { http, base: url.trim_end_matches('/').to_owned(), key: key.to_owned(), cluster: None })
+    }
+
+    /// Asks by a token for what nodes of the cluster with this id are told; otherwise they are known by the cluster's key.
+    #[must_use]
+    pub fn for_cluster(self, id: &str) -> Self {
+        Self { cluster: Some(id.to_owned()), ..self }
+    }
+
+    /// Whether it asks as a node by a token.
+    pub fn is_by_token(&self) -> bool {
+        self.cluster.is_some()
     }
 
     /// Where the registry is.

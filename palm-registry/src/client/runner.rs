@@ -1,5 +1,7 @@
 //! What a runner asks.
 
+use reqwest::RequestBuilder;
+
 use super::{Client, ClientError, Method};
 use crate::wire::{Kept, LOGS_PATH, Lines, SYNC_PATH, Sync, Wanted};
 
@@ -9,7 +11,7 @@ impl Client {
     /// # Errors
     /// If there is no answer, or another.
     pub async fn sync(&self, said: &Sync) -> Result<Wanted, ClientError> {
-        let answer = self.answer(self.request(Method::POST, SYNC_PATH).json(said)).await?;
+        let answer = self.answer(self.of_runner(SYNC_PATH).json(said)).await?;
         answer.json().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
     }
 
@@ -18,7 +20,15 @@ impl Client {
     /// # Errors
     /// If there is no answer, or another.
     pub async fn send_lines(&self, lines: &Lines) -> Result<Kept, ClientError> {
-        let answer = self.answer(self.request(Method::POST, LOGS_PATH).json(lines)).await?;
+        let answer = self.answer(self.of_runner(LOGS_PATH).json(lines)).await?;
         answer.json().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
+    }
+
+    fn of_runner(&self, path: &str) -> RequestBuilder {
+        let request = self.request(Method::POST, path);
+        match &self.cluster {
+            Some(id) => request.query(&[("cluster", id)]),
+            None => request,
+        }
     }
 }

@@ -1,8 +1,18 @@
-//! Whether the components of a cluster can be started one after the other.
+//! Whether the components of a cluster can be started one after the other, and reported by their names.
 
 use std::collections::HashMap;
 
 use super::Cluster;
+use crate::wire::NAME_MAX;
+
+/// What is wrong with a component's name: no runner could say it to the registry.
+pub(super) fn wrong_name(name: &str) -> Option<String> {
+    if name.len() > NAME_MAX {
+        return Some(format!("expected a name of at most {NAME_MAX} bytes, found {}", name.len()));
+    }
+    let is_sayable = !name.chars().any(char::is_control);
+    if is_sayable { None } else { Some("expected a name without control characters".to_owned()) }
+}
 
 /// Why there is no order in which components can be placed.
 #[derive(Debug, PartialEq, Eq)]

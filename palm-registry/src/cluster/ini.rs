@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::check::{Disorder, check};
+use super::check::{Disorder, check, wrong_name};
 use super::{Cluster, Component, FileError, Flag};
 
 /// Copies that a component may have, at most.
@@ -88,6 +88,17 @@ impl Cluster {
     /// # Errors
     /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
     pub fn from_ini(text: &str) -> Result<Self, FileError> {
+        let (cluster, sections) = Self::read_ini(text)?;
+        for section in sections {
+            if let Some(reason) = wrong_name(&section.name) {
+                return Err(FileError::at(section.line, reason).key("name"));
+            }
+        }
+        Ok(cluster)
+    }
+
+    /// As [`Self::from_ini`], whatever the components are called.
+    pub(super) fn read_ini(text: &str) -> Result<(Self, Vec<Section>), FileError> {
         let sections = sections(text)?;
         let components = sections.iter().map(component).collect::<Result<_, _>>()?;
         let cluster = Self { components };
@@ -95,7 +106,7 @@ impl Cluster {
             return Err(FileError::at(1, "expected a section `[name]` for each component, found none"));
         }
         match check(&cluster) {
-            Ok(()) => Ok(cluster),
+            Ok(()) => Ok((cluster, sections)),
             Err(disorder) => Err(told(&sections, &cluster, &disorder)),
         }
     }

@@ -16,14 +16,26 @@ impl Cluster {
     /// # Errors
     /// See [`from_ini`](Self::from_ini) and [`from_toml`](Self::from_toml).
     pub fn from_text(text: &str) -> Result<Self, super::FileError> {
-        let is_toml = text.lines().any(|line| line.trim_start().starts_with("[["));
-        if is_toml { Self::from_toml(text) } else { Self::from_ini(text) }
+        if is_toml(text) { Self::from_toml(text) } else { Self::from_ini(text) }
+    }
+
+    /// Reads a file that was taken before: names that would be refused today do not keep it from being read.
+    pub(crate) fn from_kept(text: &str) -> Result<Self, super::FileError> {
+        if is_toml(text) {
+            Self::read_toml(text).map(|(cluster, _)| cluster)
+        } else {
+            Self::read_ini(text).map(|(cluster, _)| cluster)
+        }
     }
 
     /// A component by its name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.components.iter().find(|component| component.name == name)
     }
+}
+
+fn is_toml(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with("[["))
 }
 
 /// A program, of which one or more copies are to run.
@@ -120,7 +132,7 @@ impl Default for Extras {
 }
 
 /// When a process that has ended is started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
     /// Unless it has exited with 0, or was stopped.
@@ -133,7 +145,7 @@ pub enum Restart {
 }
 
 /// How a component is known to be ready.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Readiness {
     /// The PALM cache at this address, or socket, answers.

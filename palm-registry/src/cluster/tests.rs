@@ -81,6 +81,19 @@ fn what_is_wrong_is_told_with_its_line_and_key() {
     ] {
         assert_eq!(Cluster::from_toml(&text).unwrap_err().to_string(), told, "{text}");
     }
+    let long = "n".repeat(257);
+    for (name, told) in [
+        (long.as_str(), "name: expected a name of at most 256 bytes, found 257"),
+        ("a\u{1b}[2J", "name: expected a name without control characters"),
+    ] {
+        let ini = Cluster::from_ini(&format!("[b]\nScript = x\n[{name}]\nScript = x\n"));
+        assert_eq!(ini.unwrap_err().to_string(), format!("line 3, {told}"));
+        let component = |name: &str| format!("[[component]]\nname = {}\nscript = \"x\"\n", toml::Value::from(name));
+        let text = component("b") + &component(name);
+        assert_eq!(Cluster::from_toml(&text).unwrap_err().to_string(), format!("line 5, {told}"));
+        assert_eq!(Cluster::from_kept(&text).unwrap().components[1].name, name, "it was taken before");
+    }
+    assert!(Cluster::from_ini(&format!("[{}]\nScript = x\n", &long[1..])).is_ok());
     let unknown = Cluster::from_toml(&toml("replica = 1")).unwrap_err();
     assert!(unknown.line == 4 && unknown.reason.contains("unknown field `replica`"), "{unknown}");
 }

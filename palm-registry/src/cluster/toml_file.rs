@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::check::{Disorder, check};
+use super::check::{Disorder, check, wrong_name};
 use super::ini::REPLICAS_MAX;
 use super::{Cluster, Component, Extras, FileError, Flag, Readiness, Restart};
 
@@ -71,6 +71,17 @@ impl Cluster {
     /// # Errors
     /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
     pub fn from_toml(text: &str) -> Result<Self, FileError> {
+        let (cluster, lines) = Self::read_toml(text)?;
+        for (component, line) in cluster.components.iter().zip(lines) {
+            if let Some(reason) = wrong_name(&component.name) {
+                return Err(FileError::at(line, reason).key("name"));
+            }
+        }
+        Ok(cluster)
+    }
+
+    /// As [`Self::from_toml`], whatever the components are called; and the lines of their names.
+    pub(super) fn read_toml(text: &str) -> Result<(Self, Vec<usize>), FileError> {
         let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
         let file: File<Spanned<String>> = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(1, |span| line(span.start));
@@ -89,7 +100,10 @@ impl Cluster {
             return Err(FileError::at(1, "expected a table `[[component]]` for each component, found none"));
         }
         match check(&cluster) {
-            Ok(()) => Ok(cluster),
+            Ok(()) => {
+                let lines = file.component.iter().map(|table| line(table.name.span().start)).collect();
+                Ok((cluster, lines))
+            }
             Err(disorder) => {
                 let index = match &disorder {
                     Disorder::Unknown { component, .. } => *component,

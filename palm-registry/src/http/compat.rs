@@ -14,7 +14,7 @@ use super::error::{BUSY, Refused};
 use super::time;
 use crate::cluster::Cluster;
 use crate::plan::{NodeOffer, Plan};
-use crate::store::{Changed, ClusterRow, LogQuery, Period, Saved, Store, User};
+use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User};
 
 pub(super) fn router() -> Router<Store> {
     Router::new().route("/cluster", get(cluster)).route("/logs", get(download).post(upload))
@@ -47,14 +47,14 @@ async fn cluster(
             let key = owned(&store, &user(&store, &headers).await?, asked).await?.key;
             change(&store, &key, |row| {
                 row.plan_mut().reset();
-                Ok(row.key.clone())
+                Ok(row.secret.clone())
             })
             .await
         }
         Some("cluster_delete") => {
             let row = owned(&store, &user(&store, &headers).await?, asked).await?;
             store.delete_cluster(&row.key).await?;
-            Ok(row.key)
+            Ok(row.secret)
         }
         _ => Err(Refused::bad("Bad method or method not present")),
     }
@@ -70,7 +70,7 @@ async fn user(store: &Store, headers: &HeaderMap) -> Result<User, Refused> {
 /// The cluster that is asked for, if it belongs to who asks.
 async fn owned(store: &Store, user: &User, asked: Asked) -> Result<ClusterRow, Refused> {
     let key = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
-    let found = store.cluster(&key).await?.filter(|row| row.owner == user.id || user.is_admin);
+    let found = store.cluster_with_key(&key).await?.filter(|row| row.owner == user.id || user.is_admin);
     found.ok_or_else(|| Refused::bad("User does not own the cluster"))
 }
 
@@ -82,13 +82,16 @@ async fn new_cluster(store: &Store, user: &User, asked: Asked) -> Result<String,
     if store.add_cluster(&row).await? == Saved::Yes {
         return Ok(key);
     }
-    change(store, &key, |row| {
+    let Some(there) = store.cluster_with_key(&key).await? else {
+        return Err(Refused::bad("this key was another cluster's: choose another, or none"));
+    };
+    change(store, &there.key, |row| {
         if row.owner != user.id && !user.is_admin {
             return Err(Refused::bad("User does not own the cluster"));
         }
         row.set_file(user, description.clone(), cluster.clone());
         row.alias = asked.alias.clone().or(row.alias.take());
-        Ok(row.key.clone())
+        Ok(row.secret.clone())
     })
     .await
 }
@@ -97,13 +100,13 @@ async fn clusters_list(store: &Store, user: &User) -> Result<String, Refused> {
     let mut list = Map::new();
     for row in store.clusters_of(user).await? {
         let entry = json!({
-            "key": row.key,
+            "key": row.secret,
             "when": time::iso(row.changed),
             "description": row.description,
             "alias": row.alias,
             "status": status(&row.plan),
         });
-        list.insert(row.key, entry);
+        list.insert(row.secret, entry);
     }
     Ok(Value::Object(list).to_string())
 }
@@ -113,12 +116,25 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
     let key = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
     let node = asked.node.ok_or_else(|| Refused::bad("expected node=FILE"))?;
     let offer = NodeOffer::from_ini(&node).map_err(|error| Refused::bad(format!("the node's file, {error}")))?;
+    let key = known(store, &key).await?;
     change(store, &key, |row| {
         row.plan_mut().offer(offer.clone());
         let lines: Vec<_> = row.plan.commands(&offer.name).map(|command| command.line).collect();
         Ok(json!(lines).to_string())
     })
     .await
+}
+
+/// By what the store knows the cluster with this key.
+async fn known(store: &Store, key: &str) -> Result<String, Refused> {
+    match store.presented(key).await? {
+        Presented::Current(key) => Ok(key),
+        Presented::Replaced | Presented::Deleted | Presented::Unknown => Err(gone()),
+    }
+}
+
+fn gone() -> Refused {
+    Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned())
 }
 
 /// Changes a cluster, again if somebody else has done so meanwhile.
@@ -129,7 +145,7 @@ async fn change<T>(
 ) -> Result<T, Refused> {
     match store.change_cluster(key, change).await? {
         Changed::Yes(result) => Ok(result),
-        Changed::Gone => Err(Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned())),
+        Changed::Gone => Err(gone()),
         Changed::Busy => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned())),
     }
 }
@@ -194,9 +210,9 @@ async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, body
     };
     // A database has no place for it.
     let lines: Vec<_> = lines.into_iter().map(|line| line.replace('\0', "\u{fffd}")).collect();
-    match store.add_logs(&cluster, &lines).await? {
+    match store.add_logs(&known(&store, &cluster).await?, &lines).await? {
         Saved::Yes => Ok(()),
-        Saved::Conflict => Err(Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned())),
+        Saved::Conflict => Err(gone()),
     }
 }
 
@@ -208,7 +224,9 @@ async fn download(State(store): State<Store>, Query(asked): Query<AskedLogs>) ->
             .ok_or_else(|| Refused::bad(format!("expected a time like 2017-02-01T10:11:41.485000, found `{text}`"))),
     };
     let period = Period { from: instant(asked.fr, Period::ALL.from)?, to: instant(asked.to, Period::ALL.to)? };
-    let lines = store.logs(&cluster, &LogQuery::of(period)).await?;
+    // Of a cluster that is not there nothing is kept.
+    let Presented::Current(key) = store.presented(&cluster).await? else { return Ok(json!([]).to_string()) };
+    let lines = store.logs(&key, &LogQuery::of(period)).await?;
     let lines: Vec<_> = lines.iter().map(|line| json!({ "when": time::iso(line.at), "text": line.text })).collect();
     Ok(json!(lines).to_string())
 }

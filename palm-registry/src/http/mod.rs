@@ -5,6 +5,7 @@ mod api;
 mod app;
 mod compat;
 mod error;
+mod forget;
 mod health;
 mod hub;
 mod level;
@@ -19,6 +20,7 @@ mod wanted;
 
 pub use app::{App, Settings};
 pub(crate) use compat::LogMessages;
+pub use forget::forget_silent_nodes;
 pub use problem::Problem;
 pub use prune::{LogBounds, prune};
 pub use serve::serve;
@@ -37,7 +39,7 @@ const BODY_MAX: usize = 16 << 20;
 pub fn router(app: App) -> Router {
     let store = app.store.clone();
     let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
-    let programs = python.merge(runner::router()).with_state(store);
+    let programs = python.with_state(store).merge(runner::router().with_state(app.clone()));
     let browsers = api::router().merge(health::router()).merge(pages::router());
     let browsers = browsers.layer(from_fn_with_state(app.clone(), access::guard));
     let browsers = browsers.layer(from_fn_with_state(app.clone(), pages::explain));

@@ -3,58 +3,62 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::{Json, Router};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
+use super::access::cluster_of;
+use super::api::extract::Query;
+use super::api::{Operation, operation, routes};
+use super::app::App;
 use super::error::BUSY;
+use super::problem::Problem;
 use super::wanted;
-use crate::store::{Changed, ClusterRow, Hearing, Store, StoreError, now};
-use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, SYNC_PATH, Sync, TEXT_MAX, Wanted};
+use crate::store::{Changed, ClusterRow, Hearing, Store, now};
+use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, NAME_MAX, SYNC_PATH, Sync, TEXT_MAX, Wanted};
 
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 8 << 20;
-/// Longest name of a node or component, in bytes.
-const NAME_MAX: usize = 256;
 /// Processes that a node may have.
 const PROCESSES_MAX: usize = 10_000;
 /// After how long a runner is to ask again, in milliseconds.
 const INTERVAL_MS: u64 = 1000;
 
-pub(super) fn router() -> Router<Store> {
-    Router::new().route(SYNC_PATH, post(sync)).route(LOGS_PATH, post(logs)).layer(DefaultBodyLimit::max(BODY_MAX))
+pub(super) fn router() -> Router<App> {
+    routes(Router::new(), operations()).layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
-/// A status, and a JSON object with the reason.
-#[derive(Debug)]
-struct Refused(StatusCode, String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        operation(Method::POST, SYNC_PATH, sync)
+            .says("Say how a node is, and learn how it is to be; known by the cluster's key, or by a token and the cluster's id")
+            .query::<Asked>()
+            .body::<Sync>()
+            .answers::<Wanted>(),
+        operation(Method::POST, LOGS_PATH, logs)
+            .says("Send what a node's processes print: lines that come again are kept once")
+            .query::<Asked>()
+            .body::<Lines>()
+            .answers::<Kept>(),
+    ]
 }
 
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        let super::error::Refused(status, reason) = error.into();
-        Self(status, reason)
-    }
-}
-
-fn bad(reason: impl Into<String>) -> Refused {
-    Refused(StatusCode::BAD_REQUEST, reason.into())
+/// Which cluster, for who is known by a token.
+#[derive(Deserialize, JsonSchema)]
+struct Asked {
+    /// Its id; left out: the cluster whose key stands in the place of a token.
+    cluster: Option<String>,
 }
 
 async fn sync(
     State(store): State<Store>,
     headers: HeaderMap,
+    Query(asked): Query<Asked>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Wanted>, Refused> {
-    let key = cluster_key(&headers)?;
+) -> Result<Json<Wanted>, Problem> {
+    let key = &cluster_of(&store, &headers, asked.cluster.as_deref()).await?;
     let said: Sync =
         read(body, "{\"node\": {\"name\", \"ip\", \"processors\", \"ports_from\"}, \"run\", \"processes\": []}")?;
     check_sync(&said)?;
@@ -62,13 +66,12 @@ async fn sync(
     if store.hear(key, &said).await? == Hearing::Another {
         let name = &said.node.name;
         let reason = format!("another runner speaks for the node {name}: name this one differently, or end that one");
-        return Err(Refused(StatusCode::CONFLICT, reason));
+        return Err(Problem::conflict(reason));
     }
     let offered = if said.leaving { Changed::Yes(row.plan) } else { store.offer(row, &said.node).await? };
     let plan = match offered {
         Changed::Yes(plan) => plan,
-        Changed::Gone => return Err(no_cluster()),
-        Changed::Busy => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned())),
+        Changed::Gone | Changed::Busy => return Err(gone()),
     };
     let nodes = store.nodes(key).await?;
     Ok(Json(Wanted { interval_ms: INTERVAL_MS, wanted: wanted::of(&plan, &said.node.name, &nodes, now()) }))
@@ -77,9 +80,10 @@ async fn sync(
 async fn logs(
     State(store): State<Store>,
     headers: HeaderMap,
+    Query(asked): Query<Asked>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Kept>, Refused> {
-    let key = cluster_key(&headers)?;
+) -> Result<Json<Kept>, Problem> {
+    let key = &cluster_of(&store, &headers, asked.cluster.as_deref()).await?;
     let mut sent: Lines = read(
         body,
         "{\"node\", \"spool\", \"lines\": [{\"seq\", \"component\", \"copy\", \"stream\", \"at\", \"text\"}]}",
@@ -89,74 +93,75 @@ async fn logs(
         // PostgreSQL has no place for it.
         line.text = line.text.replace('\0', "\u{fffd}");
     }
-    cluster(&store, key).await?;
     Ok(Json(Kept { seq: store.add_lines(key, sent).await? }))
 }
 
-/// The key of the cluster that is spoken of.
-fn cluster_key(headers: &HeaderMap) -> Result<&str, Refused> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let key = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim).filter(|key| !key.is_empty());
-    key.ok_or_else(|| {
-        let reason = "expected the header `Authorization: Bearer KEY` with the cluster's key";
-        Refused(StatusCode::UNAUTHORIZED, reason.to_owned())
-    })
+async fn cluster(store: &Store, key: &str) -> Result<ClusterRow, Problem> {
+    store.cluster(key).await?.ok_or_else(gone)
 }
 
-/// The cluster; that there is none with this key is not told by 404, which says that there is no such interface.
-async fn cluster(store: &Store, key: &str) -> Result<ClusterRow, Refused> {
-    store.cluster(key).await?.ok_or_else(no_cluster)
+/// It was there a moment ago.
+fn gone() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY)
 }
 
-fn no_cluster() -> Refused {
-    Refused(StatusCode::UNAUTHORIZED, "there is no cluster with this key".to_owned())
+fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, Problem> {
+    let body = body.map_err(|rejection| {
+        Problem::new(rejection.status(), "invalid", format!("{rejection}: at most {BODY_MAX} bytes"))
+    })?;
+    serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("{error}; expected {expected}")))
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, Refused> {
-    let body =
-        body.map_err(|rejection| Refused(rejection.status(), format!("{rejection}: at most {BODY_MAX} bytes")))?;
-    serde_json::from_slice(&body).map_err(|error| bad(format!("{error}; expected {expected}")))
-}
-
-fn check_name(what: &str, name: &str) -> Result<(), Refused> {
+fn check_name(what: &str, name: &str) -> Result<(), Problem> {
     if name.trim().is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(bad(format!("{what}: expected a name of 1 to {NAME_MAX} bytes without control characters")));
+        return Err(Problem::invalid(format!(
+            "{what}: expected a name of 1 to {NAME_MAX} bytes without control characters"
+        )));
     }
     Ok(())
 }
 
-fn check_sync(said: &Sync) -> Result<(), Refused> {
+fn check_sync(said: &Sync) -> Result<(), Problem> {
     check_name("node.name", &said.node.name)?;
     check_name("node.ip", &said.node.ip)?;
     if said.node.processors > 65_535 || said.node.ports_from == 0 {
-        return Err(bad("node: expected processors from 0 to 65535 and ports_from from 1 to 65535"));
+        return Err(Problem::invalid("node: expected processors from 0 to 65535 and ports_from from 1 to 65535"));
     }
     if said.processes.len() > PROCESSES_MAX {
-        return Err(bad(format!("processes: expected {PROCESSES_MAX} at most, found {}", said.processes.len())));
+        return Err(Problem::invalid(format!(
+            "processes: expected {PROCESSES_MAX} at most, found {}",
+            said.processes.len()
+        )));
     }
     let mut seen = std::collections::BTreeSet::new();
     for process in &said.processes {
         check_name("processes: component", &process.component)?;
         if !seen.insert((&process.component, process.copy)) {
-            return Err(bad(format!("processes: {} (copy {}) comes twice", process.component, process.copy)));
+            return Err(Problem::invalid(format!(
+                "processes: {} (copy {}) comes twice",
+                process.component, process.copy
+            )));
         }
     }
     Ok(())
 }
 
-fn check_lines(sent: &Lines) -> Result<(), Refused> {
+fn check_lines(sent: &Lines) -> Result<(), Problem> {
     check_name("node", &sent.node)?;
     if sent.lines.len() > LINES_MAX {
-        return Err(bad(format!("lines: expected {LINES_MAX} at most, found {}", sent.lines.len())));
+        return Err(Problem::invalid(format!("lines: expected {LINES_MAX} at most, found {}", sent.lines.len())));
     }
     let mut last = 0;
     for line in &sent.lines {
         check_name("lines: component", &line.component)?;
         if line.seq <= last || i64::try_from(line.seq).is_err() {
-            return Err(bad(format!("lines: expected a seq greater than {last}, found {}", line.seq)));
+            return Err(Problem::invalid(format!("lines: expected a seq greater than {last}, found {}", line.seq)));
         }
         if line.text.len() > TEXT_MAX {
-            return Err(bad(format!("lines: expected a text of {TEXT_MAX} bytes at most, found {}", line.text.len())));
+            return Err(Problem::invalid(format!(
+                "lines: expected a text of {TEXT_MAX} bytes at most, found {}",
+                line.text.len()
+            )));
         }
         last = line.seq;
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::FileError;
 
 /// What a node says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NodeOffer {
     /// Its name, by which it is known again.
     pub name: String,

@@ -1,6 +1,6 @@
 //! A process that runs.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -36,6 +36,8 @@ pub(super) struct Surroundings {
     pub(super) output: Arc<Output>,
     /// The variable `PATH`, if it is to be another than the runner's.
     pub(super) path: Option<OsString>,
+    /// Variables of the runner that are not handed on.
+    pub(super) withheld: Vec<&'static str>,
 }
 
 /// A process that was started. Dropped, its group is killed.
@@ -58,7 +60,7 @@ impl Child {
         events: &mpsc::UnboundedSender<T>,
         tell: impl Fn(Happened) -> T + Clone + Send + 'static,
     ) -> Result<Self, String> {
-        let mut command = program(&wanted.command, wanted, around.path.as_deref())?;
+        let mut command = program(&wanted.command, wanted, around)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         around.lifeline.mark(&mut command);
         let mut child = command.spawn().map_err(|error| reason(&command, &error))?;
@@ -97,7 +99,7 @@ impl Child {
         let check = wanted.ready.clone().filter(|check| !matches!(check, Readiness::Line(_))).map(|check| {
             let (wanted, around, events, tell) = (wanted.clone(), around.clone(), events.clone(), tell.clone());
             let looking = tokio::spawn(async move {
-                ready::wait(&check, &wanted, around.path.as_deref(), &around.lifeline).await;
+                ready::wait(&check, &wanted, &around).await;
                 let _ = events.send(tell(Happened::Ready));
             });
             looking.abort_handle()
@@ -146,12 +148,15 @@ fn locked(group: &Mutex<Group>) -> MutexGuard<'_, Group> {
 }
 
 /// A command line of a process, as a group of its own in its surroundings.
-pub(super) fn program(line: &str, wanted: &WantedProcess, path: Option<&OsStr>) -> Result<Command, String> {
+pub(super) fn program(line: &str, wanted: &WantedProcess, around: &Surroundings) -> Result<Command, String> {
     let mut words = shlex::split(line).ok_or("a quote is left open, or a backslash ends the line")?.into_iter();
     let name = words.next().filter(|name| !name.is_empty()).ok_or("the command is empty")?;
     let mut command = Command::new(name);
     command.args(words).process_group(0).kill_on_drop(true);
-    if let Some(path) = path {
+    for name in &around.withheld {
+        command.env_remove(name);
+    }
+    if let Some(path) = &around.path {
         command.env("PATH", path);
     }
     command.envs(&wanted.environment);

@@ -23,8 +23,10 @@ use crate::wire::{Process, State, Stream, Sync, Wanted};
 const REST: Duration = Duration::from_secs(1);
 /// The rest before a change is reported, so that several are in one report.
 const GATHER: Duration = Duration::from_millis(50);
-/// How often the registry must say that there is no such cluster before that is believed.
-const DENIALS: u32 = 3;
+/// Longest rest before a registry that refuses the node is asked again.
+const REST_MAX: Duration = Duration::from_secs(15);
+/// The rest before it is said again that it does.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// How long the last word to the registry may take.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
@@ -65,7 +67,9 @@ pub(super) struct Fleet {
     ask_at: Option<Instant>,
     is_asking: bool,
     is_away: bool,
+    /// How often in a row the registry has refused the node, and when that was said last.
     denials: u32,
+    said_at: Option<Instant>,
     /// The states as they were noticed last, and whether all is over.
     noticed: (Vec<(Key, State)>, bool),
     /// The states that the registry was told last, and those that its last answer is about.
@@ -98,6 +102,7 @@ impl Fleet {
             is_asking: false,
             is_away: false,
             denials: 0,
+            said_at: None,
             noticed: (Vec::new(), false),
             told: Vec::new(),
             answered: Vec::new(),
@@ -199,7 +204,7 @@ impl Fleet {
     }
 
     fn on_answer(&mut self, answer: Answer) {
-        self.denials = 0;
+        (self.denials, self.said_at) = (0, None);
         self.answered = std::mem::take(&mut self.told);
         if std::mem::take(&mut self.is_away) {
             tracing::info!("the registry answers again");
@@ -265,16 +270,13 @@ impl Fleet {
     fn on_failure(&mut self, error: ClientError) {
         let dialect = *self.dialect.borrow();
         match error.status() {
-            // It has no such interface: it is Python's.
-            Some(404) if dialect == Dialect::Unknown => self.ask(true),
-            Some(401 | 403) if dialect == Dialect::Unknown => self.end(Err(RunnerError::Refused(error))),
-            Some(401 | 403) => {
-                self.denials += 1;
-                if self.denials >= DENIALS {
-                    self.end(Err(RunnerError::Refused(error)));
-                }
-            }
-            Some(400) => self.end(Err(RunnerError::Refused(error))),
+            // It has no such interface: it is Python's, which knows no tokens.
+            Some(404) if dialect == Dialect::Unknown && !self.client.is_by_token() => self.ask(true),
+            // It never took this node.
+            Some(400 | 401 | 403 | 404) if dialect == Dialect::Unknown => self.end(Err(RunnerError::Refused(error))),
+            Some(400 | 401 | 403 | 404) => self.on_denial(&error),
+            // The cluster was deleted.
+            Some(410) => self.end(Err(RunnerError::Refused(error))),
             // One before this may have been killed: that is forgotten soon. But if another came, all runs there.
             Some(409) if dialect == Dialect::Palm => self.end(Err(RunnerError::Refused(error))),
             _ => {
@@ -282,6 +284,18 @@ impl Fleet {
                     tracing::warn!("{error}; trying again");
                 }
             }
+        }
+    }
+
+    /// The registry refuses a node that it took before: so does one that was started with another store. It is no reason to end what runs.
+    fn on_denial(&mut self, error: &ClientError) {
+        self.is_away = true;
+        let (now, rest) = (Instant::now(), REST * (1 << self.denials.min(4)));
+        self.denials += 1;
+        self.ask_at = Some(now + rest.min(REST_MAX));
+        if self.said_at.is_none_or(|at| now.duration_since(at) >= SAY_AGAIN) {
+            self.said_at = Some(now);
+            tracing::warn!("{error}; what runs goes on as it is, and the registry is asked again");
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Config {
     pub view: Option<mpsc::Sender<Shown>>,
     /// Who is shown what they do.
     pub standing: Option<watch::Sender<Standing>>,
+    /// Variables of the runner's environment that its processes do not get, as they are secrets.
+    pub withheld: Vec<&'static str>,
 }
 
 /// What all processes of a node do.
@@ -123,11 +125,12 @@ impl std::error::Error for RunnerError {
 /// # Errors
 /// If it cannot begin, or was sent away. Nothing that it started is left.
 pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), RunnerError> {
-    let Config { client, node, spool, spool_max, programs, view, standing } = config;
+    let Config { client, node, spool, spool_max, programs, view, standing, withheld } = config;
     let opened = Spool::open(&spool, spool_max).map_err(|error| RunnerError::Spool(spool.clone(), error))?;
     let output = Arc::new(Output::new(opened, view));
     let lifeline = Lifeline::start().map_err(RunnerError::Lifeline)?;
-    let around = Arc::new(Surroundings { lifeline, output: output.clone(), path: programs.and_then(path_with) });
+    let around =
+        Arc::new(Surroundings { lifeline, output: output.clone(), path: programs.and_then(path_with), withheld });
     let (dialect, told) = watch::channel(Dialect::Unknown);
     let sending = tokio::spawn(sender::send(client.clone(), node.name.clone(), output.clone(), told));
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use palm_transport_zmq::CacheClient;
 use tokio::net::TcpStream;
 
-use super::child::program;
+use super::child::{Surroundings, program};
 use crate::cluster::Readiness;
-use crate::process::{Group, Lifeline};
+use crate::process::Group;
 use crate::wire::WantedProcess;
 
 /// How long one look may take.
@@ -18,12 +18,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_millis(200);
 
 /// Looks until the check says that the process is ready. That of a line is not among those that look.
-pub(super) async fn wait(
-    check: &Readiness,
-    wanted: &WantedProcess,
-    path: Option<&std::ffi::OsStr>,
-    lifeline: &Lifeline,
-) {
+pub(super) async fn wait(check: &Readiness, wanted: &WantedProcess, around: &Surroundings) {
     match check {
         Readiness::Cache(address) => {
             let cache = CacheClient::new(address.clone(), LOOK);
@@ -33,7 +28,7 @@ pub(super) async fn wait(
             let address = address.strip_prefix("tcp://").unwrap_or(address);
             until(async || TcpStream::connect(address).await.is_ok()).await;
         }
-        Readiness::Command(line) => until(async || succeeds(line, wanted, path, lifeline).await).await,
+        Readiness::Command(line) => until(async || succeeds(line, wanted, around).await).await,
         Readiness::Line(_) => std::future::pending().await,
     }
 }
@@ -45,12 +40,12 @@ async fn until<F: Future<Output = bool>>(mut look: impl FnMut() -> F) {
 }
 
 /// Whether a command exits with 0, in the process's own surroundings.
-async fn succeeds(line: &str, wanted: &WantedProcess, path: Option<&std::ffi::OsStr>, lifeline: &Lifeline) -> bool {
-    let Ok(mut command) = program(line, wanted, path) else { return false };
+async fn succeeds(line: &str, wanted: &WantedProcess, around: &Surroundings) -> bool {
+    let Ok(mut command) = program(line, wanted, around) else { return false };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    lifeline.mark(&mut command);
+    around.lifeline.mark(&mut command);
     let Ok(mut child) = command.spawn() else { return false };
     // Ended when it is dropped, also when it takes too long.
-    let _group = Group::adopt(child.id(), lifeline);
+    let _group = Group::adopt(child.id(), &around.lifeline);
     child.wait().await.is_ok_and(|status| status.success())
 }

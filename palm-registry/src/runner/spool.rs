@@ -38,11 +38,23 @@ pub(super) struct Printed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) lines: Vec<Line>,
-    /// Where the next begins.
+    /// Where what is not sent begins.
+    begin: Position,
+    /// Where the next batch begins.
     end: Position,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl Batch {
+    /// Some of its lines, from one on.
+    pub(super) fn part(&self, from: usize, count: usize) -> Self {
+        let end = from.saturating_add(count).min(self.lines.len());
+        let lines = self.lines.get(from..end).unwrap_or_default().to_vec();
+        // A part may end anywhere between the two; its last number tells what is sent.
+        Self { lines, begin: self.begin, end: if end == self.lines.len() { self.end } else { self.begin } }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
     segment: u64,
     offset: u64,
@@ -172,7 +184,7 @@ impl Spool {
     /// # Errors
     /// If they cannot be read.
     pub(super) fn batch(&self) -> io::Result<Batch> {
-        let mut batch = Batch { lines: self.told_of_dropped(), end: self.unsent };
+        let mut batch = Batch { lines: self.told_of_dropped(), begin: self.unsent, end: self.unsent };
         let mut bytes = 0;
         let first = self.unsent.segment;
         for (&number, &length) in self.segments.range(first..) {
@@ -210,7 +222,7 @@ impl Spool {
             self.state.dropped.clear();
         }
         // While it was under way, what it came from may have been thrown away.
-        if self.segments.contains_key(&batch.end.segment) {
+        if self.segments.contains_key(&batch.end.segment) && batch.end >= self.unsent {
             self.unsent = batch.end;
         }
         self.write_state()?;

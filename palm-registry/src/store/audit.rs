@@ -29,18 +29,8 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn add_deed(&self, deed: &Deed) -> Result<(), StoreError> {
-        let added =
-            sqlx::query("INSERT INTO audit (at, who, address, what, cluster, detail) VALUES ($1, $2, $3, $4, $5, $6)");
-        added
-            .bind(now())
-            .bind(&deed.who)
-            .bind(&deed.address)
-            .bind(&deed.what)
-            .bind(&deed.cluster)
-            .bind(&deed.detail)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let mut connection = self.pool.acquire().await?;
+        add(&mut connection, deed).await
     }
 
     /// What was done before the one with this id, the newest first; of one cluster, or all.
@@ -72,4 +62,20 @@ impl Store {
         };
         rows.iter().map(deed).collect()
     }
+}
+
+/// As [`Store::add_deed`], in a transaction.
+pub(super) async fn add(connection: &mut sqlx::AnyConnection, deed: &Deed) -> Result<(), StoreError> {
+    let added =
+        sqlx::query("INSERT INTO audit (at, who, address, what, cluster, detail) VALUES ($1, $2, $3, $4, $5, $6)");
+    added
+        .bind(now())
+        .bind(&deed.who)
+        .bind(&deed.address)
+        .bind(&deed.what)
+        .bind(&deed.cluster)
+        .bind(&deed.detail)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

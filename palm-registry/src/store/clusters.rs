@@ -7,15 +7,17 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{Store, StoreError, User, now, secret, versions};
+use super::{Store, StoreError, User, keys, now, secret, versions};
 use crate::cluster::Cluster;
 use crate::plan::{Node, Plan, Socket, Wanted};
 
 /// A cluster as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterRow {
-    /// Its key, which is a secret: who knows it runs what it says.
+    /// By what the store knows it, for ever: its first key. Nobody is known by it, as its key may be another since.
     pub key: String,
+    /// Its key, which is a secret: who knows it runs what it says.
+    pub secret: String,
     /// What it is known by otherwise.
     pub id: String,
     /// The user that it belongs to.
@@ -56,9 +58,9 @@ impl ClusterRow {
     /// A cluster of which nothing is placed, under this key.
     pub fn new(key: String, owner: &User, alias: Option<String>, description: String, cluster: Cluster) -> Self {
         let id = secret::secret().get(..ID_DIGITS).unwrap_or_default().to_owned();
-        let (plan, author) = (Arc::new(Plan::new(cluster)), Some(owner.id));
+        let (plan, author, secret) = (Arc::new(Plan::new(cluster)), Some(owner.id), key.clone());
         let description = description.into();
-        Self { key, id, owner: owner.id, alias, changed: now(), description, plan, revision: 0, author }
+        Self { key, secret, id, owner: owner.id, alias, changed: now(), description, plan, revision: 0, author }
     }
 
     /// Its file is another from now on, which this user has set.
@@ -79,8 +81,10 @@ impl ClusterRow {
 const ID_DIGITS: usize = 16;
 
 /// What there is of a cluster besides its file and its plan.
-pub(super) const COLUMNS: &str =
-    "clusters.key, clusters.owner, clusters.alias, clusters.changed, clusters.revision, clusters.id";
+pub(super) const COLUMNS: &str = "clusters.key, clusters.owner, clusters.alias, clusters.changed, clusters.revision, clusters.id, \
+                                  clusters.secret";
+/// All of it.
+pub(super) const ALL_COLUMNS: &str = "key, owner, alias, changed, revision, id, secret, description, plan";
 
 /// What became of a change of a cluster.
 #[derive(Debug)]
@@ -127,15 +131,15 @@ impl Store {
         Ok(Changed::Busy)
     }
 
-    /// Adds a cluster. `Conflict`: its key is taken.
+    /// Adds a cluster. `Conflict`: its key is taken, or was another cluster's.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn add_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let added = sqlx::query(
-            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision, id) \
-             VALUES ($1, $2, $3, $4, $4, $5, $6, 0, $7) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision, id, secret) \
+             VALUES ($1, $2, $3, $4, $4, $5, $6, 0, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(&row.key)
         .bind(row.owner)
@@ -144,9 +148,10 @@ impl Store {
         .bind(&*row.description)
         .bind(written(&row.plan))
         .bind(&row.id)
+        .bind(&row.secret)
         .execute(&mut *transaction)
         .await?;
-        if added.rows_affected() == 0 {
+        if added.rows_affected() == 0 || !keys::take(&mut transaction, &row.secret, row.owner).await? {
             return Ok(Saved::Conflict);
         }
         versions::add(&mut transaction, &row.key, (row.changed, row.owner, &row.description)).await?;
@@ -160,19 +165,7 @@ impl Store {
     /// If the store fails.
     pub async fn save_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let saved = sqlx::query(
-            "UPDATE clusters SET alias = $1, changed = $2, description = $3, plan = $4, revision = revision + 1 \
-             WHERE key = $5 AND revision = $6",
-        )
-        .bind(&row.alias)
-        .bind(row.changed)
-        .bind(&*row.description)
-        .bind(written(&row.plan))
-        .bind(&row.key)
-        .bind(row.revision)
-        .execute(&mut *transaction)
-        .await?;
-        if saved.rows_affected() == 0 {
+        if save(&mut transaction, row).await? == Saved::Conflict {
             return Ok(Saved::Conflict);
         }
         if let Some(author) = row.author {
@@ -183,7 +176,7 @@ impl Store {
         Ok(Saved::Yes)
     }
 
-    /// A cluster by its key.
+    /// A cluster by what the store knows it by.
     ///
     /// # Errors
     /// If the store fails.
@@ -209,13 +202,13 @@ impl Store {
         Ok(clusters)
     }
 
-    /// The cluster of which a row has [`COLUMNS`]: its file and plan are read only if they are others than before. `None`: it is no more.
+    /// The cluster of which a row has [`COLUMNS`] first: its file and plan are read only if they are others than before. `None`: it is no more.
     pub(super) async fn whole(&self, found: &AnyRow) -> Result<Option<ClusterRow>, StoreError> {
         let (key, id): (&str, &str) = (found.try_get(0)?, found.try_get(5)?);
         if let Some(known) = self.cached.cluster(key, id, found.try_get(4)?) {
             return Ok(Some(known));
         }
-        let statement = format!("SELECT {COLUMNS}, clusters.description, clusters.plan FROM clusters WHERE key = $1");
+        let statement = format!("SELECT {ALL_COLUMNS} FROM clusters WHERE key = $1");
         let read = sqlx::query(&statement).bind(key).fetch_optional(&self.read).await?;
         let row = read.map(|read| row(&read)).transpose()?;
         if let Some(row) = &row {
@@ -229,11 +222,32 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn delete_cluster(&self, key: &str) -> Result<bool, StoreError> {
-        let deleted = sqlx::query("DELETE FROM clusters WHERE key = $1").bind(key).execute(&self.pool).await?;
+        let mut transaction = self.pool.begin().await?;
+        let deleted = sqlx::query("DELETE FROM clusters WHERE key = $1 RETURNING secret, id, owner");
+        let deleted = deleted.bind(key).fetch_all(&mut *transaction).await?;
+        keys::retire_deleted(&mut transaction, &deleted).await?;
+        transaction.commit().await?;
         self.cached.forget(key);
         self.heard.forget(key);
-        Ok(deleted.rows_affected() > 0)
+        Ok(!deleted.is_empty())
     }
+}
+
+/// Writes a cluster that was read before, in a transaction.
+pub(super) async fn save(connection: &mut sqlx::AnyConnection, row: &ClusterRow) -> Result<Saved, StoreError> {
+    let saved = sqlx::query(
+        "UPDATE clusters SET alias = $1, changed = $2, description = $3, plan = $4, revision = revision + 1 \
+         WHERE key = $5 AND revision = $6",
+    )
+    .bind(&row.alias)
+    .bind(row.changed)
+    .bind(&*row.description)
+    .bind(written(&row.plan))
+    .bind(&row.key)
+    .bind(row.revision)
+    .execute(connection)
+    .await?;
+    Ok(if saved.rows_affected() == 0 { Saved::Conflict } else { Saved::Yes })
 }
 
 fn written(plan: &Plan) -> String {
@@ -243,11 +257,11 @@ fn written(plan: &Plan) -> String {
 }
 
 /// A cluster, of a row with all columns.
-fn row(row: &AnyRow) -> Result<ClusterRow, StoreError> {
-    let (key, description): (String, &str) = (row.try_get(0)?, row.try_get(6)?);
+pub(super) fn row(row: &AnyRow) -> Result<ClusterRow, StoreError> {
+    let (key, description): (String, &str) = (row.try_get(0)?, row.try_get(7)?);
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the cluster {key}: {error}"));
-    let cluster = Cluster::from_text(description).map_err(|error| corrupt(&error))?;
-    let plan: Written = serde_json::from_str(row.try_get(7)?).map_err(|error| corrupt(&error))?;
+    let cluster = Cluster::from_kept(description).map_err(|error| corrupt(&error))?;
+    let plan: Written = serde_json::from_str(row.try_get(8)?).map_err(|error| corrupt(&error))?;
     Ok(ClusterRow {
         owner: row.try_get(1)?,
         alias: row.try_get(2)?,
@@ -255,6 +269,7 @@ fn row(row: &AnyRow) -> Result<ClusterRow, StoreError> {
         plan: Arc::new(Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted)),
         revision: row.try_get(4)?,
         id: row.try_get(5)?,
+        secret: row.try_get(6)?,
         author: None,
         description: description.into(),
         key,

@@ -5,9 +5,11 @@
 mod audit;
 mod cached;
 mod clusters;
+mod forget;
 mod group;
 mod heard;
 mod insert;
+mod keys;
 mod log_bounds;
 mod log_search;
 mod logs;
@@ -29,6 +31,7 @@ use sqlx::migrate::Migrator;
 
 pub use audit::Deed;
 pub use clusters::{Changed, ClusterRow, Saved};
+pub use keys::Presented;
 pub use log_search::LogSearch;
 pub use logs::{LogLine, LogQuery, Origin, Period};
 pub use nodes::{Hearing, NodeRow, Nodes};

@@ -62,7 +62,7 @@ impl Store {
             seen: if said.leaving { 0 } else { at },
             processes: said.processes.clone(),
         };
-        let hearing = self.signs.write(Sign { cluster: cluster.to_owned(), row: row.clone() }).await?;
+        let hearing = self.signs.write(Sign { cluster: cluster.to_owned(), at, row: row.clone() }).await?;
         if hearing == Hearing::Yes {
             self.heard.note(cluster, row);
         }
@@ -121,6 +121,7 @@ impl Store {
 #[derive(Debug)]
 pub(super) struct Sign {
     cluster: String,
+    at: i64,
     row: NodeRow,
 }
 
@@ -138,7 +139,7 @@ impl Write for Sign {
         for signs in insert::parts(group) {
             let head = "INSERT INTO nodes (cluster, name, ip, processors, ports_from, run, seen, processes)";
             // Whether another runner speaks for a node and what is kept is decided at once, so that of two runners that speak for a new node
-            // one is told. Who leaves (0) does so only for itself.
+            // one is told. Who leaves (below zero) does so only for itself.
             let statement = insert::statement(transaction.backend_name(), head, signs.len())
                 + &format!(
                     " ON CONFLICT (cluster, name) DO UPDATE SET ip = excluded.ip, processors = excluded.processors, \
@@ -146,10 +147,11 @@ impl Write for Sign {
                      WHERE nodes.run = excluded.run OR nodes.seen < excluded.seen - {SILENT_AFTER} RETURNING cluster, name"
                 );
             let mut query = sqlx::query(&statement);
-            for Sign { cluster, row } in signs {
+            for Sign { cluster, at, row } in signs {
                 query = query.bind(cluster).bind(&row.offer.name).bind(&row.offer.ip);
                 query = query.bind(i64::from(row.offer.processors)).bind(i64::from(row.offer.ports_from));
-                query = query.bind(&row.run).bind(row.seen);
+                // Below zero: it has left, and when.
+                query = query.bind(&row.run).bind(if row.seen == 0 { -*at } else { row.seen });
                 query = query.bind(serde_json::to_string(&row.processes).unwrap_or_default());
             }
             for row in query.fetch_all(&mut *transaction).await? {
@@ -174,5 +176,6 @@ fn node(row: &AnyRow) -> Result<NodeRow, StoreError> {
         processors: u32::try_from(processors).unwrap_or(0),
         ports_from: u16::try_from(ports_from).unwrap_or(0),
     };
-    Ok(NodeRow { offer, run: row.try_get(4)?, seen: row.try_get(5)?, processes: processes(row.try_get(6)?)? })
+    let seen = row.try_get::<i64, _>(5)?.max(0);
+    Ok(NodeRow { offer, run: row.try_get(4)?, seen, processes: processes(row.try_get(6)?)? })
 }

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::clusters::COLUMNS;
+use super::keys::is_askable;
 use super::users::number;
 use super::{ClusterRow, Store, StoreError, User};
 
@@ -56,6 +57,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn find_cluster(&self, id: &str, user: i64) -> Result<Option<Found>, StoreError> {
+        if !is_askable(id) {
+            return Ok(None);
+        }
         let statement = format!("SELECT {COLUMNS}, {FOUND} WHERE clusters.id = $2");
         let found = sqlx::query(&statement).bind(user).bind(id).fetch_optional(&self.read).await?;
         match found {
@@ -82,9 +86,9 @@ impl Store {
 
     async fn found(&self, found: &AnyRow) -> Result<Option<Found>, StoreError> {
         let Some(row) = self.whole(found).await? else { return Ok(None) };
-        let share: Option<String> = found.try_get(7)?;
+        let share: Option<String> = found.try_get(8)?;
         let share = share.map(|name| Share::from_name(&name)).transpose()?;
-        Ok(Some(Found { row, owner: found.try_get(6)?, share, python: number(found, 8)? != 0 }))
+        Ok(Some(Found { row, owner: found.try_get(7)?, share, python: number(found, 9)? != 0 }))
     }
 
     /// With whom a cluster is shared, by name.
@@ -118,12 +122,15 @@ impl Store {
         Ok(deleted.execute(&self.pool).await?.rows_affected() > 0)
     }
 
-    /// Whether Python's clients are answered about a cluster; also if there is none.
+    /// Whether Python's clients are answered about the cluster with this key; also if there is none.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn answers_python(&self, key: &str) -> Result<bool, StoreError> {
-        let found = sqlx::query("SELECT python FROM clusters WHERE key = $1").bind(key);
+        if !is_askable(key) {
+            return Ok(true);
+        }
+        let found = sqlx::query("SELECT python FROM clusters WHERE secret = $1").bind(key);
         found.fetch_optional(&self.read).await?.map_or(Ok(true), |row| Ok(number(&row, 0)? != 0))
     }
 

@@ -135,3 +135,111 @@ async fn a_plan_of_an_earlier_version_is_read_and_wishes_are_kept() {
         assert_eq!((again.plan.cluster().components[0].copies(), again.plan.wanted("A").generation), (4, 1));
     }
 }
+
+#[tokio::test]
+async fn a_key_is_changed_and_what_it_was_is_nobodys() {
+    for (_folder, store) in stores().await {
+        let ann = store.user("ann").await.unwrap().unwrap();
+        let bob = store.add_user("bob", true).await.unwrap().unwrap();
+        store.add_user("eve", true).await.unwrap().unwrap();
+        let before = store.cluster("key").await.unwrap().unwrap();
+        store.add_logs("key", &["a line".to_owned()]).await.unwrap();
+        store.hear("key", &sync(Uuid::new_v4(), vec![process(0, State::Ready)])).await.unwrap();
+        let new = store.change_key(&before).await.unwrap().unwrap();
+        assert_eq!(store.change_key(&before).await.unwrap(), None, "of two at once one is told");
+        assert_eq!(store.save_cluster(&before).await.unwrap(), Saved::Conflict);
+        assert_eq!(store.presented("key").await.unwrap(), Presented::Replaced);
+        assert_eq!(store.presented(&new).await.unwrap(), Presented::Current("key".into()));
+        assert_eq!(store.presented("none").await.unwrap(), Presented::Unknown);
+        let after = store.cluster_with_key(&new).await.unwrap().unwrap();
+        assert_eq!((after.id.as_str(), after.secret.as_str()), (before.id.as_str(), new.as_str()));
+        assert_eq!(store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap().len(), 1);
+        assert_eq!(store.nodes("key").await.unwrap()["n"].processes.len(), 1);
+
+        let cluster = |key: &str, owner: &User| {
+            ClusterRow::new(
+                key.into(),
+                owner,
+                None,
+                "[A]\nScript = a\n".into(),
+                Cluster::from_ini("[A]\nScript = a\n").unwrap(),
+            )
+        };
+        let again = store.change_key(&after).await.unwrap().unwrap();
+        for (key, owner) in [("key", &ann), ("key", &bob), (new.as_str(), &ann), (again.as_str(), &bob)] {
+            assert_eq!(store.add_cluster(&cluster(key, owner)).await.unwrap(), Saved::Conflict, "{key}");
+        }
+        assert!(!store.was_deleted(&before.id).await.unwrap());
+        assert!(store.delete_cluster("key").await.unwrap() && !store.delete_cluster("key").await.unwrap());
+        assert!(store.was_deleted(&before.id).await.unwrap());
+        for key in ["key", &new, &again] {
+            assert_eq!(store.presented(key).await.unwrap(), Presented::Deleted, "{key}");
+            assert_eq!(store.add_cluster(&cluster(key, &bob)).await.unwrap(), Saved::Conflict, "it is not bob's");
+        }
+        assert_eq!(store.add_cluster(&cluster("key", &ann)).await.unwrap(), Saved::Yes, "it was ann's");
+        assert_eq!(store.presented("key").await.unwrap(), Presented::Current("key".into()));
+        store.add_cluster(&cluster("bobs", &bob)).await.unwrap();
+        assert_eq!(store.delete_user(&ann).await.unwrap(), UserChange::Done);
+        assert_eq!(store.presented("key").await.unwrap(), Presented::Deleted, "with its owner");
+        assert_eq!(store.presented("bobs").await.unwrap(), Presented::Current("bobs".into()));
+        let eve = store.user("eve").await.unwrap().unwrap();
+        assert_eq!(store.delete_user(&eve).await.unwrap(), UserChange::Done);
+        assert_eq!(store.delete_user(&bob).await.unwrap(), UserChange::LastAdmin);
+        assert_eq!(store.presented("bobs").await.unwrap(), Presented::Current("bobs".into()), "nothing was deleted");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_node_is_forgotten_once_by_all_that_try() {
+    for (_folder, store) in stores().await {
+        store.hear("key", &sync(Uuid::new_v4(), vec![])).await.unwrap();
+        let offered = store.change_cluster("key", |row| {
+            row.plan_mut().offer(sync(Uuid::nil(), vec![]).node);
+            Ok::<_, StoreError>(())
+        });
+        offered.await.unwrap();
+        let deed = Deed {
+            id: 0,
+            at: 0,
+            who: "itself".into(),
+            address: String::new(),
+            what: "node removed".into(),
+            cluster: None,
+            detail: "n".into(),
+        };
+        let instant = now() + 1;
+        assert_eq!(store.nodes_unheard_since(instant).await.unwrap(), [("key".to_owned(), "n".to_owned())]);
+        assert!(!store.forget_unheard_node("key", "n", instant - 60_000_000, &deed).await.unwrap(), "it was heard");
+        let tries: Vec<_> = (0..4)
+            .map(|_| {
+                let (store, deed) = (store.clone(), deed.clone());
+                tokio::spawn(async move { store.forget_unheard_node("key", "n", instant, &deed).await.unwrap() })
+            })
+            .collect();
+        let mut done = 0;
+        for one in tries {
+            done += usize::from(one.await.unwrap());
+        }
+        let row = store.cluster("key").await.unwrap().unwrap();
+        assert_eq!((done, row.plan.nodes().len()), (1, 0));
+        assert_eq!(store.deeds(Some(&row.id), i64::MAX, 10).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn keys_of_an_earlier_version_are_good_still() {
+    for (folder, store) in stores().await {
+        for statement in [
+            "DROP INDEX clusters_by_secret",
+            "ALTER TABLE clusters DROP COLUMN secret",
+            "DROP TABLE old_keys",
+            "DELETE FROM _sqlx_migrations WHERE version = 6",
+        ] {
+            sqlx::query(statement).execute(&store.pool).await.unwrap();
+        }
+        let migrator = if folder.is_some() { &SQLITE } else { &POSTGRES };
+        migrator.run(&store.pool).await.unwrap();
+        assert_eq!(store.presented("key").await.unwrap(), Presented::Current("key".into()));
+        assert_eq!(store.cluster_with_key("key").await.unwrap().unwrap().secret, "key");
+    }
+}

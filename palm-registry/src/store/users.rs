@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Store, StoreError, now};
+use super::{Store, StoreError, keys, now};
 
 /// Somebody who has clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,9 +126,16 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn delete_user(&self, user: &User) -> Result<UserChange, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let clusters = "DELETE FROM clusters WHERE owner = $1 RETURNING secret, id, owner";
+        let clusters = sqlx::query(clusters).bind(user.id).fetch_all(&mut *transaction).await?;
+        keys::retire_deleted(&mut transaction, &clusters).await?;
         let statement = format!("DELETE FROM users WHERE id = $1 AND {ANOTHER_ADMIN}");
-        let deleted = sqlx::query(&statement).bind(user.id).execute(&self.pool).await?.rows_affected() > 0;
-        Ok(if deleted { UserChange::Done } else { UserChange::LastAdmin })
+        if sqlx::query(&statement).bind(user.id).execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(UserChange::LastAdmin);
+        }
+        transaction.commit().await?;
+        Ok(UserChange::Done)
     }
 }
 

@@ -56,12 +56,7 @@ impl Caller {
     /// What it may do to a cluster, if it may do that.
     #[must_use]
     pub fn may(&self, found: &Found, action: Action) -> Verdict {
-        let relation = match found.share {
-            _ if found.row.owner == self.user.id => Relation::Own,
-            Some(share) => Relation::Shared(share),
-            None => Relation::Other,
-        };
-        permission::on_cluster(self.standing(), relation, action)
+        permission::on_cluster(self.standing(), relation(&self.user, found), action)
     }
 
     /// Whether it may do something that is about no cluster.
@@ -117,16 +112,31 @@ impl Caller {
     }
 }
 
+/// What a cluster is to a user who has found it.
+pub(super) fn relation(user: &User, found: &Found) -> Relation {
+    match found.share {
+        _ if found.row.owner == user.id => Relation::Own,
+        Some(share) => Relation::Shared(share),
+        None => Relation::Other,
+    }
+}
+
+/// What a program is known by.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, bearer) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(bearer.trim())
+}
+
+pub(super) fn unknown_token() -> Problem {
+    let message = "the token is not valid: it was revoked, has expired, or never was one";
+    Problem::new(StatusCode::UNAUTHORIZED, "bad-token", message)
+}
+
 /// Who a request is from, however it was sent.
 pub(super) async fn identified(app: &App, headers: &HeaderMap, peer: Peer) -> Result<Option<Caller>, Problem> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-        let token = token.ok_or_else(Problem::unknown_caller)?;
-        let Some((user, scope)) = app.store.token(token).await? else {
-            let message = "the token is not valid: it was revoked, has expired, or never was one";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "bad-token", message));
-        };
+    if headers.contains_key(header::AUTHORIZATION) {
+        let token = bearer(headers).ok_or_else(Problem::unknown_caller)?;
+        let (user, scope) = app.store.token(token).await?.ok_or_else(unknown_token)?;
         return Ok(Some(Caller { user, scope, credential: Credential::Token(token.to_owned()), peer }));
     }
     let Some(cookie) = session::cookie(&app.settings, headers) else { return Ok(None) };

@@ -44,6 +44,9 @@ pub(super) fn operations() -> Vec<Operation> {
         operation(Method::GET, "/api/v1/clusters/{id}/key", key)
             .says("The cluster's key, which is what its nodes are known by: a secret")
             .answers::<Key>(),
+        operation(Method::POST, "/api/v1/clusters/{id}/key", change_key)
+            .says("Give the cluster another key; nobody is known by the one before any more")
+            .answers::<Key>(),
         operation(Method::GET, "/api/v1/clusters/{id}/audit", audit)
             .says("What was done to a cluster, the newest first")
             .query::<Before>()
@@ -287,7 +290,18 @@ pub(crate) async fn key(
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
 ) -> Result<Json<Key>, Problem> {
     record(&app.store, &caller, "key shown", Some(&found.row.id), "").await?;
-    Ok(Json(Key { key: found.row.key }))
+    Ok(Json(Key { key: found.row.secret }))
+}
+
+pub(crate) async fn change_key(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<MANAGE>,
+) -> Result<Json<Key>, Problem> {
+    let changed = app.store.change_key(&found.row).await?;
+    let key = changed
+        .ok_or_else(|| Problem::conflict("somebody else has changed the key at the same time: look at it again"))?;
+    record(&app.store, &caller, "key changed", Some(&found.row.id), "").await?;
+    Ok(Json(Key { key }))
 }
 
 pub(crate) async fn audit(

@@ -5,7 +5,7 @@ pub(crate) mod actions;
 pub(crate) mod clusters;
 pub(crate) mod extract;
 pub(crate) mod logs;
-mod operation;
+pub(crate) mod operation;
 pub(crate) mod shares;
 pub(crate) mod status;
 pub(crate) mod streams;
@@ -20,7 +20,7 @@ use axum::{Json, Router};
 use super::app::App;
 use super::problem::Problem;
 use crate::store::{ClusterRow, Store};
-use operation::{Operation, operation};
+pub(super) use operation::{Operation, operation};
 
 /// Where the document is.
 const DOCUMENT: &str = "/api/v1/openapi.json";
@@ -33,12 +33,15 @@ pub(super) async fn status_json(store: &Store, row: &ClusterRow) -> Result<Strin
 /// All that the API answers.
 pub(super) fn router() -> Router<App> {
     let operations = operations();
-    let document = operation::document(&operations);
-    let mut router = Router::new().route(DOCUMENT, get(move || async move { Json(document) }));
-    for operation in operations {
-        router = router.route(operation.path, operation.route);
-    }
-    router.fallback(nothing).method_not_allowed_fallback(not_so)
+    let document = operation::document(operations.iter().chain(&super::runner::operations()));
+    let router = Router::new().route(DOCUMENT, get(move || async move { Json(document) }));
+    routes(router, operations).fallback(nothing)
+}
+
+/// The routes of a part of the table, beside others.
+pub(super) fn routes(router: Router<App>, operations: Vec<Operation>) -> Router<App> {
+    let router = operations.into_iter().fold(router, |router, operation| router.route(operation.path, operation.route));
+    router.method_not_allowed_fallback(not_so)
 }
 
 fn operations() -> Vec<Operation> {

@@ -17,7 +17,7 @@ enum Answer {
 }
 
 /// A request that is answered.
-pub(super) struct Operation {
+pub(crate) struct Operation {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) route: MethodRouter<App>,
@@ -30,7 +30,7 @@ pub(super) struct Operation {
 }
 
 /// Begins an entry of the table.
-pub(super) fn operation<H, T>(method: Method, path: &'static str, handler: H) -> Operation
+pub(crate) fn operation<H, T>(method: Method, path: &'static str, handler: H) -> Operation
 where
     H: Handler<T, App>,
     T: 'static,
@@ -43,37 +43,37 @@ where
 
 impl Operation {
     /// What it does.
-    pub(super) fn says(self, summary: &'static str) -> Self {
+    pub(crate) fn says(self, summary: &'static str) -> Self {
         Self { summary, ..self }
     }
 
     /// Nobody has to be logged in.
-    pub(super) fn public(self) -> Self {
+    pub(crate) fn public(self) -> Self {
         Self { public: true, ..self }
     }
 
     /// What may stand behind the question mark.
-    pub(super) fn query<T: JsonSchema>(self) -> Self {
+    pub(crate) fn query<T: JsonSchema>(self) -> Self {
         Self { query: Some(schema::<T>()), ..self }
     }
 
     /// What the request holds.
-    pub(super) fn body<T: JsonSchema>(self) -> Self {
+    pub(crate) fn body<T: JsonSchema>(self) -> Self {
         Self { body: Some(schema::<T>()), ..self }
     }
 
     /// What the answer holds.
-    pub(super) fn answers<T: JsonSchema>(self) -> Self {
+    pub(crate) fn answers<T: JsonSchema>(self) -> Self {
         Self { status: 200, answer: Answer::Json(schema::<T>()), ..self }
     }
 
     /// What the answer holds, if it makes something new.
-    pub(super) fn creates<T: JsonSchema>(self) -> Self {
+    pub(crate) fn creates<T: JsonSchema>(self) -> Self {
         Self { status: 201, answer: Answer::Json(schema::<T>()), ..self }
     }
 
     /// The answer is of another type.
-    pub(super) fn text(self, media: &'static str) -> Self {
+    pub(crate) fn text(self, media: &'static str) -> Self {
         Self { status: 200, answer: Answer::Text(media), ..self }
     }
 }
@@ -88,7 +88,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// The OpenAPI document of a table.
-pub(super) fn document(operations: &[Operation]) -> Value {
+pub(super) fn document<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Value {
     let mut paths = Map::new();
     for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));

@@ -60,6 +60,12 @@ async fn confirm(
             "Its file, all its versions and its logs are gone for good. Its nodes stop what they run.",
             "Delete it",
         ),
+        "new-key" => (
+            format!("Give {name} another key?"),
+            "Nobody is known by its key of now any more. Runners that have it keep what they run as it is, and have to be started again with the \
+             other; Python's know nothing of that.",
+            "Change the key",
+        ),
         "remove-node" => (
             format!("Remove the node {node} from {name}?"),
             "What it ran waits for a place on another node. A runner that is still there is given what is free then.",
@@ -79,14 +85,23 @@ async fn act(
 ) -> Result<Response, Problem> {
     let what = form.what.clone();
     done(app, caller, &id, form).await?;
-    let to = if what == "delete" { "/?done=deleted".to_owned() } else { format!("/clusters/{id}?done={what}") };
+    let to = match what.as_str() {
+        "delete" => "/?done=deleted".to_owned(),
+        "new-key" => format!("/clusters/{id}/settings?done=new-key"),
+        what => format!("/clusters/{id}?done={what}"),
+    };
     Ok(Redirect::to(&to).into_response())
 }
 
 async fn done(app: App, caller: Caller, id: &str, form: Wanted) -> Result<(), Problem> {
-    if form.what == "delete" {
+    if matches!(form.what.as_str(), "delete" | "new-key") {
         let found = caller.cluster(&app.store, id, Action::Manage).await?;
-        clusters::delete(State(app), ClusterFor { caller, found }).await?;
+        let cluster = ClusterFor { caller, found };
+        if form.what == "delete" {
+            clusters::delete(State(app), cluster).await?;
+        } else {
+            let _ = clusters::change_key(State(app), cluster).await?;
+        }
         return Ok(());
     }
     let found = caller.cluster(&app.store, id, Action::Operate).await?;

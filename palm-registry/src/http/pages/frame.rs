@@ -72,7 +72,7 @@ pub(super) struct Done {
 }
 
 /// The words, and what they say.
-const NOTICES: [(&str, &str); 20] = [
+const NOTICES: [(&str, &str); 21] = [
     ("made", "The cluster is made. Its nodes need its key: see Settings."),
     ("saved", "The file is saved. What is still in it stays where it is."),
     ("restored", "The version is put back: it is the newest now."),
@@ -84,6 +84,7 @@ const NOTICES: [(&str, &str); 20] = [
     ("remove-node", "The node is removed: what it ran waits for another place."),
     ("deleted", "The cluster is deleted, with all that was kept of it."),
     ("settings", "The settings are saved."),
+    ("new-key", "The cluster has another key: show it, and start its runners with that."),
     ("shared", "The cluster is shared."),
     ("unshared", "The cluster is shared with this user no more."),
     ("revoked", "The token is revoked: nobody gets in by it any more."),
