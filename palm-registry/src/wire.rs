@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -203,7 +204,7 @@ pub struct Line {
 }
 
 /// Where a line comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
     /// Standard output.
@@ -235,4 +236,12 @@ impl Stream {
 pub struct Kept {
     /// The number of the last line of the spool that it has.
     pub seq: u64,
+}
+
+/// Lines as a runner of Python's sends them, as protobuf.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LogMessages {
+    /// In order.
+    #[prost(string, repeated, tag = "1")]
+    pub messages: Vec<String>,
 }

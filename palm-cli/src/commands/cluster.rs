@@ -4,12 +4,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use palm_registry::client::Method;
-use serde_json::{Value, json};
+use palm_registry::api::{actions, clusters, shares, status, versions};
+use palm_registry::client::{Answer, Method};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::{block_on, cluster_logs, cluster_view as view};
 use crate::args::Global;
-use crate::remote::{self, Flags, Remote, confirm, text};
+use crate::remote::{Flags, Remote, confirm};
 use crate::{Outcome, output, wrong_use};
 
 const EXAMPLES: &str = "\
@@ -162,45 +164,54 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
 async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
     match action {
         Action::New { file, alias } => {
-            let body = json!({ "file": read(&file)?, "alias": alias });
-            let made = remote.order(Method::POST, &["clusters"], body).await.map_err(|error| about(&file, error))?;
-            remote.show(&made, |made| format!("{}\n", text(made, "id")))?;
+            let body = clusters::Create { file: read(&file)?, alias };
+            let made = remote.order_with(Method::POST, &["clusters"], &body).await;
+            let made: Answer<clusters::Entry> = made.map_err(|error| about(&file, error))?;
+            remote.show(&made, |made| format!("{}\n", made.id))?;
             if !remote.json {
-                let id = text(&made, "id");
                 output::say(&format_args!(
-                    "on each node: palm runner --registry {} --cluster $(palm cluster key {id})",
-                    remote.client.url()
+                    "on each node: palm runner --registry {} --cluster $(palm cluster key {})",
+                    remote.client.url(),
+                    made.value.id
                 ));
             }
         }
-        Action::List => remote.show(&remote.get(&["clusters"], &[]).await?, view::clusters)?,
+        Action::List => {
+            let list: Answer<Vec<clusters::Entry>> = remote.get(&["clusters"], &()).await?;
+            remote.show(&list, |list| view::clusters(list))?;
+        }
         Action::Show(which) => {
             let id = remote.cluster(&which.cluster).await?;
-            let found = remote.get(&["clusters", &id], &[]).await?;
-            remote.show(&found, |found| text(found, "file").to_owned())?;
+            let found: Answer<clusters::Whole> = remote.get(&["clusters", &id], &()).await?;
+            remote.show(&found, |found| found.file.clone())?;
         }
         Action::Key(which) => {
             let id = remote.cluster(&which.cluster).await?;
-            let key = remote.get(&["clusters", &id, "key"], &[]).await?;
-            remote.show(&key, |key| format!("{}\n", text(key, "key")))?;
+            let key: Answer<clusters::Key> = remote.get(&["clusters", &id, "key"], &()).await?;
+            remote.show(&key, |key| format!("{}\n", key.key))?;
         }
         Action::Set { which, file } => {
             let id = remote.cluster(&which.cluster).await?;
-            let body = json!({ "file": read(&file)? });
-            let set = remote.order(Method::PUT, &["clusters", &id, "file"], body).await;
-            remote.show(&set.map_err(|error| about(&file, error))?, |_| "the file is set\n".to_owned())?;
+            let body = clusters::File { file: read(&file)? };
+            let set = remote.order_with(Method::PUT, &["clusters", &id, "file"], &body).await;
+            let set: Answer<clusters::Entry> = set.map_err(|error| about(&file, error))?;
+            remote.show(&set, |_| "the file is set\n".to_owned())?;
         }
         Action::Status(which) => {
             let id = remote.cluster(&which.cluster).await?;
-            remote.show(&remote.get(&["clusters", &id, "status"], &[]).await?, view::status)?;
+            let found: Answer<status::Status> = remote.get(&["clusters", &id, "status"], &()).await?;
+            remote.show(&found, view::status)?;
         }
         Action::Versions { which, restore } => {
             let id = remote.cluster(&which.cluster).await?;
             match restore.map(|number| number.to_string()) {
-                None => remote.show(&remote.get(&["clusters", &id, "versions"], &[]).await?, view::versions)?,
+                None => {
+                    let list: Answer<Vec<versions::Entry>> = remote.get(&["clusters", &id, "versions"], &()).await?;
+                    remote.show(&list, |list| view::versions(list))?;
+                }
                 Some(number) => {
                     let path = ["clusters", &id, "versions", &number, "restore"];
-                    let done = remote.order(Method::POST, &path, Value::Null).await?;
+                    let done = remote.order(Method::POST, &path).await?;
                     remote.show(&done, |_| format!("version {number} is put back\n"))?;
                 }
             }
@@ -210,35 +221,39 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
             diff(remote, &id, from, to).await?;
         }
         Action::Scale { which, component, replicas } => {
-            let body = json!({ "component": component, "replicas": replicas });
-            let said = format!("{component}: {replicas} beside the first\n");
-            order(remote, &which, "scale", body, said).await?;
+            let id = remote.cluster(&which.cluster).await?;
+            let body = actions::Scale { component, replicas };
+            let done: Answer<IgnoredAny> = remote.order_with(Method::POST, &["clusters", &id, "scale"], &body).await?;
+            remote.show(&done, |_| format!("{}: {replicas} beside the first\n", body.component))?;
         }
         Action::Start(some) => each(remote, some, "start").await?,
         Action::Stop(some) => each(remote, some, "stop").await?,
         Action::Restart(some) => each(remote, some, "restart").await?,
         Action::Reset(Sure { which, yes }) => {
             confirm(&format!("{} loses all its places and nodes", which.cluster), yes)?;
-            let said = format!("{} is reset\n", which.cluster);
-            order(remote, &which, "reset", Value::Null, said).await?;
+            let id = remote.cluster(&which.cluster).await?;
+            let done = remote.order(Method::POST, &["clusters", &id, "reset"]).await?;
+            remote.show(&done, |_| format!("{} is reset\n", which.cluster))?;
         }
         Action::Delete(Sure { which, yes }) => {
             let id = remote.cluster(&which.cluster).await?;
             confirm(&format!("{}, its file, its versions and its logs are lost", which.cluster), yes)?;
-            let done = remote.order(Method::DELETE, &["clusters", &id], Value::Null).await?;
+            let done = remote.order(Method::DELETE, &["clusters", &id]).await?;
             remote.show(&done, |_| format!("{} is deleted\n", which.cluster))?;
         }
         Action::Logs(args) => cluster_logs::run(remote, args).await?,
         Action::Share { which, user, operate, end } => {
             let id = remote.cluster(&which.cluster).await?;
             let Some(user) = user else {
-                return remote.show(&remote.get(&["clusters", &id, "shares"], &[]).await?, view::shares);
+                let list: Answer<Vec<shares::Entry>> = remote.get(&["clusters", &id, "shares"], &()).await?;
+                return remote.show(&list, |list| view::shares(list));
             };
-            let (method, body) = match end {
-                true => (Method::DELETE, Value::Null),
-                false => (Method::PUT, json!({ "share": if operate { "operate" } else { "read" } })),
+            let path = ["clusters", &id, "shares", &user];
+            let share = if operate { shares::Share::Operate } else { shares::Share::Read };
+            let done = match end {
+                true => remote.order(Method::DELETE, &path).await?,
+                false => remote.order_with(Method::PUT, &path, &shares::Level { share }).await?,
             };
-            let done = remote.order(method, &["clusters", &id, "shares", &user], body).await?;
             remote.show(&done, |_| {
                 format!("{} is shared with {user}{}\n", which.cluster, if end { " no more" } else { "" })
             })?;
@@ -249,30 +264,22 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
 
 async fn each(remote: &Remote, Components { which, component }: Components, what: &str) -> anyhow::Result<()> {
     let id = remote.cluster(&which.cluster).await?;
-    let done = remote.order(Method::POST, &["clusters", &id, what], json!({ "component": component })).await?;
-    remote.show(&done, |done| {
-        let names: Vec<_> = remote::list(done, "components").iter().filter_map(Value::as_str).collect();
-        format!("{what}: {}\n", names.join(", "))
-    })
-}
-
-async fn order(remote: &Remote, which: &Which, what: &str, body: Value, said: String) -> anyhow::Result<()> {
-    let id = remote.cluster(&which.cluster).await?;
-    let done = remote.order(Method::POST, &["clusters", &id, what], body).await?;
-    remote.show(&done, |_| said)
+    let path = ["clusters", &id, what];
+    let done: Answer<actions::Done> = remote.order_with(Method::POST, &path, &actions::Which { component }).await?;
+    remote.show(&done, |done| format!("{what}: {}\n", done.components.join(", ")))
 }
 
 async fn diff(remote: &Remote, id: &str, from: Option<i64>, to: Option<i64>) -> anyhow::Result<()> {
-    let versions = remote.get(&["clusters", id, "versions"], &[]).await?;
-    let numbers: Vec<_> = remote::items(&versions).iter().map(|version| remote::number(version, "number")).collect();
-    let to = to.or(numbers.first().copied());
+    let versions: Answer<Vec<versions::Entry>> = remote.get(&["clusters", id, "versions"], &()).await?;
+    let mut numbers = versions.value.iter().map(|version| version.number);
+    let to = to.or(numbers.clone().next());
     // The newest first.
-    let from = from.or_else(|| numbers.iter().copied().find(|number| Some(*number) < to)).or(to);
+    let from = from.or_else(|| numbers.find(|number| Some(*number) < to)).or(to);
     let (Some(from), Some(to)) = (from, to) else { anyhow::bail!("the cluster has no version") };
-    let query = [("to", to.to_string())];
-    let asked = remote.client.text(&["clusters", id, "versions", &from.to_string(), "diff"], &query).await;
+    let path = ["clusters", id, "versions", &from.to_string(), "diff"];
+    let asked = remote.client.text(&path, &versions::To { to: Some(to) }).await;
     let text = asked.map_err(|error| remote.advice(error))?;
-    remote.show(&json!({ "from": from, "to": to, "diff": text }), |_| view::diff(&text))
+    remote.print(&json!({ "from": from, "to": to, "diff": text }).to_string(), || view::diff(&text))
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -17,7 +17,6 @@ mod time;
 pub mod tls;
 
 pub use app::{App, Settings};
-pub(crate) use compat::LogMessages;
 pub use problem::Problem;
 pub use prune::{LogBounds, prune};
 pub use serve::serve;

@@ -4,33 +4,7 @@ use sqlx::Row as _;
 
 use super::users::number;
 use super::{ClusterRow, Store, StoreError, User};
-
-/// What somebody may do with another's cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Share {
-    /// See it.
-    Read,
-    /// See it, and start, stop and scale what it runs.
-    Operate,
-}
-
-impl Share {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-        }
-    }
-
-    fn from_name(name: &str) -> Result<Self, StoreError> {
-        match name {
-            "read" => Ok(Self::Read),
-            "operate" => Ok(Self::Operate),
-            _ => Err(StoreError::Corrupt(format!("a share, {name}"))),
-        }
-    }
-}
+use crate::api::shares::Share;
 
 /// A cluster as somebody finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +55,7 @@ impl Store {
         let statement = "SELECT users.name, shares.level FROM shares JOIN users ON users.id = shares.user_id \
                          WHERE cluster = $1 ORDER BY users.name";
         let rows = sqlx::query(statement).bind(key).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, Share::from_name(row.try_get(1)?)?))).collect()
+        rows.iter().map(|row| Ok((row.try_get(0)?, share(row.try_get(1)?)?))).collect()
     }
 
     /// Shares a cluster with a user, or changes what is shared.
@@ -124,12 +98,20 @@ impl Store {
     }
 }
 
+fn share(name: &str) -> Result<Share, StoreError> {
+    match name {
+        "read" => Ok(Share::Read),
+        "operate" => Ok(Share::Operate),
+        _ => Err(StoreError::Corrupt(format!("a share, {name}"))),
+    }
+}
+
 fn found(row: &sqlx::any::AnyRow) -> Result<Found, StoreError> {
     let level: Option<String> = row.try_get(9)?;
     Ok(Found {
         row: super::clusters::row(row)?,
         owner: row.try_get(8)?,
-        share: level.as_deref().map(Share::from_name).transpose()?,
+        share: level.as_deref().map(share).transpose()?,
         python: number(row, 10)? != 0,
     })
 }

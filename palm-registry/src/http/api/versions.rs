@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
 use super::clusters::{change, read};
 use super::extract::{Path, Query};
 use super::{Operation, operation};
+use crate::api::versions::{Entry, To, Whole};
 use crate::http::access::{ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
@@ -35,17 +34,6 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// A version.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Entry {
-    /// Its number, from 1.
-    pub(crate) number: i64,
-    /// When it was set, in microseconds since 1970.
-    pub(crate) at: i64,
-    /// The name of who did.
-    pub(crate) author: String,
-}
-
 impl From<Version> for Entry {
     fn from(Version { number, at, author }: Version) -> Self {
         Self { number, at, author }
@@ -59,16 +47,6 @@ pub(crate) async fn list(
     Ok(Json(app.store.versions(&found.row.key).await?.into_iter().map(Entry::from).collect()))
 }
 
-/// A version with its file.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Whole {
-    /// About it.
-    #[serde(flatten)]
-    pub(crate) entry: Entry,
-    /// The file.
-    pub(crate) file: String,
-}
-
 pub(crate) type AtVersion = Path<(String, i64)>;
 
 pub(crate) async fn see(
@@ -78,15 +56,6 @@ pub(crate) async fn see(
 ) -> Result<Json<Whole>, Problem> {
     let (entry, file) = version(&app, &found.row.key, number).await?;
     Ok(Json(Whole { entry, file }))
-}
-
-/// What to compare with.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct To {
-    /// The number of another version; left out: the newest.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
-    pub(crate) to: Option<i64>,
 }
 
 pub(crate) async fn diff(
