@@ -1,28 +1,32 @@
 //! `palm cluster`: the clusters of a registry.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use palm_registry::api::{actions, clusters, shares, status, versions};
 use palm_registry::client::{Answer, Method};
 use serde::de::IgnoredAny;
-use serde_json::json;
 
-use super::{block_on, cluster_logs, cluster_view as view};
+use super::cluster_file::{self as file, Form, read};
+use super::{audit, block_on, cluster_logs, cluster_view as view};
 use crate::args::Global;
 use crate::remote::{Flags, Remote, confirm};
 use crate::{Outcome, output, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
+  palm cluster validate cluster.toml           asks no registry
+  palm cluster convert cluster.ini > cluster.toml
   palm cluster new cluster.toml --alias test
   palm runner --registry URL --cluster $(palm cluster key test)
   palm cluster status test
   palm cluster logs test --follow --component Worker
   palm cluster scale test Worker 3             three copies beside the first
+  palm cluster diff test cluster.toml          what that would change
   palm cluster set test cluster.toml
   palm cluster diff test                       what that has changed
+  palm cluster set test --alias prod --python off
+  palm cluster audit test
   palm cluster delete test --yes
 
 A cluster is named by its alias, its id, or the beginning of that.
@@ -42,6 +46,19 @@ pub(crate) struct Args {
 /// What to do with clusters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
+    /// Check a file without a registry: what is wrong with it, by line and key
+    Validate {
+        /// The cluster file, INI or TOML; -: standard input
+        file: PathBuf,
+    },
+    /// Print a file as TOML if it is INI and as INI if it is TOML, without its comments; needs no registry
+    Convert {
+        /// The cluster file, INI or TOML; -: standard input
+        file: PathBuf,
+        /// How to write it [default: the other form]
+        #[arg(long, value_enum, value_name = "FORM")]
+        to: Option<Form>,
+    },
     /// Make a cluster of a file
     New {
         /// The cluster file, INI or TOML; -: standard input
@@ -56,13 +73,8 @@ pub(crate) enum Action {
     Show(Which),
     /// Print the key by which a cluster's nodes are known, a secret
     Key(Which),
-    /// Replace a cluster's file; what it still has stays where it is
-    Set {
-        #[command(flatten)]
-        which: Which,
-        /// The cluster file, INI or TOML; -: standard input
-        file: PathBuf,
-    },
+    /// Replace a cluster's file, where what it still has stays where it is, or change its settings
+    Set(Settings),
     /// Show what is placed where, what runs, and what is missing
     Status(Which),
     /// List the versions of a cluster's file, or put one back
@@ -73,15 +85,17 @@ pub(crate) enum Action {
         #[arg(long, value_name = "NUMBER")]
         restore: Option<i64>,
     },
-    /// Print what differs between two versions of a cluster's file
+    /// Print what differs between two versions of a cluster's file, or from a version to a file that is here
     Diff {
         #[command(flatten)]
         which: Which,
-        /// The older version [default: the last but one]
+        /// The file to compare with, instead of a version; -: standard input
+        file: Option<PathBuf>,
+        /// The older version [default: the last but one, or with FILE the newest]
         #[arg(long, value_name = "NUMBER")]
         from: Option<i64>,
         /// The newer version [default: the newest]
-        #[arg(long, value_name = "NUMBER")]
+        #[arg(long, value_name = "NUMBER", conflicts_with = "file")]
         to: Option<i64>,
     },
     /// Set how many copies a component has beside the first, until the file is another
@@ -106,6 +120,13 @@ pub(crate) enum Action {
     Delete(Sure),
     /// Print what components have printed
     Logs(cluster_logs::Args),
+    /// Show what was done to a cluster, the newest first
+    Audit {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        deeds: audit::Deeds,
+    },
     /// List with whom a cluster is shared, or share it
     Share {
         #[command(flatten)]
@@ -127,6 +148,30 @@ pub(crate) struct Which {
     /// Its alias, its id, or the beginning of that
     #[arg(value_name = "CLUSTER")]
     pub(crate) cluster: String,
+}
+
+/// What is to be different of a cluster.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("change").args(["file", "alias", "python"]).required(true).multiple(true))]
+pub(crate) struct Settings {
+    #[command(flatten)]
+    which: Which,
+    /// The cluster file, INI or TOML; -: standard input
+    file: Option<PathBuf>,
+    /// A name for people; empty: none
+    #[arg(long, value_name = "NAME")]
+    alias: Option<String>,
+    /// Whether Python's clients are answered
+    #[arg(long, value_enum, value_name = "WHETHER")]
+    python: Option<Switch>,
+}
+
+/// Whether something is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
 }
 
 /// Components of a cluster.
@@ -154,6 +199,11 @@ pub(crate) struct Sure {
 /// If the registry does not.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     global.log_aside("cluster")?;
+    match &args.action {
+        Action::Validate { file } => return file::validate(file, args.remote.json).map(|()| Outcome::Done),
+        Action::Convert { file, to } => return file::convert(file, *to, args.remote.json).map(|()| Outcome::Done),
+        _ => {}
+    }
     let remote = args.remote.remote()?;
     block_on(async {
         act(&remote, args.action).await?;
@@ -163,6 +213,8 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
 
 async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
     match action {
+        // These need no registry.
+        Action::Validate { .. } | Action::Convert { .. } => {}
         Action::New { file, alias } => {
             let body = clusters::Create { file: read(&file)?, alias };
             let made = remote.order_with(Method::POST, &["clusters"], &body).await;
@@ -190,13 +242,7 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
             let key: Answer<clusters::Key> = remote.get(&["clusters", &id, "key"], &()).await?;
             remote.show(&key, |key| format!("{}\n", key.key))?;
         }
-        Action::Set { which, file } => {
-            let id = remote.cluster(&which.cluster).await?;
-            let body = clusters::File { file: read(&file)? };
-            let set = remote.order_with(Method::PUT, &["clusters", &id, "file"], &body).await;
-            let set: Answer<clusters::Entry> = set.map_err(|error| about(&file, error))?;
-            remote.show(&set, |_| "the file is set\n".to_owned())?;
-        }
+        Action::Set(settings) => set(remote, settings).await?,
         Action::Status(which) => {
             let id = remote.cluster(&which.cluster).await?;
             let found: Answer<status::Status> = remote.get(&["clusters", &id, "status"], &()).await?;
@@ -216,9 +262,12 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
                 }
             }
         }
-        Action::Diff { which, from, to } => {
+        Action::Diff { which, file: here, from, to } => {
             let id = remote.cluster(&which.cluster).await?;
-            diff(remote, &id, from, to).await?;
+            match here {
+                Some(here) => file::diff_with(remote, &id, from, &here).await?,
+                None => file::diff(remote, &id, from, to).await?,
+            }
         }
         Action::Scale { which, component, replicas } => {
             let id = remote.cluster(&which.cluster).await?;
@@ -242,6 +291,10 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
             remote.show(&done, |_| format!("{} is deleted\n", which.cluster))?;
         }
         Action::Logs(args) => cluster_logs::run(remote, args).await?,
+        Action::Audit { which, deeds } => {
+            let id = remote.cluster(&which.cluster).await?;
+            audit::show(remote, &["clusters", &id, "audit"], deeds).await?;
+        }
         Action::Share { which, user, operate, end } => {
             let id = remote.cluster(&which.cluster).await?;
             let Some(user) = user else {
@@ -269,27 +322,32 @@ async fn each(remote: &Remote, Components { which, component }: Components, what
     remote.show(&done, |done| format!("{what}: {}\n", done.components.join(", ")))
 }
 
-async fn diff(remote: &Remote, id: &str, from: Option<i64>, to: Option<i64>) -> anyhow::Result<()> {
-    let versions: Answer<Vec<versions::Entry>> = remote.get(&["clusters", id, "versions"], &()).await?;
-    let mut numbers = versions.value.iter().map(|version| version.number);
-    let to = to.or(numbers.clone().next());
-    // The newest first.
-    let from = from.or_else(|| numbers.find(|number| Some(*number) < to)).or(to);
-    let (Some(from), Some(to)) = (from, to) else { anyhow::bail!("the cluster has no version") };
-    let path = ["clusters", id, "versions", &from.to_string(), "diff"];
-    let asked = remote.client.text(&path, &versions::To { to: Some(to) }).await;
-    let text = asked.map_err(|error| remote.advice(error))?;
-    remote.print(&json!({ "from": from, "to": to, "diff": text }).to_string(), || view::diff(&text))
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let read = match file == Path::new("-") {
-        true => std::io::stdin().lock().read_to_string(&mut text).map(|_| ()),
-        false => std::fs::read_to_string(file).map(|read| text = read),
-    };
-    read.map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))?;
-    Ok(text)
+async fn set(remote: &Remote, Settings { which, file, alias, python }: Settings) -> anyhow::Result<()> {
+    let id = remote.cluster(&which.cluster).await?;
+    let mut said = String::new();
+    let mut answer: Option<Answer<clusters::Entry>> = None;
+    // It may be refused, and then nothing is changed.
+    if let Some(file) = file {
+        let body = clusters::File { file: read(&file)? };
+        let set = remote.order_with(Method::PUT, &["clusters", &id, "file"], &body).await;
+        answer = Some(set.map_err(|error| about(&file, error))?);
+        said += "the file is set\n";
+    }
+    if alias.is_some() || python.is_some() {
+        match alias.as_deref() {
+            Some("") => said += "the cluster has no name\n",
+            Some(alias) => said += &format!("the cluster is named {alias}\n"),
+            None => {}
+        }
+        match python {
+            Some(Switch::On) => said += "Python's clients are answered\n",
+            Some(Switch::Off) => said += "Python's clients are not answered\n",
+            None => {}
+        }
+        let body = clusters::Change { alias, python: python.map(|python| python == Switch::On) };
+        answer = Some(remote.order_with(Method::PUT, &["clusters", &id], &body).await?);
+    }
+    answer.map_or(Ok(()), |answer| remote.show(&answer, |_| said))
 }
 
 /// A mistake in a file is told with the file's name.

@@ -19,6 +19,7 @@ Examples:
   palm cluster logs test                       the last 500 lines
   palm cluster logs test -f --component Worker --level warning
   palm cluster logs test --since 10m --search 'model 7'
+  palm cluster logs test --since 365d > all    however many there are
   palm cluster logs test -f --json | jq .text  an object a line
 
 Followed lines come each once and in order, also if the registry is away

@@ -1,8 +1,9 @@
 //! `palm users`: who may use a registry; for admins.
 
 use clap::Subcommand;
-use palm_registry::api::users::{AddUser, Entry};
+use palm_registry::api::users::{AddUser, ChangeUser, Entry};
 use palm_registry::client::{Answer, Method};
+use serde::de::IgnoredAny;
 
 use super::block_on;
 use crate::args::Global;
@@ -14,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   palm users
   palm users add ann --password-file pw        whoever has none cannot log in
+  palm users set ann --admin true              or false
   palm users remove ann                        with all clusters that are ann's
 
 On the registry's own machine: palm registry add-user ann
@@ -46,6 +48,18 @@ pub(crate) enum Action {
         #[arg(long, value_name = "FILE")]
         password_file: Option<std::path::PathBuf>,
     },
+    /// Make an admin of a user or the other way round, or set its password: its sessions end
+    #[command(group = clap::ArgGroup::new("change").args(["admin", "password_file"]).required(true).multiple(true))]
+    Set {
+        /// The user's name
+        name: String,
+        /// Whether the user may do everything with everybody's clusters
+        #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+        admin: Option<bool>,
+        /// File with the password: 10 characters or more
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<std::path::PathBuf>,
+    },
     /// Remove a user, and the clusters that are its own
     Remove {
         /// The user's name
@@ -74,6 +88,12 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                 let body = AddUser { name, admin, password };
                 let user: Answer<Entry> = remote.order_with(Method::POST, &["users"], &body).await?;
                 remote.show(&user, |user| format!("{} is added\n", user.name))?;
+            }
+            Some(Action::Set { name, admin, password_file }) => {
+                let password = password_file.as_deref().map(values::token).transpose()?;
+                let body = ChangeUser { admin, password };
+                let done: Answer<IgnoredAny> = remote.order_with(Method::PUT, &["users", &name], &body).await?;
+                remote.show(&done, |_| format!("{name} is changed\n"))?;
             }
             Some(Action::Remove { name, yes }) => {
                 confirm(&format!("{name}'s clusters are deleted with all that is kept of them"), yes)?;

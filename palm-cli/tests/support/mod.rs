@@ -3,6 +3,7 @@
 
 pub(crate) mod cable;
 pub(crate) mod cluster;
+pub(crate) mod registry;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};

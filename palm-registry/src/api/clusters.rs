@@ -3,6 +3,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{Cluster, FileError};
+
+/// Longest file, in bytes.
+pub const FILE_MAX: usize = 1 << 20;
+
+/// Whether the registry takes a file of this length and with these bytes, whatever it says.
+///
+/// # Errors
+/// What was expected.
+pub fn check_text(file: &str) -> Result<(), &'static str> {
+    if file.len() > FILE_MAX || file.contains('\0') {
+        return Err("expected a file of at most 1 MiB, without a zero byte");
+    }
+    Ok(())
+}
+
 /// A cluster, as a list of them tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
@@ -70,6 +86,22 @@ pub struct Validation {
     pub reason: Option<String>,
     /// The components that it has, in order.
     pub components: Vec<String>,
+}
+
+impl Validation {
+    /// What is wrong with this file.
+    pub fn of(file: &str) -> Self {
+        match Cluster::from_text(file) {
+            Ok(cluster) => {
+                let components = cluster.components.into_iter().map(|component| component.name).collect();
+                Self { valid: true, line: None, component: None, key: None, reason: None, components }
+            }
+            Err(FileError { line, component, key, reason }) => {
+                let (line, reason) = (Some(line), Some(reason));
+                Self { valid: false, line, component, key, reason, components: Vec::new() }
+            }
+        }
+    }
 }
 
 /// A cluster with its file.

@@ -16,8 +16,12 @@ impl Cluster {
     /// # Errors
     /// See [`from_ini`](Self::from_ini) and [`from_toml`](Self::from_toml).
     pub fn from_text(text: &str) -> Result<Self, super::FileError> {
-        let is_toml = text.lines().any(|line| line.trim_start().starts_with("[["));
-        if is_toml { Self::from_toml(text) } else { Self::from_ini(text) }
+        if Self::is_toml(text) { Self::from_toml(text) } else { Self::from_ini(text) }
+    }
+
+    /// Whether a file is read as TOML.
+    pub fn is_toml(text: &str) -> bool {
+        text.lines().any(|line| line.trim_start().starts_with("[["))
     }
 
     /// A component by its name.

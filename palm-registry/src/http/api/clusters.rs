@@ -9,8 +9,8 @@ use super::account::check_label;
 use super::extract::{Body, Query};
 use super::{Operation, operation};
 use crate::api::audit::{Before, Deed};
-use crate::api::clusters::{Change, Create, Entry, File, Key, May, Validation, Whole};
-use crate::cluster::{Cluster, FileError};
+use crate::api::clusters::{Change, Create, Entry, File, Key, May, Validation, Whole, check_text};
+use crate::cluster::Cluster;
 use crate::http::access::permission::{Action, General, Verdict};
 use crate::http::access::{Caller, ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
@@ -18,8 +18,6 @@ use crate::http::error::BUSY;
 use crate::http::problem::Problem;
 use crate::store::{Changed, ClusterRow, Found, Saved};
 
-/// Longest file, in bytes.
-const FILE_MAX: usize = 1 << 20;
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         operation(Method::GET, "/api/v1/clusters", list)
@@ -100,29 +98,13 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn validate(_: Caller, Body(body): Body<File>) -> Result<Json<Validation>, Problem> {
-    check_length(&body.file)?;
-    Ok(Json(match Cluster::from_text(&body.file) {
-        Ok(cluster) => {
-            let components = cluster.components.into_iter().map(|component| component.name).collect();
-            Validation { valid: true, line: None, component: None, key: None, reason: None, components }
-        }
-        Err(FileError { line, component, key, reason }) => {
-            let (line, reason) = (Some(line), Some(reason));
-            Validation { valid: false, line, component, key, reason, components: Vec::new() }
-        }
-    }))
-}
-
-fn check_length(file: &str) -> Result<(), Problem> {
-    if file.len() > FILE_MAX || file.contains('\0') {
-        return Err(Problem::invalid("expected a file of at most 1 MiB, without a zero byte"));
-    }
-    Ok(())
+    check_text(&body.file).map_err(Problem::invalid)?;
+    Ok(Json(Validation::of(&body.file)))
 }
 
 /// Reads a file that somebody wants to set.
 pub(crate) fn read(file: &str) -> Result<Cluster, Problem> {
-    check_length(file)?;
+    check_text(file).map_err(Problem::invalid)?;
     Cluster::from_text(file).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-file", error.to_string()))
 }
 

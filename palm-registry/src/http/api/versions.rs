@@ -3,19 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use similar::TextDiff;
 
 use super::clusters::{change, read};
 use super::extract::{Path, Query};
 use super::{Operation, operation};
 use crate::api::versions::{Entry, To, Whole};
+use crate::cluster::difference;
 use crate::http::access::{ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::store::Version;
-
-/// How long a difference may be looked for: what is not found by then is shown as longer than it had to be.
-const SEARCH: std::time::Duration = std::time::Duration::from_millis(200);
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -71,10 +68,7 @@ pub(crate) async fn diff(
     };
     let (to, new) = version(&app, &found.row.key, to).await?;
     let names = (format!("version {}", from.number), format!("version {}", to.number));
-    let compare = move || {
-        let diff = TextDiff::configure().timeout(SEARCH).diff_lines(&old, &new);
-        diff.unified_diff().header(&names.0, &names.1).to_string()
-    };
+    let compare = move || difference(&old, &new, (&names.0, &names.1));
     tokio::task::spawn_blocking(compare)
         .await
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the versions cannot be compared"))
