@@ -125,6 +125,9 @@ impl Remote {
             ClientError::NoAnswer { .. } => {
                 anyhow::anyhow!("{error}: is it running? Use --registry or PALM_REGISTRY if it is elsewhere")
             }
+            ClientError::Untrusted { .. } => anyhow::anyhow!(
+                "{error}: name it by --ca if it is the registry's; what --tls-self-signed makes is beside the store, as STORE.cert.pem"
+            ),
             ClientError::Refused { status: 401, .. } => anyhow::anyhow!(
                 "the registry at {} does not know this token: it is another's, was revoked, or has ended. Make one with: palm \
                  registry add-user NAME, or palm tokens new NAME",

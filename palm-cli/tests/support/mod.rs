@@ -89,8 +89,13 @@ struct Printed {
 }
 
 impl Running {
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_reading(command, Stdio::piped())
+    }
+
+    /// With this as its standard input.
+    pub(crate) fn start_reading(mut command: Command, stdin: Stdio) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out: Arc<Mutex<Printed>> = Arc::default();
         let (sender, more) = mpsc::channel();

@@ -20,6 +20,13 @@ pub enum ClientError {
         /// What happened.
         reason: String,
     },
+    /// There is a registry, or something else, whose certificate is not trusted.
+    Untrusted {
+        /// Where it was asked.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
     /// It says no.
     Refused {
         /// The status of HTTP.
@@ -36,8 +43,13 @@ impl ClientError {
         let error = error.without_url();
         // What is behind it says more than "error sending request".
         let mut cause: &dyn std::error::Error = &error;
+        let mut is_untrusted = is_about_certificate(cause);
         while let Some(source) = cause.source() {
             cause = source;
+            is_untrusted |= is_about_certificate(cause);
+        }
+        if is_untrusted {
+            return Self::Untrusted { url: url.to_owned(), reason: cause.to_string() };
         }
         let reason = if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
         Self::NoAnswer { url: url.to_owned(), reason }
@@ -50,6 +62,14 @@ impl ClientError {
             _ => None,
         }
     }
+}
+
+fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    // What is inside of such an error is not its source.
+    if let Some(inside) = error.downcast_ref().and_then(std::io::Error::get_ref) {
+        return is_about_certificate(inside);
+    }
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// The reason in the body of a refusal.
@@ -67,6 +87,7 @@ impl fmt::Display for ClientError {
             Self::Url(url) => write!(f, "{url}: expected the URL of a registry, such as http://127.0.0.1:8080"),
             Self::Certificate(error) => write!(f, "the certificate cannot be used: {error}"),
             Self::NoAnswer { url, reason } => write!(f, "the registry at {url} cannot be reached: {reason}"),
+            Self::Untrusted { url, reason } => write!(f, "the certificate of {url} is not trusted: {reason}"),
             Self::Refused { status, reason } if reason.is_empty() => write!(f, "the registry answers {status}"),
             Self::Refused { status, reason } => write!(f, "the registry answers {status}: {reason}"),
             Self::Strange(reason) => write!(f, "the registry's answer cannot be understood: {reason}"),

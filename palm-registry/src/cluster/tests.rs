@@ -118,13 +118,14 @@ TZ = "UTC"
 
 #[test]
 fn what_ini_would_read_as_something_else_is_not_written() {
+    type Change<'a> = &'a dyn Fn(&mut Component);
     let flag = |name: &str, value: &str| Flag { name: name.to_owned(), value: value.to_owned() };
-    let with = |change: &dyn Fn(&mut Component)| {
+    let with = |change: Change<'_>| {
         let mut components = vec![Component::new("a", "run"), Component::new("b", "run")];
         change(&mut components[0]);
         Cluster { components }
     };
-    let changes: [(&str, &dyn Fn(&mut Component)); 8] = [
+    let changes: [(&str, Change<'_>); 8] = [
         ("name", &|a| a.name = "DEFAULT".to_owned()),
         ("name", &|a| a.name = " a".to_owned()),
         ("script", &|a| a.script = "run\nScript = it".to_owned()),
