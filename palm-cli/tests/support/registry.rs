@@ -1,8 +1,10 @@
 //! A registry with a store of its own, and what is asked of it.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
-use super::{Ended, Running, palm, run, run_with, until};
+use super::{BOUND, Ended, Running, palm, run, run_with, until};
 
 /// A cluster whose first component prints numbered lines.
 pub(crate) const FILE: &str = "[Counter]\nScript = sh -c 'n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done'\n\n\
@@ -27,24 +29,31 @@ impl Registry {
         let store = folder.path().join("r.db");
         let added = run(&["registry", "add-user", "ann", "--admin", "--store", store.to_str().unwrap()]);
         let token = String::from_utf8(added.out).unwrap().trim().to_owned();
-        let (running, url) = Self::serve(&folder, "127.0.0.1:0", flags);
+        let (running, url) = Self::serve(&folder, "127.0.0.1:0", flags).unwrap();
         Self { folder, url, token, running }
     }
 
-    fn serve(folder: &tempfile::TempDir, listen: &str, flags: &[&str]) -> (Running, String) {
+    fn serve(folder: &tempfile::TempDir, listen: &str, flags: &[&str]) -> Option<(Running, String)> {
         let mut command = palm();
         command.args(["registry", "--listen", listen, "--store"]).arg(folder.path().join("r.db")).args(flags);
         let mut running = Running::start(command);
-        let line = running.wait_for_line("serving http");
+        let line = running.line("serving http")?;
         let url = line[line.find("http").unwrap()..].to_owned();
-        (running, url)
+        Some((running, url))
     }
 
     /// Killed, and started again where it was.
     pub(crate) fn again(&mut self) {
         self.running.signal("KILL");
         until("its end", || !std::path::Path::new(&format!("/proc/{}/fd/1", self.running.child.id())).exists());
-        self.running = Self::serve(&self.folder, self.url.trim_start_matches("http://"), &[]).0;
+        // Meanwhile another's connection may have been given the port, for as long as that lasts.
+        let end = Instant::now() + BOUND;
+        self.running = loop {
+            match Self::serve(&self.folder, self.url.trim_start_matches("http://"), &[]) {
+                Some((running, _)) => break running,
+                None => assert!(Instant::now() < end, "it cannot be started again at {}", self.url),
+            }
+        };
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
