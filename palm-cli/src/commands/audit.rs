@@ -22,9 +22,9 @@ Exit status: 0 done; 1 refused, or no answer; 2 wrong use.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) remote: Flags,
-    #[command(flatten)]
     pub(crate) which: Deeds,
+    #[command(flatten)]
+    pub(crate) remote: Flags,
 }
 
 /// Deeds deeds.

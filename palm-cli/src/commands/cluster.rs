@@ -8,7 +8,7 @@ use palm_registry::client::{Answer, Method};
 use serde::de::IgnoredAny;
 
 use super::cluster_file::{self as file, Form, read};
-use super::{audit, block_on, cluster_logs, cluster_view as view};
+use super::{audit, block_on, cluster_logs, cluster_set, cluster_view as view};
 use crate::args::Global;
 use crate::remote::{Flags, Remote, confirm};
 use crate::{Outcome, output, wrong_use};
@@ -74,7 +74,7 @@ pub(crate) enum Action {
     /// Print the key by which a cluster's nodes are known, a secret
     Key(Which),
     /// Replace a cluster's file, where what it still has stays where it is, or change its settings
-    Set(Settings),
+    Set(cluster_set::Args),
     /// Show what is placed where, what runs, and what is missing
     Status(Which),
     /// List the versions of a cluster's file, or put one back
@@ -150,30 +150,6 @@ pub(crate) struct Which {
     pub(crate) cluster: String,
 }
 
-/// What is to be different of a cluster.
-#[derive(Debug, clap::Args)]
-#[group(skip)]
-#[command(group = clap::ArgGroup::new("change").args(["file", "alias", "python"]).required(true).multiple(true))]
-pub(crate) struct Settings {
-    #[command(flatten)]
-    which: Which,
-    /// The cluster file, INI or TOML; -: standard input
-    file: Option<PathBuf>,
-    /// A name for people; empty: none
-    #[arg(long, value_name = "NAME")]
-    alias: Option<String>,
-    /// Whether Python's clients are answered
-    #[arg(long, value_enum, value_name = "WHETHER")]
-    python: Option<Switch>,
-}
-
-/// Whether something is so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Switch {
-    On,
-    Off,
-}
-
 /// Components of a cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Components {
@@ -242,7 +218,7 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
             let key: Answer<clusters::Key> = remote.get(&["clusters", &id, "key"], &()).await?;
             remote.show(&key, |key| format!("{}\n", key.key))?;
         }
-        Action::Set(settings) => set(remote, settings).await?,
+        Action::Set(args) => cluster_set::run(remote, args).await?,
         Action::Status(which) => {
             let id = remote.cluster(&which.cluster).await?;
             let found: Answer<status::Status> = remote.get(&["clusters", &id, "status"], &()).await?;
@@ -322,35 +298,7 @@ async fn each(remote: &Remote, Components { which, component }: Components, what
     remote.show(&done, |done| format!("{what}: {}\n", done.components.join(", ")))
 }
 
-async fn set(remote: &Remote, Settings { which, file, alias, python }: Settings) -> anyhow::Result<()> {
-    let id = remote.cluster(&which.cluster).await?;
-    let mut said = String::new();
-    let mut answer: Option<Answer<clusters::Entry>> = None;
-    // It may be refused, and then nothing is changed.
-    if let Some(file) = file {
-        let body = clusters::File { file: read(&file)? };
-        let set = remote.order_with(Method::PUT, &["clusters", &id, "file"], &body).await;
-        answer = Some(set.map_err(|error| about(&file, error))?);
-        said += "the file is set\n";
-    }
-    if alias.is_some() || python.is_some() {
-        match alias.as_deref() {
-            Some("") => said += "the cluster has no name\n",
-            Some(alias) => said += &format!("the cluster is named {alias}\n"),
-            None => {}
-        }
-        match python {
-            Some(Switch::On) => said += "Python's clients are answered\n",
-            Some(Switch::Off) => said += "Python's clients are not answered\n",
-            None => {}
-        }
-        let body = clusters::Change { alias, python: python.map(|python| python == Switch::On) };
-        answer = Some(remote.order_with(Method::PUT, &["clusters", &id], &body).await?);
-    }
-    answer.map_or(Ok(()), |answer| remote.show(&answer, |_| said))
-}
-
 /// A mistake in a file is told with the file's name.
-fn about(file: &Path, error: anyhow::Error) -> anyhow::Error {
+pub(super) fn about(file: &Path, error: anyhow::Error) -> anyhow::Error {
     if error.is::<crate::WrongUse>() { wrong_use(format!("{}: {error}", file.display())) } else { error }
 }

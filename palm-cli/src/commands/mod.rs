@@ -7,6 +7,7 @@ pub(crate) mod cache;
 pub(crate) mod cluster;
 mod cluster_file;
 mod cluster_logs;
+mod cluster_set;
 mod cluster_view;
 pub(crate) mod completions;
 pub(crate) mod demo;
