@@ -13,12 +13,14 @@
 //! - [`status`]: what is placed, what runs, and what is missing.
 //! - [`actions`]: what is done with what runs.
 //! - [`logs`]: what components have printed.
+//! - [`refusal`]: what is answered instead.
 
 pub mod account;
 pub mod actions;
 pub mod audit;
 pub mod clusters;
 pub mod logs;
+pub mod refusal;
 pub mod shares;
 pub mod status;
 pub mod users;

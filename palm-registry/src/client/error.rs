@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
+use crate::api::refusal::Refusal;
+
 /// Longest reason that is shown, in characters.
 const REASON_MAX: usize = 500;
 
@@ -72,12 +76,21 @@ fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
 }
 
+/// A refusal, as people or a runner are told.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Refused {
+    People(Refusal),
+    Runner { error: String },
+}
+
 /// The reason in the body of a refusal.
 pub(super) fn reason(body: &str) -> String {
-    let parsed: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let error = parsed.as_ref().and_then(|value| value.get("error"));
-    let told = error.and_then(|error| error.get("message").unwrap_or(error).as_str());
-    let told = told.unwrap_or(body).trim();
+    let told = serde_json::from_str(body).map(|refused| match refused {
+        Refused::People(Refusal { error }) => error.message,
+        Refused::Runner { error } => error,
+    });
+    let told = told.unwrap_or_else(|_| body.trim().to_owned());
     told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect()
 }
 
@@ -100,6 +113,22 @@ impl std::error::Error for ClientError {
         match self {
             Self::Certificate(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_reason_is_found_wherever_it_is() {
+        for (body, reason) in [
+            (r#"{"error":{"code":"c","message":"no\nsuch"}}"#, "no such"),
+            (r#"{"error":"another runner"}"#, "another runner"),
+            (" bad gateway\n", "bad gateway"),
+            (r#"{"error":7}"#, r#"{"error":7}"#),
+            ("", ""),
+        ] {
+            assert_eq!(super::reason(body), reason);
         }
     }
 }
