@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    bench, cache, cluster, completions, demo, down, launch, man, master, nodes, registry, runner, tokens, up, users,
-    worker,
+    audit, bench, cache, cluster, completions, demo, down, launch, man, master, nodes, registry, runner, tokens, up,
+    users, worker,
 };
 use crate::config::{self, ConfigError};
 use crate::logging::{Filter, Format};
@@ -101,6 +101,8 @@ pub(crate) enum Command {
     Users(users::Args),
     /// List, make and revoke tokens, by which a registry knows who asks
     Tokens(tokens::Args),
+    /// Show what was done at a registry, by whom and from where; for admins
+    Audit(audit::Args),
     /// Show a whole job: a master, two workers and a launcher inside this process
     Demo(demo::Args),
     /// Measure rate and latency: load generator, echo worker, or everything in one run

@@ -3,8 +3,10 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
-use palm_registry::client::{Client, ClientError, Method};
-use serde_json::Value;
+use palm_registry::api::clusters;
+use palm_registry::client::{Answer, Client, ClientError, Method};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::{output, values, wrong_use};
 
@@ -67,31 +69,49 @@ impl Flags {
 
 impl Remote {
     /// What is there.
-    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.client.ask(Method::GET, path, query, None).await.map_err(|error| self.advice(error))
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &(impl Serialize + ?Sized),
+    ) -> anyhow::Result<Answer<T>> {
+        self.client.get(path, query).await.map_err(|error| self.advice(error))
     }
 
-    /// Has something done, with a body if it is not null.
-    pub(crate) async fn order(&self, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
-        let body = Some(&body).filter(|body| !body.is_null());
-        self.client.ask(method, path, &[], body).await.map_err(|error| self.advice(error))
+    /// Has something done that needs no more words, and is answered by none.
+    pub(crate) async fn order(&self, method: Method, path: &[&str]) -> anyhow::Result<Answer<IgnoredAny>> {
+        self.client.order(method, path).await.map_err(|error| self.advice(error))
     }
 
-    /// Prints JSON, or what a person reads instead.
-    pub(crate) fn show(&self, value: &Value, text: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
-        let text = if self.json { format!("{value}\n") } else { text(value) };
+    /// Has something done, as `body` says.
+    pub(crate) async fn order_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> anyhow::Result<Answer<T>> {
+        self.client.order_with(method, path, body).await.map_err(|error| self.advice(error))
+    }
+
+    /// Prints the registry's JSON, or what a person reads instead.
+    pub(crate) fn show<T>(&self, answer: &Answer<T>, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        self.print(&answer.text, || text(&answer.value))
+    }
+
+    /// Prints this JSON, or what a person reads instead.
+    pub(crate) fn print(&self, json: &str, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        let text = if self.json { format!("{json}\n") } else { text() };
         output::data(text.as_bytes())
     }
 
     /// The id of the cluster that somebody means: by its alias, its id, or what the ids of no two begin with.
     pub(crate) async fn cluster(&self, name: &str) -> anyhow::Result<String> {
-        let clusters = self.get(&["clusters"], &[]).await?;
-        let clusters: Vec<_> = items(&clusters).iter().map(|entry| (text(entry, "id"), text(entry, "alias"))).collect();
-        let those = |is_it: &dyn Fn(&str, &str) -> bool| -> Vec<&str> {
-            clusters.iter().filter(|(id, alias)| is_it(id, alias)).map(|(id, _)| *id).collect()
+        let clusters = self.get::<Vec<clusters::Entry>>(&["clusters"], &()).await?.value;
+        let those = |is_it: &dyn Fn(&clusters::Entry) -> bool| -> Vec<&str> {
+            clusters.iter().filter(|entry| is_it(entry)).map(|entry| entry.id.as_str()).collect()
         };
-        let exact = those(&|id, alias| id == name || alias == name);
-        let found = if exact.is_empty() { those(&|id, _| !name.is_empty() && id.starts_with(name)) } else { exact };
+        let exact = those(&|entry| entry.id == name || entry.alias.as_deref() == Some(name));
+        let found =
+            if exact.is_empty() { those(&|entry| !name.is_empty() && entry.id.starts_with(name)) } else { exact };
         match found.as_slice() {
             [] => Err(anyhow::anyhow!("there is no cluster {name} that you may see: palm cluster list shows those")),
             [id] => Ok((*id).to_owned()),
@@ -105,6 +125,9 @@ impl Remote {
             ClientError::NoAnswer { .. } => {
                 anyhow::anyhow!("{error}: is it running? Use --registry or PALM_REGISTRY if it is elsewhere")
             }
+            ClientError::Untrusted { .. } => anyhow::anyhow!(
+                "{error}: name it by --ca if it is the registry's; what --tls-self-signed makes is beside the store, as STORE.cert.pem"
+            ),
             ClientError::Refused { status: 401, .. } => anyhow::anyhow!(
                 "the registry at {} does not know this token: it is another's, was revoked, or has ended. Make one with: palm \
                  registry add-user NAME, or palm tokens new NAME",
@@ -138,34 +161,15 @@ pub(crate) fn confirm(what: &str, yes: bool) -> anyhow::Result<()> {
     }
 }
 
-/// A text of an object; empty if it has none.
-pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// A number of an object.
-pub(crate) fn number(value: &Value, key: &str) -> i64 {
-    value.get(key).and_then(Value::as_i64).unwrap_or_default()
-}
-
-/// Whether something of an object is true.
-pub(crate) fn is(value: &Value, key: &str) -> bool {
-    value.get(key).and_then(Value::as_bool).unwrap_or_default()
-}
-
-/// What a list holds.
-pub(crate) fn items(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-/// A list of an object.
-pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).map(items).unwrap_or_default()
+/// A list as one document, each thing in it as the registry has written it.
+pub(crate) fn document<T>(items: &[Answer<T>]) -> String {
+    let texts: Vec<_> = items.iter().map(|item| item.text.as_str()).collect();
+    format!("[{}]", texts.join(","))
 }
 
 /// `-` in place of nothing.
-pub(crate) fn dash(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+pub(crate) fn dash(text: Option<&str>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
 
 /// An instant of the registry, to the second.

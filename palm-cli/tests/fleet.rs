@@ -4,87 +4,8 @@
 mod support;
 
 use serde_json::Value;
-use support::{Ended, Running, palm, run, run_with, until};
-
-const FILE: &str = "[Counter]\nScript = sh -c 'n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done'\n\n\
-                    [Sleeper]\nScript = sleep 1000\n";
-
-struct Registry {
-    folder: tempfile::TempDir,
-    url: String,
-    token: String,
-    running: Running,
-}
-
-impl Registry {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = folder.path().join("r.db");
-        let added = run(&["registry", "add-user", "ann", "--admin", "--store", store.to_str().unwrap()]);
-        let token = String::from_utf8(added.out).unwrap().trim().to_owned();
-        let (running, url) = Self::serve(&folder, "127.0.0.1:0");
-        Self { folder, url, token, running }
-    }
-
-    fn serve(folder: &tempfile::TempDir, listen: &str) -> (Running, String) {
-        let mut command = palm();
-        command.args(["registry", "--listen", listen, "--store"]).arg(folder.path().join("r.db"));
-        let mut running = Running::start(command);
-        let line = running.wait_for_line("serving http://");
-        (running, line[line.find("http://").unwrap()..].to_owned())
-    }
-
-    /// Killed, and started again where it was.
-    fn again(&mut self) {
-        self.running.signal("KILL");
-        until("its end", || !std::path::Path::new(&format!("/proc/{}/fd/1", self.running.child.id())).exists());
-        self.running = Self::serve(&self.folder, self.url.trim_start_matches("http://")).0;
-    }
-
-    fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = palm();
-        command.args(arguments).env("PALM_REGISTRY", &self.url).env("PALM_TOKEN", &self.token);
-        command
-    }
-
-    fn ask(&self, arguments: &[&str]) -> Ended {
-        run_with(self.command(arguments), b"")
-    }
-
-    #[track_caller]
-    fn done(&self, arguments: &[&str]) -> String {
-        let Ended { code, out, err } = self.ask(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {err}");
-        String::from_utf8(out).unwrap()
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.done(&[arguments, &["--json"]].concat())).unwrap()
-    }
-
-    fn cluster(&self) -> String {
-        let file = self.folder.path().join("c.ini");
-        std::fs::write(&file, FILE).unwrap();
-        let made = self.json(&["cluster", "new", file.to_str().unwrap(), "--alias", "test"]);
-        made["id"].as_str().unwrap().to_owned()
-    }
-
-    fn runner(&self) -> Running {
-        let key = self.done(&["cluster", "key", "test"]);
-        let mut command = palm();
-        command.args(["runner", "--registry", &self.url, "--name", "here", "--processors", "4", "--spool"]);
-        command.arg(self.folder.path().join("spool")).env("PALM_RUNNER_CLUSTER", key.trim());
-        Running::start(command)
-    }
-
-    fn states(&self) -> Vec<String> {
-        let status = self.json(&["cluster", "status", "test"]);
-        let components = status["components"].as_array().unwrap().iter();
-        let processes = components.flat_map(|component| component["processes"].as_array().unwrap().clone());
-        processes.map(|process| process["state"].as_str().unwrap_or("none").to_owned()).collect()
-    }
-}
+use support::registry::{FILE, Registry};
+use support::{Ended, Running, palm, run_with, until};
 
 #[test]
 fn a_cluster_is_made_watched_changed_and_deleted() {
@@ -142,6 +63,36 @@ fn a_cluster_is_made_watched_changed_and_deleted() {
 }
 
 #[test]
+fn a_cluster_gets_a_file_a_name_and_no_python_and_all_of_it_is_written_down() {
+    let registry = Registry::start();
+    let id = registry.cluster();
+    let file = registry.folder.path().join("c.ini");
+    let file = file.to_str().unwrap();
+    assert_eq!(registry.done(&["cluster", "diff", "test", file]), "");
+    std::fs::write(file, FILE.replace("1000", "2000")).unwrap();
+    let diff = registry.done(&["cluster", "diff", "test", file]);
+    assert!(diff.starts_with(&format!("--- version 1\n+++ {file}\n")), "{diff}");
+    assert!(diff.contains("-Script = sleep 1000\n+Script = sleep 2000\n"), "{diff}");
+
+    let said = registry.done(&["cluster", "set", "test", file, "--alias", "prod", "--python", "off"]);
+    assert_eq!(said, "the file is set\nthe cluster is named prod\nPython's clients are not answered\n");
+    let list = registry.json(&["cluster", "list"]);
+    assert_eq!((&list[0]["alias"], &list[0]["python"]), (&"prod".into(), &false.into()));
+    assert_eq!(registry.done(&["cluster", "diff", "prod", file]), "");
+    assert_eq!(registry.json(&["cluster", "diff", "prod", file, "--from", "1"])["from"], 1);
+    assert_eq!(registry.json(&["cluster", "set", "prod", "--python", "on"])["python"], true);
+    assert_eq!(registry.json(&["cluster", "set", "prod", "--alias", ""])["alias"], Value::Null);
+
+    let audit = registry.done(&["cluster", "audit", &id]);
+    let lines: Vec<_> = audit.lines().collect();
+    assert!(lines[0].starts_with("ID") && lines[1].contains("cluster named"), "{audit}");
+    assert!(lines[6].contains("cluster made") && lines[6].contains("127.0.0.1") && lines.len() == 7, "{audit}");
+    let newest = registry.json(&["audit", "-n", "1"]);
+    let before = registry.json(&["audit", "--before", &newest[0]["id"].to_string()]);
+    assert_eq!((&newest[0]["what"], &before[0]["what"]), (&"cluster named".into(), &"Python's interface on".into()));
+}
+
+#[test]
 fn followed_lines_come_once_and_in_order_over_a_restart() {
     let mut registry = Registry::start();
     registry.cluster();
@@ -171,6 +122,14 @@ fn users_and_tokens() {
     let registry = Registry::start();
     registry.done(&["users", "add", "bob"]);
     assert_eq!(registry.json(&["users"]).as_array().unwrap().len(), 2);
+    let admin = |name: &str| {
+        let users = registry.json(&["users"]);
+        users.as_array().unwrap().iter().find(|user| user["name"] == name).unwrap()["admin"].clone()
+    };
+    registry.done(&["users", "set", "bob", "--admin", "true"]);
+    assert_eq!(admin("bob"), true);
+    registry.done(&["users", "set", "bob", "--admin", "false"]);
+    assert_eq!(admin("bob"), false);
     registry.done(&["users", "remove", "bob", "--yes"]);
     assert!(!registry.done(&["users", "list"]).contains("bob"));
     let token = registry.done(&["tokens", "new", "board", "--scope", "read", "--expires", "1h"]);
@@ -202,6 +161,14 @@ fn mistakes_say_what_to_do() {
         (&["cluster", "status", "nobody"], 1, "palm cluster list"),
         (&["cluster", "stop", "test", "Nobody"], 1, "no such component"),
         (&["cluster", "delete", "test"], 2, "--yes"),
+        (&["cluster", "set", "test", bad.to_str().unwrap(), "--alias", "other"], 2, "bad.ini: line 1"),
+        (&["cluster", "set", "test"], 2, "--alias"),
+        (&["cluster", "set", "test", "--python", "maybe"], 2, "possible values: on, off"),
+        (&["cluster", "diff", "test", "/no/such"], 2, "cannot read /no/such"),
+        (&["cluster", "diff", "test", "--from", "9"], 1, "no such version"),
+        (&["cluster", "audit", "test", "-n", "0"], 2, "0 is not in 1..=1000"),
+        (&["users", "set", "ann"], 2, "--admin"),
+        (&["users", "set", "ann", "--admin", "false"], 1, "no admin left"),
         (&["cluster", "reset", "test"], 2, "--yes"),
         (&["users", "remove", "ann"], 2, "--yes"),
         (&["nodes", "remove", "test", "n", "--yes"], 1, "no such node"),

@@ -4,6 +4,7 @@
 //! - [`plan`]: which component is on which node, with which addresses. It does no IO.
 //! - [`store`]: what is kept.
 //! - [`http`]: what is answered.
+//! - [`api`]: what people and their programs ask and are told.
 //! - [`client`]: asks a registry.
 //! - [`runner`]: runs what a registry wants of a node.
 //! - [`process`]: process groups that do not outlive who started them.
@@ -11,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod client;
 pub mod cluster;
 pub mod http;

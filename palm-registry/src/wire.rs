@@ -241,3 +241,11 @@ pub struct Kept {
     /// The number of the last line of the spool that it has.
     pub seq: u64,
 }
+
+/// Lines as a runner of Python's sends them, as protobuf.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LogMessages {
+    /// In order.
+    #[prost(string, repeated, tag = "1")]
+    pub messages: Vec<String>,
+}

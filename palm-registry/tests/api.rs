@@ -132,6 +132,11 @@ async fn pythons_interface_is_turned_off_by_the_owner() {
     registry.get(&format!("/logs?cluster={key}")).send().await.expect(403);
     turn(true).await.expect(200);
     config().await.expect(200);
+    // A list is no object, though its second thing could be said in place of `python`.
+    let list = registry.put(&format!("/api/v1/clusters/{id}")).bearer(&ann).json(&json!([null, false])).send().await;
+    let told = list.expect(422).json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("invalid type: sequence, expected an object"), "{told}");
+    config().await.expect(200);
     // A token that may only read is no key there.
     let read = registry.token("ann", false, Scope::Read).await;
     registry.get("/cluster?method=clusters_list").header("Key", &read).send().await.expect(400);

@@ -1,26 +1,32 @@
 //! `palm cluster`: the clusters of a registry.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use palm_registry::client::Method;
-use serde_json::{Value, json};
+use palm_registry::api::{actions, clusters, shares, status, versions};
+use palm_registry::client::{Answer, Method};
+use serde::de::IgnoredAny;
 
-use super::{block_on, cluster_logs, cluster_view as view};
+use super::cluster_file::{self as file, Form, read};
+use super::{audit, block_on, cluster_logs, cluster_set, cluster_view as view};
 use crate::args::Global;
-use crate::remote::{self, Flags, Remote, confirm, text};
+use crate::remote::{Flags, Remote, confirm};
 use crate::{Outcome, output, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
+  palm cluster validate cluster.toml           asks no registry
+  palm cluster convert cluster.ini > cluster.toml
   palm cluster new cluster.toml --alias test
   palm runner --registry URL --cluster $(palm cluster key test)
   palm cluster status test
   palm cluster logs test --follow --component Worker
   palm cluster scale test Worker 3             three copies beside the first
+  palm cluster diff test cluster.toml          what that would change
   palm cluster set test cluster.toml
   palm cluster diff test                       what that has changed
+  palm cluster set test --alias prod --python off
+  palm cluster audit test
   palm cluster delete test --yes
 
 A cluster is named by its alias, its id, or the beginning of that.
@@ -40,6 +46,19 @@ pub(crate) struct Args {
 /// What to do with clusters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
+    /// Check a file without a registry: what is wrong with it, by line and key
+    Validate {
+        /// The cluster file, INI or TOML; -: standard input
+        file: PathBuf,
+    },
+    /// Print a file as TOML if it is INI and as INI if it is TOML, without its comments; needs no registry
+    Convert {
+        /// The cluster file, INI or TOML; -: standard input
+        file: PathBuf,
+        /// How to write it [default: the other form]
+        #[arg(long, value_enum, value_name = "FORM")]
+        to: Option<Form>,
+    },
     /// Make a cluster of a file
     New {
         /// The cluster file, INI or TOML; -: standard input
@@ -60,13 +79,8 @@ pub(crate) enum Action {
         #[arg(long)]
         new: bool,
     },
-    /// Replace a cluster's file; what it still has stays where it is
-    Set {
-        #[command(flatten)]
-        which: Which,
-        /// The cluster file, INI or TOML; -: standard input
-        file: PathBuf,
-    },
+    /// Replace a cluster's file, where what it still has stays where it is, or change its settings
+    Set(cluster_set::Args),
     /// Show what is placed where, what runs, and what is missing
     Status(Which),
     /// List the versions of a cluster's file, or put one back
@@ -77,15 +91,17 @@ pub(crate) enum Action {
         #[arg(long, value_name = "NUMBER")]
         restore: Option<i64>,
     },
-    /// Print what differs between two versions of a cluster's file
+    /// Print what differs between two versions of a cluster's file, or from a version to a file that is here
     Diff {
         #[command(flatten)]
         which: Which,
-        /// The older version [default: the last but one]
+        /// The file to compare with, instead of a version; -: standard input
+        file: Option<PathBuf>,
+        /// The older version [default: the last but one, or with FILE the newest]
         #[arg(long, value_name = "NUMBER")]
         from: Option<i64>,
         /// The newer version [default: the newest]
-        #[arg(long, value_name = "NUMBER")]
+        #[arg(long, value_name = "NUMBER", conflicts_with = "file")]
         to: Option<i64>,
     },
     /// Set how many copies a component has beside the first, until the file is another
@@ -110,6 +126,13 @@ pub(crate) enum Action {
     Delete(Sure),
     /// Print what components have printed
     Logs(cluster_logs::Args),
+    /// Show what was done to a cluster, the newest first
+    Audit {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        deeds: audit::Deeds,
+    },
     /// List with whom a cluster is shared, or share it
     Share {
         #[command(flatten)]
@@ -158,6 +181,11 @@ pub(crate) struct Sure {
 /// If the registry does not.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     global.log_aside("cluster")?;
+    match &args.action {
+        Action::Validate { file } => return file::validate(file, args.remote.json).map(|()| Outcome::Done),
+        Action::Convert { file, to } => return file::convert(file, *to, args.remote.json).map(|()| Outcome::Done),
+        _ => {}
+    }
     let remote = args.remote.remote()?;
     block_on(async {
         act(&remote, args.action).await?;
@@ -167,93 +195,109 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
 
 async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
     match action {
+        // These need no registry.
+        Action::Validate { .. } | Action::Convert { .. } => {}
         Action::New { file, alias } => {
-            let body = json!({ "file": read(&file)?, "alias": alias });
-            let made = remote.order(Method::POST, &["clusters"], body).await.map_err(|error| about(&file, error))?;
-            remote.show(&made, |made| format!("{}\n", text(made, "id")))?;
+            let body = clusters::Create { file: read(&file)?, alias };
+            let made = remote.order_with(Method::POST, &["clusters"], &body).await;
+            let made: Answer<clusters::Entry> = made.map_err(|error| about(&file, error))?;
+            remote.show(&made, |made| format!("{}\n", made.id))?;
             if !remote.json {
-                let id = text(&made, "id");
                 output::say(&format_args!(
-                    "on each node: palm runner --registry {} --cluster $(palm cluster key {id})",
-                    remote.client.url()
+                    "on each node: palm runner --registry {} --cluster $(palm cluster key {})",
+                    remote.client.url(),
+                    made.value.id
                 ));
             }
         }
-        Action::List => remote.show(&remote.get(&["clusters"], &[]).await?, view::clusters)?,
+        Action::List => {
+            let list: Answer<Vec<clusters::Entry>> = remote.get(&["clusters"], &()).await?;
+            remote.show(&list, |list| view::clusters(list))?;
+        }
         Action::Show(which) => {
             let id = remote.cluster(&which.cluster).await?;
-            let found = remote.get(&["clusters", &id], &[]).await?;
-            remote.show(&found, |found| text(found, "file").to_owned())?;
+            let found: Answer<clusters::Whole> = remote.get(&["clusters", &id], &()).await?;
+            remote.show(&found, |found| found.file.clone())?;
         }
         Action::Key { which, new } => {
             let id = remote.cluster(&which.cluster).await?;
             let path = ["clusters", &id, "key"];
-            let key = match new {
-                true => remote.order(Method::POST, &path, Value::Null).await?,
-                false => remote.get(&path, &[]).await?,
+            let key: Answer<clusters::Key> = match new {
+                true => remote.client.order(Method::POST, &path).await.map_err(|error| remote.advice(error))?,
+                false => remote.get(&path, &()).await?,
             };
             if new {
                 output::say(&format_args!(
                     "runners with the key before go on with what they run, and have to be started again with this one"
                 ));
             }
-            remote.show(&key, |key| format!("{}\n", text(key, "key")))?;
+            remote.show(&key, |key| format!("{}\n", key.key))?;
         }
-        Action::Set { which, file } => {
-            let id = remote.cluster(&which.cluster).await?;
-            let body = json!({ "file": read(&file)? });
-            let set = remote.order(Method::PUT, &["clusters", &id, "file"], body).await;
-            remote.show(&set.map_err(|error| about(&file, error))?, |_| "the file is set\n".to_owned())?;
-        }
+        Action::Set(args) => cluster_set::run(remote, args).await?,
         Action::Status(which) => {
             let id = remote.cluster(&which.cluster).await?;
-            remote.show(&remote.get(&["clusters", &id, "status"], &[]).await?, view::status)?;
+            let found: Answer<status::Status> = remote.get(&["clusters", &id, "status"], &()).await?;
+            remote.show(&found, view::status)?;
         }
         Action::Versions { which, restore } => {
             let id = remote.cluster(&which.cluster).await?;
             match restore.map(|number| number.to_string()) {
-                None => remote.show(&remote.get(&["clusters", &id, "versions"], &[]).await?, view::versions)?,
+                None => {
+                    let list: Answer<Vec<versions::Entry>> = remote.get(&["clusters", &id, "versions"], &()).await?;
+                    remote.show(&list, |list| view::versions(list))?;
+                }
                 Some(number) => {
                     let path = ["clusters", &id, "versions", &number, "restore"];
-                    let done = remote.order(Method::POST, &path, Value::Null).await?;
+                    let done = remote.order(Method::POST, &path).await?;
                     remote.show(&done, |_| format!("version {number} is put back\n"))?;
                 }
             }
         }
-        Action::Diff { which, from, to } => {
+        Action::Diff { which, file: here, from, to } => {
             let id = remote.cluster(&which.cluster).await?;
-            diff(remote, &id, from, to).await?;
+            match here {
+                Some(here) => file::diff_with(remote, &id, from, &here).await?,
+                None => file::diff(remote, &id, from, to).await?,
+            }
         }
         Action::Scale { which, component, replicas } => {
-            let body = json!({ "component": component, "replicas": replicas });
-            let said = format!("{component}: {replicas} beside the first\n");
-            order(remote, &which, "scale", body, said).await?;
+            let id = remote.cluster(&which.cluster).await?;
+            let body = actions::Scale { component, replicas };
+            let done: Answer<IgnoredAny> = remote.order_with(Method::POST, &["clusters", &id, "scale"], &body).await?;
+            remote.show(&done, |_| format!("{}: {replicas} beside the first\n", body.component))?;
         }
         Action::Start(some) => each(remote, some, "start").await?,
         Action::Stop(some) => each(remote, some, "stop").await?,
         Action::Restart(some) => each(remote, some, "restart").await?,
         Action::Reset(Sure { which, yes }) => {
             confirm(&format!("{} loses all its places and nodes", which.cluster), yes)?;
-            let said = format!("{} is reset\n", which.cluster);
-            order(remote, &which, "reset", Value::Null, said).await?;
+            let id = remote.cluster(&which.cluster).await?;
+            let done = remote.order(Method::POST, &["clusters", &id, "reset"]).await?;
+            remote.show(&done, |_| format!("{} is reset\n", which.cluster))?;
         }
         Action::Delete(Sure { which, yes }) => {
             let id = remote.cluster(&which.cluster).await?;
             confirm(&format!("{}, its file, its versions and its logs are lost", which.cluster), yes)?;
-            let done = remote.order(Method::DELETE, &["clusters", &id], Value::Null).await?;
+            let done = remote.order(Method::DELETE, &["clusters", &id]).await?;
             remote.show(&done, |_| format!("{} is deleted\n", which.cluster))?;
         }
         Action::Logs(args) => cluster_logs::run(remote, args).await?,
+        Action::Audit { which, deeds } => {
+            let id = remote.cluster(&which.cluster).await?;
+            audit::show(remote, &["clusters", &id, "audit"], deeds).await?;
+        }
         Action::Share { which, user, operate, end } => {
             let id = remote.cluster(&which.cluster).await?;
             let Some(user) = user else {
-                return remote.show(&remote.get(&["clusters", &id, "shares"], &[]).await?, view::shares);
+                let list: Answer<Vec<shares::Entry>> = remote.get(&["clusters", &id, "shares"], &()).await?;
+                return remote.show(&list, |list| view::shares(list));
             };
-            let (method, body) = match end {
-                true => (Method::DELETE, Value::Null),
-                false => (Method::PUT, json!({ "share": if operate { "operate" } else { "read" } })),
+            let path = ["clusters", &id, "shares", &user];
+            let share = if operate { shares::Share::Operate } else { shares::Share::Read };
+            let done = match end {
+                true => remote.order(Method::DELETE, &path).await?,
+                false => remote.order_with(Method::PUT, &path, &shares::Level { share }).await?,
             };
-            let done = remote.order(method, &["clusters", &id, "shares", &user], body).await?;
             remote.show(&done, |_| {
                 format!("{} is shared with {user}{}\n", which.cluster, if end { " no more" } else { "" })
             })?;
@@ -264,43 +308,12 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
 
 async fn each(remote: &Remote, Components { which, component }: Components, what: &str) -> anyhow::Result<()> {
     let id = remote.cluster(&which.cluster).await?;
-    let done = remote.order(Method::POST, &["clusters", &id, what], json!({ "component": component })).await?;
-    remote.show(&done, |done| {
-        let names: Vec<_> = remote::list(done, "components").iter().filter_map(Value::as_str).collect();
-        format!("{what}: {}\n", names.join(", "))
-    })
-}
-
-async fn order(remote: &Remote, which: &Which, what: &str, body: Value, said: String) -> anyhow::Result<()> {
-    let id = remote.cluster(&which.cluster).await?;
-    let done = remote.order(Method::POST, &["clusters", &id, what], body).await?;
-    remote.show(&done, |_| said)
-}
-
-async fn diff(remote: &Remote, id: &str, from: Option<i64>, to: Option<i64>) -> anyhow::Result<()> {
-    let versions = remote.get(&["clusters", id, "versions"], &[]).await?;
-    let numbers: Vec<_> = remote::items(&versions).iter().map(|version| remote::number(version, "number")).collect();
-    let to = to.or(numbers.first().copied());
-    // The newest first.
-    let from = from.or_else(|| numbers.iter().copied().find(|number| Some(*number) < to)).or(to);
-    let (Some(from), Some(to)) = (from, to) else { anyhow::bail!("the cluster has no version") };
-    let query = [("to", to.to_string())];
-    let asked = remote.client.text(&["clusters", id, "versions", &from.to_string(), "diff"], &query).await;
-    let text = asked.map_err(|error| remote.advice(error))?;
-    remote.show(&json!({ "from": from, "to": to, "diff": text }), |_| view::diff(&text))
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let read = match file == Path::new("-") {
-        true => std::io::stdin().lock().read_to_string(&mut text).map(|_| ()),
-        false => std::fs::read_to_string(file).map(|read| text = read),
-    };
-    read.map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))?;
-    Ok(text)
+    let path = ["clusters", &id, what];
+    let done: Answer<actions::Done> = remote.order_with(Method::POST, &path, &actions::Which { component }).await?;
+    remote.show(&done, |done| format!("{what}: {}\n", done.components.join(", ")))
 }
 
 /// A mistake in a file is told with the file's name.
-fn about(file: &Path, error: anyhow::Error) -> anyhow::Error {
+pub(super) fn about(file: &Path, error: anyhow::Error) -> anyhow::Error {
     if error.is::<crate::WrongUse>() { wrong_use(format!("{}: {error}", file.display())) } else { error }
 }

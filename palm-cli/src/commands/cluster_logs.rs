@@ -3,21 +3,23 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use serde_json::Value;
+use palm_registry::api::logs::{self, Asked, Line};
+use palm_registry::client::{Answer, ClientError};
 
 use crate::output::table::is_coloured;
-use crate::remote::{self, Remote, number, text};
+use crate::remote::{self, Remote};
 use crate::up::COLOURS;
 use crate::{output, values};
 
 /// Lines that are asked for at a time.
-const PAGE: usize = 5000;
+const PAGE: u32 = 5000;
 
 const EXAMPLES: &str = "\
 Examples:
   palm cluster logs test                       the last 500 lines
   palm cluster logs test -f --component Worker --level warning
   palm cluster logs test --since 10m --search 'model 7'
+  palm cluster logs test --since 365d > all    however many there are
   palm cluster logs test -f --json | jq .text  an object a line
 
 Followed lines come each once and in order, also if the registry is away
@@ -72,21 +74,37 @@ enum Level {
     Info,
 }
 
-fn name(value: &impl ValueEnum) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+impl From<Stream> for logs::Stream {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Out => Self::Out,
+            Stream::Err => Self::Err,
+            Stream::Runner => Self::Runner,
+        }
+    }
+}
+
+impl From<Level> for logs::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warning => Self::Warning,
+            Level::Info => Self::Info,
+        }
+    }
 }
 
 impl Args {
     /// Which lines, whenever they were printed.
-    fn filter(&self) -> Vec<(&'static str, String)> {
-        let filters = [
-            ("component", self.component.clone()),
-            ("node", self.node.clone()),
-            ("stream", self.stream.as_ref().map(name)),
-            ("level", self.level.as_ref().map(name)),
-            ("text", self.search.clone()),
-        ];
-        filters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    fn filter(&self) -> Asked {
+        Asked {
+            component: self.component.clone(),
+            node: self.node.clone(),
+            stream: self.stream.map(logs::Stream::from),
+            level: self.level.map(logs::Level::from),
+            text: self.search.clone(),
+            ..Asked::default()
+        }
     }
 }
 
@@ -99,42 +117,41 @@ pub(super) async fn run(remote: &Remote, args: Args) -> anyhow::Result<()> {
     // A document has to be whole; what is followed has no end.
     let mut document = (remote.json && !args.follow).then(Vec::new);
     // What comes after this is followed, whether a line that is shown came before it or not.
-    let newest = remote.get(&path, &[("limit", "1".to_owned())]).await?;
-    let mut last = remote::items(&newest).first().map_or(0, |line| number(line, "id"));
-    let mut show = |lines: Value, printer: &mut Printer| match &mut document {
-        None => printer.print(remote::items(&lines)),
-        Some(document) => {
-            document.extend(lines.as_array().cloned().unwrap_or_default());
-            Ok(())
+    let newest: Answer<Vec<Line>> = remote.get(&path, &Asked { limit: Some(1), ..Asked::default() }).await?;
+    let mut last = newest.value.first().map_or(0, |line| line.id);
+    let mut show = |lines: Answer<Vec<Line>>, printer: &mut Printer| {
+        let mut lines = lines.items()?;
+        match &mut document {
+            None => printer.print(&lines),
+            Some(document) => {
+                document.append(&mut lines);
+                Ok(())
+            }
         }
     };
     match args.since {
         None if args.lines == 0 => {}
         None => {
-            let more = [("limit", args.lines.to_string()), ("before", last.saturating_add(1).to_string())];
-            let lines = remote.get(&path, &[filter.as_slice(), &more].concat()).await?;
-            show(lines, &mut printer)?;
+            let asked = Asked { limit: Some(args.lines), before: Some(last.saturating_add(1)), ..filter.clone() };
+            show(remote.get(&path, &asked).await?, &mut printer)?;
         }
         Some(since) => {
             let from = remote::now().saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
-            let mut after = 0;
+            let mut asked = Asked { from: Some(from), after: Some(0), limit: Some(PAGE), ..filter.clone() };
             loop {
-                let more = [("from", from.to_string()), ("after", after.to_string()), ("limit", PAGE.to_string())];
-                let lines = remote.get(&path, &[filter.as_slice(), &more].concat()).await?;
-                let (count, end) = remote::items(&lines)
-                    .last()
-                    .map_or((0, after), |line| (remote::items(&lines).len(), number(line, "id")));
+                let lines: Answer<Vec<Line>> = remote.get(&path, &asked).await?;
+                let is_last = lines.value.len() < PAGE as usize;
+                asked.after = lines.value.last().map(|line| line.id).or(asked.after);
                 show(lines, &mut printer)?;
-                after = end;
-                if count < PAGE {
+                if is_last {
                     break;
                 }
             }
-            last = last.max(after);
+            last = last.max(asked.after.unwrap_or(0));
         }
     }
     if let Some(document) = document {
-        return output::data(format!("{}\n", Value::Array(document)).as_bytes());
+        return output::data(format!("{}\n", remote::document(&document)).as_bytes());
     }
     if !args.follow {
         return Ok(());
@@ -142,7 +159,7 @@ pub(super) async fn run(remote: &Remote, args: Args) -> anyhow::Result<()> {
     let mut follow = remote.client.follow(&id, filter, last);
     let mut is_away = false;
     loop {
-        let away = |error: &palm_registry::client::ClientError| {
+        let away = |error: &ClientError| {
             if !is_away {
                 output::say(&format_args!("palm: {error}; trying again"));
             }
@@ -180,27 +197,30 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(&mut self, lines: &[Value]) -> anyhow::Result<()> {
+    fn print(&mut self, lines: &[Answer<Line>]) -> anyhow::Result<()> {
         let text: String = lines.iter().map(|line| self.line(line)).collect();
         output::data(text.as_bytes())
     }
 
     /// A line as it is printed; one of several lines, which Python's clients may send, as several.
-    fn line(&mut self, line: &Value) -> String {
+    fn line(&mut self, line: &Answer<Line>) -> String {
         if self.json {
-            return format!("{line}\n");
+            return format!("{}\n", line.text);
         }
-        text(line, "text").trim_end_matches('\n').split('\n').map(|text| self.labelled(line, text)).collect()
+        let line = &line.value;
+        line.text.trim_end_matches('\n').split('\n').map(|text| self.labelled(line, text)).collect()
     }
 
-    fn labelled(&mut self, line: &Value, text: &str) -> String {
-        let at = jiff::Timestamp::from_microsecond(number(line, "at")).unwrap_or_default();
+    fn labelled(&mut self, line: &Line, text: &str) -> String {
+        let at = jiff::Timestamp::from_microsecond(line.at).unwrap_or_default();
         let at = at.strftime("%Y-%m-%d %H:%M:%S%.3fZ");
-        let component = remote::text(line, "component");
-        let bar = if remote::text(line, "stream") == "runner" { '*' } else { '|' };
+        let component = line.component.as_deref().unwrap_or_default();
+        let bar = if line.stream.as_deref() == Some(logs::Stream::Runner.name()) { '*' } else { '|' };
         let label = match component {
             "" => String::new(),
-            component => format!(" {} {} {bar}", output::harmless(component, false), number(line, "copy")),
+            component => {
+                format!(" {} {} {bar}", output::harmless(component, false), line.copy.unwrap_or_default())
+            }
         };
         let text = output::harmless(text, self.is_coloured);
         if !self.is_coloured {
@@ -227,7 +247,19 @@ mod tests {
 
     #[test]
     fn components_and_levels_have_colours() {
-        let line = |text: &str| serde_json::json!({ "id": 1, "at": 0, "component": "W", "copy": 2, "stream": "out", "text": text });
+        let line = |text: &str| Answer {
+            value: Line {
+                id: 1,
+                at: 0,
+                component: Some("W".to_owned()),
+                copy: Some(2),
+                node: None,
+                stream: Some("out".to_owned()),
+                level: "".into(),
+                text: text.to_owned(),
+            },
+            text: String::new(),
+        };
         let mut printer = Printer { json: false, is_coloured: false, seen: Vec::new() };
         assert_eq!(printer.line(&line("t")), "1970-01-01 00:00:00.000Z W 2 | t\n");
         assert_eq!(

@@ -2,107 +2,102 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use palm_registry::api::{clusters, shares, status::Status, versions};
 
 use super::nodes;
 use crate::output::table::{self, Table};
-use crate::remote::{self, dash, instant, is, list, number, text};
+use crate::remote::{dash, instant};
 
 /// The list of clusters.
-pub(super) fn clusters(clusters: &Value) -> String {
+pub(super) fn clusters(clusters: &[clusters::Entry]) -> String {
     let mut table = Table::new(&["ALIAS", "ID", "OWNER", "STATE", "PLACED", "NODES", "CHANGED"]);
-    for cluster in remote::items(clusters) {
+    for cluster in clusters {
         table.row([
-            dash(text(cluster, "alias")),
-            text(cluster, "id").to_owned(),
-            text(cluster, "owner").to_owned(),
-            if is(cluster, "ready") { "ready" } else { "incomplete" }.to_owned(),
-            format!("{}/{}", number(cluster, "placed"), number(cluster, "processes")),
-            list(cluster, "nodes").len().to_string(),
-            instant(number(cluster, "changed")),
+            dash(cluster.alias.as_deref()),
+            cluster.id.clone(),
+            cluster.owner.clone(),
+            if cluster.ready { "ready" } else { "incomplete" }.to_owned(),
+            format!("{}/{}", cluster.placed, cluster.processes),
+            cluster.nodes.len().to_string(),
+            instant(cluster.changed),
         ]);
     }
     table.text()
 }
 
 /// A cluster's state.
-pub(super) fn status(status: &Value) -> String {
-    let mut processes =
-        Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "CPU", "MEMORY", "SINCE"]);
-    for component in list(status, "components") {
-        for process in list(component, "processes") {
-            let optional = |key: &str| process.get(key).and_then(Value::as_i64);
-            let ended = match (optional("exit_code"), optional("exit_signal")) {
-                (Some(code), _) => format!(" (exit {code})"),
-                (_, Some(signal)) => format!(" (signal {signal})"),
-                _ => String::new(),
-            };
-            let state = match text(process, "state") {
-                "" if text(process, "node").is_empty() => "no place",
-                "" if is(component, "stopped") => "stopped",
-                "" => "unknown",
-                state => state,
-            };
-            processes.row([
-                text(component, "name").to_owned(),
-                number(process, "copy").to_string(),
-                state.to_owned(),
-                dash(text(process, "node")),
-                optional("pid").map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-                number(process, "restarts").to_string(),
-                format!("{:.1} s", process.get("cpu_seconds").and_then(Value::as_f64).unwrap_or_default()),
-                format!("{} MiB", number(process, "memory_bytes") >> 20),
-                optional("since").map_or_else(|| "-".to_owned(), instant) + &ended,
-            ]);
+pub(super) fn status(status: &Status) -> String {
+    let mut out = processes(status);
+    if !status.sockets.is_empty() {
+        let mut table = Table::new(&["SOCKET", "ADDRESS", "OWNER"]);
+        for socket in &status.sockets {
+            table.row([socket.name.clone(), dash(socket.address.as_deref()), socket.owner.clone()]);
         }
+        out += &format!("\n{}", table.text());
     }
-    let mut out = processes.text();
-    if !list(status, "sockets").is_empty() {
-        let mut sockets = Table::new(&["SOCKET", "ADDRESS", "OWNER"]);
-        for socket in list(status, "sockets") {
-            sockets.row([
-                text(socket, "name").to_owned(),
-                dash(text(socket, "address")),
-                text(socket, "owner").to_owned(),
-            ]);
-        }
-        out += &format!("\n{}", sockets.text());
-    }
-    if !list(status, "nodes").is_empty() {
+    if !status.nodes.is_empty() {
         let mut table = Table::new(&["NODE", "STATE", "IP", "SLOTS", "PLACED"]);
-        for node in list(status, "nodes") {
-            let [name, ip] = ["name", "ip"].map(|key| text(node, key).to_owned());
-            let [slots, placed] = ["processors", "placed"].map(|key| number(node, key).to_string());
-            table.row([name, nodes::state(node).to_owned(), ip, slots, placed]);
+        for node in &status.nodes {
+            let (slots, placed) = (node.processors.to_string(), node.placed.to_string());
+            table.row([node.name.clone(), nodes::state(node).to_owned(), node.ip.clone(), slots, placed]);
         }
         out += &format!("\n{}", table.text());
     }
     out.push('\n');
-    let missing = list(status, "missing");
-    if missing.is_empty() {
+    if status.missing.is_empty() {
         out += "ready: everything has a place\n";
     }
-    for lack in missing {
-        let _ = writeln!(out, "missing: {}", text(lack, "reason"));
+    for lack in &status.missing {
+        let _ = writeln!(out, "missing: {}", lack.reason);
     }
     out
 }
 
+fn processes(status: &Status) -> String {
+    let mut table = Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "CPU", "MEMORY", "SINCE"]);
+    for component in &status.components {
+        for process in &component.processes {
+            let ended = match (process.exit_code, process.exit_signal) {
+                (Some(code), _) => format!(" (exit {code})"),
+                (_, Some(signal)) => format!(" (signal {signal})"),
+                _ => String::new(),
+            };
+            let state = match process.state.as_deref() {
+                None if process.node.is_none() => "no place",
+                None if component.stopped => "stopped",
+                None => "unknown",
+                Some(state) => state,
+            };
+            table.row([
+                component.name.clone(),
+                process.copy.to_string(),
+                state.to_owned(),
+                dash(process.node.as_deref()),
+                process.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                process.restarts.to_string(),
+                format!("{:.1} s", process.cpu_seconds),
+                format!("{} MiB", process.memory_bytes >> 20),
+                process.since.map_or_else(|| "-".to_owned(), instant) + &ended,
+            ]);
+        }
+    }
+    table.text()
+}
+
 /// The versions of a file.
-pub(super) fn versions(versions: &Value) -> String {
+pub(super) fn versions(versions: &[versions::Entry]) -> String {
     let mut table = Table::new(&["VERSION", "SET", "BY"]);
-    for version in remote::items(versions) {
-        let number = number(version, "number").to_string();
-        table.row([number, instant(remote::number(version, "at")), text(version, "author").to_owned()]);
+    for version in versions {
+        table.row([version.number.to_string(), instant(version.at), version.author.clone()]);
     }
     table.text()
 }
 
 /// With whom a cluster is shared.
-pub(super) fn shares(shares: &Value) -> String {
+pub(super) fn shares(shares: &[shares::Entry]) -> String {
     let mut table = Table::new(&["USER", "MAY"]);
-    for share in remote::items(shares) {
-        table.row([text(share, "user").to_owned(), text(share, "share").to_owned()]);
+    for share in shares {
+        table.row([share.user.clone(), share.share.name().to_owned()]);
     }
     table.text()
 }

@@ -1,11 +1,14 @@
 //! The commands, one a file: the flags, and what becomes of them.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_native;
 mod bench_registry;
 pub(crate) mod cache;
 pub(crate) mod cluster;
+mod cluster_file;
 mod cluster_logs;
+mod cluster_set;
 mod cluster_view;
 pub(crate) mod completions;
 pub(crate) mod demo;
@@ -51,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Nodes(args) => nodes::run(&global, args),
         Command::Users(args) => users::run(&global, args),
         Command::Tokens(args) => tokens::run(&global, args),
+        Command::Audit(args) => audit::run(&global, args),
         Command::Demo(args) => demo::run(&global, args),
         Command::Bench(args) => bench::run(&global, args),
         Command::Completions(args) => completions::run(&args),

@@ -1,14 +1,14 @@
 //! `palm nodes`: what clusters run on.
 
 use clap::Subcommand;
-use palm_registry::client::Method;
-use serde_json::Value;
+use palm_registry::api::status::{ClusterNode, NodeStatus};
+use palm_registry::client::{Answer, Method};
 
 use super::block_on;
 use crate::Outcome;
 use crate::args::Global;
 use crate::output::table::Table;
-use crate::remote::{self, Flags, confirm, instant, is, number, text};
+use crate::remote::{Flags, confirm, document, instant};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,47 +63,46 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             Some(Action::Remove { cluster, node, yes }) => {
                 let id = remote.cluster(&cluster).await?;
                 confirm(&format!("what {node} runs of {cluster} ends"), yes)?;
-                let done = remote.order(Method::DELETE, &["clusters", &id, "nodes", &node], Value::Null).await?;
+                let done = remote.order(Method::DELETE, &["clusters", &id, "nodes", &node]).await?;
                 remote.show(&done, |_| String::new())?;
                 return Ok(Outcome::Done);
             }
             Some(Action::List { cluster }) => cluster.or(args.cluster),
             None => args.cluster,
         };
-        let mut nodes = remote.get(&["nodes"], &[]).await?;
-        if let Some(cluster) = cluster {
-            let id = remote.cluster(&cluster).await?;
-            if let Value::Array(nodes) = &mut nodes {
-                nodes.retain(|node| text(node, "cluster") == id);
-            }
-        }
-        remote.show(&nodes, table)?;
+        let nodes: Answer<Vec<ClusterNode>> = remote.get(&["nodes"], &()).await?;
+        let Some(cluster) = cluster else {
+            remote.show(&nodes, |nodes| table(nodes))?;
+            return Ok(Outcome::Done);
+        };
+        let id = remote.cluster(&cluster).await?;
+        let mut nodes = nodes.items()?;
+        nodes.retain(|node| node.value.cluster == id);
+        remote.print(&document(&nodes), || table(nodes.iter().map(|node| &node.value)))?;
         Ok(Outcome::Done)
     })
 }
 
-fn table(nodes: &Value) -> String {
+fn table<'a>(nodes: impl IntoIterator<Item = &'a ClusterNode>) -> String {
     let mut table = Table::new(&["CLUSTER", "NODE", "STATE", "IP", "SLOTS", "PLACED", "SEEN"]);
-    for node in remote::items(nodes) {
-        let cluster = [text(node, "alias"), text(node, "cluster")].into_iter().find(|name| !name.is_empty());
-        let seen = node.get("seen").and_then(Value::as_i64);
+    for ClusterNode { cluster, alias, node } in nodes {
         table.row([
-            cluster.unwrap_or_default().to_owned(),
-            text(node, "name").to_owned(),
+            alias.as_ref().filter(|alias| !alias.is_empty()).unwrap_or(cluster).clone(),
+            node.name.clone(),
             state(node).to_owned(),
-            text(node, "ip").to_owned(),
-            number(node, "processors").to_string(),
-            number(node, "placed").to_string(),
-            seen.map_or_else(|| "-".to_owned(), instant),
+            node.ip.clone(),
+            node.processors.to_string(),
+            node.placed.to_string(),
+            node.seen.map_or_else(|| "-".to_owned(), instant),
         ]);
     }
     table.text()
 }
 
 /// What is known of a node.
-pub(super) fn state(node: &Value) -> &'static str {
-    match node.get("seen").and_then(Value::as_i64) {
-        _ if is(node, "silent") => "silent",
+pub(super) fn state(node: &NodeStatus) -> &'static str {
+    match node.seen {
+        _ if node.silent => "silent",
         Some(_) => "alive",
         None => "unknown",
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use palm_registry::client::Method;
-use serde_json::{Value, json};
+use palm_registry::api::account::{self, AddToken, NewToken, TokenEntry};
+use palm_registry::client::{Answer, Method};
 
 use super::block_on;
 use crate::args::Global;
 use crate::output::table::Table;
-use crate::remote::{self, Flags, instant, number, text};
+use crate::remote::{self, Flags, instant};
 use crate::{Outcome, output, values};
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,17 @@ pub(crate) enum Scope {
     Read,
 }
 
+impl From<Scope> for account::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Admin => Self::Admin,
+            Scope::Owner => Self::Owner,
+            Scope::Runner => Self::Runner,
+            Scope::Read => Self::Read,
+        }
+    }
+}
+
 /// Lists tokens, makes or revokes one.
 ///
 /// # Errors
@@ -81,25 +92,27 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let of: Vec<&str> = args.user.as_deref().map_or_else(|| vec!["tokens"], |user| vec!["users", user, "tokens"]);
     block_on(async {
         match args.action {
-            None | Some(Action::List) => remote.show(&remote.get(&of, &[]).await?, table)?,
+            None | Some(Action::List) => {
+                let tokens: Answer<Vec<TokenEntry>> = remote.get(&of, &()).await?;
+                remote.show(&tokens, |tokens| table(tokens))?;
+            }
             Some(Action::New { name, scope, expires }) => {
                 if args.user.is_some() {
                     return Err(crate::wrong_use("a token is made by its own user: leave --user out"));
                 }
-                let scope = scope.to_possible_value().map(|value| value.get_name().to_owned());
                 let end = |after: Duration| {
                     remote::now().saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX))
                 };
-                let body = json!({ "name": name, "scope": scope, "expires": expires.map(end) });
-                let token = remote.order(Method::POST, &["tokens"], body).await?;
-                remote.show(&token, |token| format!("{}\n", text(token, "token")))?;
+                let body = AddToken { name, scope: scope.into(), expires: expires.map(end) };
+                let token: Answer<NewToken> = remote.order_with(Method::POST, &["tokens"], &body).await?;
+                remote.show(&token, |new| format!("{}\n", new.token))?;
                 if !remote.json {
                     output::say(&"this is the only time that it is shown");
                 }
             }
             Some(Action::Revoke { id }) => {
                 let path: Vec<&str> = of.iter().copied().chain([id.as_str()]).collect();
-                let done = remote.order(Method::DELETE, &path, Value::Null).await?;
+                let done = remote.order(Method::DELETE, &path).await?;
                 remote.show(&done, |_| format!("{id} is revoked\n"))?;
             }
         }
@@ -107,12 +120,11 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     })
 }
 
-fn table(tokens: &Value) -> String {
+fn table(tokens: &[TokenEntry]) -> String {
     let mut table = Table::new(&["ID", "NAME", "SCOPE", "SINCE", "UNTIL"]);
-    for token in remote::items(tokens) {
-        let until = token.get("expires").and_then(Value::as_i64).map_or_else(|| "-".to_owned(), instant);
-        let [id, name, scope] = ["id", "name", "scope"].map(|key| text(token, key).to_owned());
-        table.row([id, name, scope, instant(number(token, "created")), until]);
+    for TokenEntry { id, name, scope, created, expires } in tokens {
+        let until = expires.map_or_else(|| "-".to_owned(), instant);
+        table.row([id.clone(), name.clone(), scope.to_string(), instant(*created), until]);
     }
     table.text()
 }

@@ -1,11 +1,11 @@
-//! A cable between two serial devices.
+//! A cable between two serial devices, and a terminal.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 /// The two devices, joined for as long as the test program runs.
@@ -29,13 +29,25 @@ pub(crate) fn ends() -> [String; 2] {
     [first, second]
 }
 
+/// A terminal: the end at which a person sits, and the one that a program reads.
+pub(crate) fn terminal() -> (File, File) {
+    let (end, _) = pair();
+    let other = ioctl_tiocgptpeer(&end, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    (File::from(end), File::from(other))
+}
+
 fn line() -> (File, String) {
-    let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&end).unwrap();
-    unlockpt(&end).unwrap();
-    let path = ptsname(&end, Vec::new()).unwrap().into_string().unwrap();
+    let (end, path) = pair();
     let mut settings = tcgetattr(end.as_fd()).unwrap();
     settings.make_raw();
     tcsetattr(end.as_fd(), OptionalActions::Now, &settings).unwrap();
     (File::from(end), path)
+}
+
+fn pair() -> (OwnedFd, String) {
+    let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&end).unwrap();
+    unlockpt(&end).unwrap();
+    let path = ptsname(&end, Vec::new()).unwrap().into_string().unwrap();
+    (end, path)
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod cable;
 pub(crate) mod cluster;
+pub(crate) mod registry;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -88,8 +89,13 @@ struct Printed {
 }
 
 impl Running {
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_reading(command, Stdio::piped())
+    }
+
+    /// With this as its standard input.
+    pub(crate) fn start_reading(mut command: Command, stdin: Stdio) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out: Arc<Mutex<Printed>> = Arc::default();
         let (sender, more) = mpsc::channel();
@@ -119,6 +125,11 @@ impl Running {
 
     /// Waits for a line on standard output, after those waited for before, that contains `text`.
     pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
+        self.line(text).unwrap_or_else(|| panic!("no {text:?} in {}", self.said()))
+    }
+
+    /// As [`Self::wait_for_line`]; `None` if it does not come.
+    pub(crate) fn line(&mut self, text: &str) -> Option<String> {
         let end = Instant::now() + BOUND;
         loop {
             {
@@ -128,12 +139,12 @@ impl Running {
                     let line = String::from_utf8_lossy(&out.bytes[start..out.ends[self.seen]]).trim_end().to_owned();
                     self.seen += 1;
                     if line.contains(text) {
-                        return line;
+                        return Some(line);
                     }
                 }
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(self.more.recv_timeout(left).is_ok(), "no {text:?} in {}", self.said());
+            self.more.recv_timeout(left).ok()?;
         }
     }
 

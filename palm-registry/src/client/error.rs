@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
+use crate::api::refusal::Refusal;
+
 /// Longest reason that is shown, in characters.
 const REASON_MAX: usize = 500;
 
@@ -20,6 +24,13 @@ pub enum ClientError {
         /// What happened.
         reason: String,
     },
+    /// There is a registry, or something else, whose certificate is not trusted.
+    Untrusted {
+        /// Where it was asked.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
     /// It says no.
     Refused {
         /// The status of HTTP.
@@ -36,8 +47,13 @@ impl ClientError {
         let error = error.without_url();
         // What is behind it says more than "error sending request".
         let mut cause: &dyn std::error::Error = &error;
+        let mut is_untrusted = is_about_certificate(cause);
         while let Some(source) = cause.source() {
             cause = source;
+            is_untrusted |= is_about_certificate(cause);
+        }
+        if is_untrusted {
+            return Self::Untrusted { url: url.to_owned(), reason: cause.to_string() };
         }
         let reason = if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
         Self::NoAnswer { url: url.to_owned(), reason }
@@ -52,12 +68,29 @@ impl ClientError {
     }
 }
 
+fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    // What is inside of such an error is not its source.
+    if let Some(inside) = error.downcast_ref().and_then(std::io::Error::get_ref) {
+        return is_about_certificate(inside);
+    }
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// A refusal, as people or a runner are told.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Refused {
+    People(Refusal),
+    Runner { error: String },
+}
+
 /// The reason in the body of a refusal.
 pub(super) fn reason(body: &str) -> String {
-    let parsed: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let error = parsed.as_ref().and_then(|value| value.get("error"));
-    let told = error.and_then(|error| error.get("message").unwrap_or(error).as_str());
-    let told = told.unwrap_or(body).trim();
+    let told = serde_json::from_str(body).map(|refused| match refused {
+        Refused::People(Refusal { error }) => error.message,
+        Refused::Runner { error } => error,
+    });
+    let told = told.unwrap_or_else(|_| body.trim().to_owned());
     told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect()
 }
 
@@ -67,6 +100,7 @@ impl fmt::Display for ClientError {
             Self::Url(url) => write!(f, "{url}: expected the URL of a registry, such as http://127.0.0.1:8080"),
             Self::Certificate(error) => write!(f, "the certificate cannot be used: {error}"),
             Self::NoAnswer { url, reason } => write!(f, "the registry at {url} cannot be reached: {reason}"),
+            Self::Untrusted { url, reason } => write!(f, "the certificate of {url} is not trusted: {reason}"),
             Self::Refused { status, reason } if reason.is_empty() => write!(f, "the registry answers {status}"),
             Self::Refused { status, reason } => write!(f, "the registry answers {status}: {reason}"),
             Self::Strange(reason) => write!(f, "the registry's answer cannot be understood: {reason}"),
@@ -79,6 +113,22 @@ impl std::error::Error for ClientError {
         match self {
             Self::Certificate(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_reason_is_found_wherever_it_is() {
+        for (body, reason) in [
+            (r#"{"error":{"code":"c","message":"no\nsuch"}}"#, "no such"),
+            (r#"{"error":"another runner"}"#, "another runner"),
+            (" bad gateway\n", "bad gateway"),
+            (r#"{"error":7}"#, r#"{"error":7}"#),
+            ("", ""),
+        ] {
+            assert_eq!(super::reason(body), reason);
         }
     }
 }

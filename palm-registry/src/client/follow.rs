@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use reqwest::Response;
-use serde_json::Value;
 
-use super::{Client, ClientError, Method};
+use super::{Answer, Client, ClientError, Method};
+use crate::api::logs::{Asked, Line};
 
 /// The registry says something each 15 s; after so long without a byte the connection is given up.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -23,22 +23,22 @@ const EVENT_MAX: usize = 4 << 20;
 pub struct Follow {
     client: Client,
     cluster: String,
-    query: Vec<(&'static str, String)>,
+    asked: Asked,
     /// The `id` of the last line that was handed out.
     last: i64,
     connection: Option<Response>,
     events: Events,
-    lines: VecDeque<Value>,
+    lines: VecDeque<Answer<Line>>,
     rest: Duration,
 }
 
 impl Client {
-    /// Follows the lines of a cluster that come after the one with the id `after`.
-    pub fn follow(&self, cluster: &str, query: Vec<(&'static str, String)>, after: i64) -> Follow {
+    /// Follows the lines of a cluster that are asked for, and come after the one with the id `after`.
+    pub fn follow(&self, cluster: &str, asked: Asked, after: i64) -> Follow {
         Follow {
             client: self.clone(),
             cluster: cluster.to_owned(),
-            query,
+            asked,
             last: after,
             connection: None,
             events: Events::default(),
@@ -53,12 +53,11 @@ impl Follow {
     ///
     /// # Errors
     /// If the registry says no: the cluster is there no more, or may not be seen.
-    pub async fn next(&mut self, mut away: impl FnMut(&ClientError)) -> Result<Value, ClientError> {
+    pub async fn next(&mut self, mut away: impl FnMut(&ClientError)) -> Result<Answer<Line>, ClientError> {
         loop {
             if let Some(line) = self.lines.pop_front() {
-                let id = line.get("id").and_then(Value::as_i64).unwrap_or(0);
-                if id > self.last {
-                    self.last = id;
+                if line.value.id > self.last {
+                    self.last = line.value.id;
                     return Ok(line);
                 }
                 continue;
@@ -78,7 +77,7 @@ impl Follow {
     async fn read(&mut self) -> Result<(), ClientError> {
         let Some(connection) = &mut self.connection else {
             let request = self.client.api(Method::GET, &["clusters", &self.cluster, "logs", "follow"])?;
-            let request = request.query(&self.query).header("Last-Event-ID", self.last.to_string()).timeout(LONGEST);
+            let request = request.query(&self.asked).header("Last-Event-ID", self.last.to_string()).timeout(LONGEST);
             self.connection = Some(self.client.answer(request).await?);
             self.events = Events::default();
             return Ok(());
@@ -110,7 +109,7 @@ struct Events {
 
 impl Events {
     /// Takes what has come. Whether it can go on.
-    fn take(&mut self, bytes: &[u8], lines: &mut VecDeque<Value>) -> bool {
+    fn take(&mut self, bytes: &[u8], lines: &mut VecDeque<Answer<Line>>) -> bool {
         // An end may be cut in two, so one byte of what was there is looked at again.
         let mut from = self.bytes.len().saturating_sub(1);
         self.bytes.extend_from_slice(bytes);
@@ -125,12 +124,13 @@ impl Events {
     }
 }
 
-fn line(event: &[u8]) -> Option<Value> {
+fn line(event: &[u8]) -> Option<Answer<Line>> {
     let text = std::str::from_utf8(event).ok()?;
     let fields: Vec<_> = text.lines().filter_map(|line| line.split_once(':')).collect();
     let values = |name| fields.iter().filter(move |(found, _)| *found == name).map(|(_, value)| value);
     values("event").find(|value| value.trim() == "line")?;
-    serde_json::from_str(values("data").next()?).ok()
+    let text = values("data").next()?.trim().to_owned();
+    Some(Answer { value: serde_json::from_str(&text).ok()?, text })
 }
 
 #[cfg(test)]
@@ -139,12 +139,18 @@ mod tests {
 
     #[test]
     fn events_are_lines_however_they_are_cut() {
-        let text = b": still here\n\nevent: line\nid: 7\ndata: {\"id\":7}\n\nevent: other\ndata: {}\n\nevent: line\ndata: {\"id\":8}\n\nevent: li";
+        let data = |id: i64| format!("data: {{\"id\":{id},\"at\":0,\"level\":\"\",\"text\":\"t\",\"more\":1}}");
+        let (first, second) = (data(7), data(8));
+        let text = format!(
+            ": still here\n\nevent: line\nid: 7\n{first}\n\nevent: other\ndata: {{}}\n\nevent: line\n{second}\n\nevent: li"
+        );
+        let text = text.as_bytes();
         for size in 1..text.len() {
             let (mut events, mut lines) = (Events::default(), VecDeque::new());
             assert!(text.chunks(size).all(|bytes| events.take(bytes, &mut lines)));
-            let ids: Vec<_> = lines.iter().map(|line| line["id"].as_i64()).collect();
-            assert_eq!(ids, [Some(7), Some(8)], "{size}");
+            let ids: Vec<_> = lines.iter().map(|line| line.value.id).collect();
+            assert_eq!(ids, [7, 8], "{size}");
+            assert_eq!(Some(lines[0].text.as_str()), first.strip_prefix("data: "), "as the registry has written it");
         }
     }
 }

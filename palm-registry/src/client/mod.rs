@@ -6,6 +6,7 @@ mod follow;
 mod python;
 mod runner;
 
+pub use api::Answer;
 pub use error::ClientError;
 pub use follow::Follow;
 pub use reqwest::Method;

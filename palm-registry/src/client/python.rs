@@ -3,8 +3,8 @@
 use prost::Message as _;
 
 use super::{Client, ClientError};
-use crate::http::LogMessages;
 use crate::plan::NodeOffer;
+use crate::wire::LogMessages;
 
 impl Client {
     /// The command lines that a node is to run. Each time that it is asked it may hand out more.

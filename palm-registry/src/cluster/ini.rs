@@ -111,18 +111,13 @@ impl Cluster {
         }
     }
 
-    /// As INI; `None` if INI cannot say it.
+    /// As INI; `None` if INI cannot say it: [`not_in_ini`](Self::not_in_ini) says what.
     pub fn to_ini(&self) -> Option<String> {
+        if !self.not_in_ini().is_empty() {
+            return None;
+        }
         let mut out = String::new();
         for component in &self.components {
-            let plain = |text: &str| !text.contains('\n') && text.trim() == text;
-            let texts =
-                [&component.name, &component.script].into_iter().chain(&component.connected).chain(&component.role);
-            let flags = component.flags.iter().flat_map(|flag| [&flag.name, &flag.value]);
-            let sayable = component.connected.iter().all(|name| !name.contains(','));
-            if component.extras != super::Extras::default() || !sayable || !texts.chain(flags).all(|text| plain(text)) {
-                return None;
-            }
             if !out.is_empty() {
                 out.push('\n');
             }
@@ -142,6 +137,38 @@ impl Cluster {
         }
         Some(out)
     }
+
+    /// What INI cannot say: components, and keys that they have as TOML.
+    pub fn not_in_ini(&self) -> Vec<(&str, &'static str)> {
+        let is_alone = self.components.len() == 1;
+        let of = |component| not_in_ini(component, is_alone).into_iter().map(|key| (component.name.as_str(), key));
+        self.components.iter().flat_map(of).collect()
+    }
+}
+
+fn not_in_ini(component: &Component, is_alone: bool) -> Vec<&'static str> {
+    let Component { name, script, flags, connected, role, replicas: _, extras } = component;
+    let usual = super::Extras::default();
+    let is_plain = |text: &str| !text.contains('\n') && text.trim() == text;
+    let is_flag = |(index, flag): (usize, &Flag)| {
+        let is_new = !flags[..index].iter().any(|before| before.name.eq_ignore_ascii_case(&flag.name));
+        is_new && is_plain(&flag.name) && !flag.name.contains(['=', ':']) && is_plain(&flag.value)
+    };
+    let keys = [
+        ("name", is_plain(name) && (is_alone || name != DEFAULT)),
+        ("script", is_plain(script)),
+        ("flags", flags.iter().enumerate().all(is_flag)),
+        ("connected", connected.iter().all(|name| is_plain(name) && !name.contains(','))),
+        ("role", role.as_deref().is_none_or(is_plain)),
+        ("restart", extras.restart == usual.restart),
+        ("ready", extras.ready == usual.ready),
+        ("grace-seconds", extras.grace == usual.grace),
+        ("processors", extras.processors == usual.processors),
+        ("nodes", extras.nodes == usual.nodes),
+        ("directory", extras.directory == usual.directory),
+        ("environment", extras.environment == usual.environment),
+    ];
+    keys.into_iter().filter(|(_, can_be_said)| !can_be_said).map(|(key, _)| key).collect()
 }
 
 fn component(section: &Section) -> Result<Component, FileError> {

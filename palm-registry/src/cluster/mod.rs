@@ -20,6 +20,7 @@
 //! ```
 
 mod check;
+mod difference;
 mod error;
 mod ini;
 mod model;
@@ -28,6 +29,7 @@ pub(crate) mod tests;
 mod toml_file;
 
 pub use check::start_order;
+pub use difference::difference;
 pub use error::FileError;
 pub(crate) use ini::sections;
 pub use model::{Cluster, Component, Extras, Flag, Readiness, Restart};

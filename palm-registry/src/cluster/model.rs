@@ -16,26 +16,27 @@ impl Cluster {
     /// # Errors
     /// See [`from_ini`](Self::from_ini) and [`from_toml`](Self::from_toml).
     pub fn from_text(text: &str) -> Result<Self, super::FileError> {
-        if is_toml(text) { Self::from_toml(text) } else { Self::from_ini(text) }
+        if Self::is_toml(text) { Self::from_toml(text) } else { Self::from_ini(text) }
     }
 
     /// Reads a file that was taken before: names that would be refused today do not keep it from being read.
     pub(crate) fn from_kept(text: &str) -> Result<Self, super::FileError> {
-        if is_toml(text) {
+        if Self::is_toml(text) {
             Self::read_toml(text).map(|(cluster, _)| cluster)
         } else {
             Self::read_ini(text).map(|(cluster, _)| cluster)
         }
     }
 
+    /// Whether a file is read as TOML.
+    pub fn is_toml(text: &str) -> bool {
+        text.lines().any(|line| line.trim_start().starts_with("[["))
+    }
+
     /// A component by its name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.components.iter().find(|component| component.name == name)
     }
-}
-
-fn is_toml(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().starts_with("[["))
 }
 
 /// A program, of which one or more copies are to run.

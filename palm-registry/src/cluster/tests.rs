@@ -133,7 +133,37 @@ TZ = "UTC"
     assert_eq!((web.extras.restart, web.extras.processors), (Restart::Always, 2));
     assert_eq!(web.flags[1].value, "3");
     assert_eq!(cluster.to_ini(), None);
+    let keys = ["restart", "ready", "grace-seconds", "processors", "nodes", "directory", "environment"];
+    assert_eq!(cluster.not_in_ini(), keys.map(|key| ("web", key)));
     assert_eq!(Cluster::from_toml(&cluster.to_toml()).unwrap(), cluster);
+}
+
+#[test]
+fn what_ini_would_read_as_something_else_is_not_written() {
+    type Change<'a> = &'a dyn Fn(&mut Component);
+    let flag = |name: &str, value: &str| Flag { name: name.to_owned(), value: value.to_owned() };
+    let with = |change: Change<'_>| {
+        let mut components = vec![Component::new("a", "run"), Component::new("b", "run")];
+        change(&mut components[0]);
+        Cluster { components }
+    };
+    let changes: [(&str, Change<'_>); 8] = [
+        ("name", &|a| a.name = "DEFAULT".to_owned()),
+        ("name", &|a| a.name = " a".to_owned()),
+        ("script", &|a| a.script = "run\nScript = it".to_owned()),
+        ("flags", &|a| a.flags = vec![flag("--x=y", "z")]),
+        ("flags", &|a| a.flags = vec![flag("--x", "1"), flag("--X", "2")]),
+        ("flags", &|a| a.flags = vec![flag("--x", " 1")]),
+        ("connected", &|a| a.connected = vec!["b,c".to_owned()]),
+        ("role", &|a| a.role = Some("any\n[c]".to_owned())),
+    ];
+    for (key, change) in changes {
+        let cluster = with(change);
+        assert_eq!(cluster.not_in_ini(), [(cluster.components[0].name.as_str(), key)]);
+        assert_eq!(cluster.to_ini(), None);
+    }
+    let cluster = with(&|a| a.flags = vec![flag("--x", "1"), flag("--y", "")]);
+    assert_eq!(Cluster::from_ini(&cluster.to_ini().unwrap()).unwrap(), cluster);
 }
 
 proptest! {

@@ -15,6 +15,7 @@ use super::time;
 use crate::cluster::Cluster;
 use crate::plan::{NodeOffer, Plan};
 use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User};
+use crate::wire::LogMessages;
 
 pub(super) fn router() -> Router<Store> {
     Router::new().route("/cluster", get(cluster)).route("/logs", get(download).post(upload))
@@ -192,13 +193,6 @@ struct AskedLogs {
     cluster: Option<String>,
     fr: Option<String>,
     to: Option<String>,
-}
-
-/// What a runner sends.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct LogMessages {
-    #[prost(string, repeated, tag = "1")]
-    pub(crate) messages: Vec<String>,
 }
 
 async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, body: Bytes) -> Result<(), Refused> {

@@ -19,7 +19,6 @@ pub mod tls;
 mod wanted;
 
 pub use app::{App, Settings};
-pub(crate) use compat::LogMessages;
 pub use forget::forget_silent_nodes;
 pub use problem::Problem;
 pub use prune::{LogBounds, prune};

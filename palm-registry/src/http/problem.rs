@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
+use crate::api::refusal::{Reason, Refusal};
 use crate::store::StoreError;
 
 /// A status, a word for programs, and a sentence for people that says what to do.
@@ -63,7 +63,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        let body = Refusal { error: Reason { code: self.code.to_owned(), message: self.message.clone() } };
         let mut response = (self.status, Json(body)).into_response();
         // For pages, which say it in their own way.
         response.extensions_mut().insert(self.clone());

@@ -3,25 +3,7 @@
 use sqlx::Row as _;
 
 use super::{Store, StoreError, now};
-
-/// Something that was done.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
-pub struct Deed {
-    /// Counts up.
-    pub id: i64,
-    /// When, in microseconds since 1970.
-    pub at: i64,
-    /// The name of who did it, as it was then; empty: somebody without one.
-    pub who: String,
-    /// From which address.
-    pub address: String,
-    /// What.
-    pub what: String,
-    /// The id of the cluster that it was done to.
-    pub cluster: Option<String>,
-    /// More about it. Never a secret.
-    pub detail: String,
-}
+use crate::api::audit::Deed;
 
 impl Store {
     /// Writes down what was done; `id` and `at` are given here.

@@ -29,14 +29,16 @@ use std::fmt;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
 
-pub use audit::Deed;
+pub use crate::api::account::Scope;
+pub use crate::api::audit::Deed;
+pub use crate::api::shares::Share;
 pub use clusters::{Changed, ClusterRow, Saved};
 pub use keys::Presented;
 pub use log_search::LogSearch;
 pub use logs::{LogLine, LogQuery, Origin, Period};
 pub use nodes::{Hearing, NodeRow, Nodes};
-pub use shares::{Found, Share};
-pub use tokens::{Scope, Token};
+pub use shares::Found;
+pub use tokens::Token;
 pub use users::{User, UserChange, UserEntry};
 pub use versions::Version;
 

@@ -7,33 +7,7 @@ use super::clusters::COLUMNS;
 use super::keys::is_askable;
 use super::users::number;
 use super::{ClusterRow, Store, StoreError, User};
-
-/// What somebody may do with another's cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Share {
-    /// See it.
-    Read,
-    /// See it, and start, stop and scale what it runs.
-    Operate,
-}
-
-impl Share {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-        }
-    }
-
-    fn from_name(name: &str) -> Result<Self, StoreError> {
-        match name {
-            "read" => Ok(Self::Read),
-            "operate" => Ok(Self::Operate),
-            _ => Err(StoreError::Corrupt(format!("a share, {name}"))),
-        }
-    }
-}
+use crate::api::shares::Share;
 
 /// A cluster as somebody finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +61,7 @@ impl Store {
     async fn found(&self, found: &AnyRow) -> Result<Option<Found>, StoreError> {
         let Some(row) = self.whole(found).await? else { return Ok(None) };
         let share: Option<String> = found.try_get(8)?;
-        let share = share.map(|name| Share::from_name(&name)).transpose()?;
+        let share = share.map(|name| self::share(&name)).transpose()?;
         Ok(Some(Found { row, owner: found.try_get(7)?, share, python: number(found, 9)? != 0 }))
     }
 
@@ -99,7 +73,7 @@ impl Store {
         let statement = "SELECT users.name, shares.level FROM shares JOIN users ON users.id = shares.user_id \
                          WHERE cluster = $1 ORDER BY users.name";
         let rows = sqlx::query(statement).bind(key).fetch_all(&self.read).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, Share::from_name(row.try_get(1)?)?))).collect()
+        rows.iter().map(|row| Ok((row.try_get(0)?, share(row.try_get(1)?)?))).collect()
     }
 
     /// Shares a cluster with a user, or changes what is shared.
@@ -142,5 +116,13 @@ impl Store {
         let set = sqlx::query("UPDATE clusters SET python = $1 WHERE key = $2").bind(i64::from(answer)).bind(key);
         set.execute(&self.pool).await?;
         Ok(())
+    }
+}
+
+fn share(name: &str) -> Result<Share, StoreError> {
+    match name {
+        "read" => Ok(Share::Read),
+        "operate" => Ok(Share::Operate),
+        _ => Err(StoreError::Corrupt(format!("a share, {name}"))),
     }
 }

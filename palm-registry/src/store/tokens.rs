@@ -1,53 +1,10 @@
 //! Tokens, by which programs are known.
 
-use std::fmt;
-
 use sqlx::Row as _;
 
 use super::users::user;
 use super::{Store, StoreError, User, now, secret};
-
-/// What a token may do at most, whoever its user is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scope {
-    /// All that its user may do.
-    Admin,
-    /// All that its user may do with clusters, but nothing that only an admin may.
-    Owner,
-    /// What a node does.
-    Runner,
-    /// See what its user sees of clusters.
-    Read,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Admin, Self::Owner, Self::Runner, Self::Read];
-
-    /// As it is written.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Owner => "owner",
-            Self::Runner => "runner",
-            Self::Read => "read",
-        }
-    }
-
-    /// Reads one.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.name() == name)
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::api::account::Scope;
 
 /// A token, without itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use palm_registry::client::{Client, Method};
-use serde_json::json;
+use palm_registry::api::clusters::{Create, Entry, Key};
+use palm_registry::client::{Answer, Client, Method};
 use tokio::time::sleep;
 
 use self::fleet::Fleet;
@@ -61,12 +61,11 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut clusters = Vec::new();
     for number in 0..args.clusters {
         let file = fleet::cluster_file(args.processes / args.clusters);
-        let body = json!({ "file": file, "alias": format!("fleet-{number}") });
-        let made = admin.ask(Method::POST, &["clusters"], &[], Some(&body)).await?;
-        let text = |key: &str| made.get(key).and_then(|value| value.as_str()).map(str::to_owned);
-        let id = text("id").context("a cluster without an id")?;
-        let key = admin.ask(Method::GET, &["clusters", &id, "key"], &[], None).await?;
-        let key = key.get("key").and_then(|key| key.as_str()).context("a cluster without a key")?.to_owned();
+        let body = Create { file, alias: Some(format!("fleet-{number}")) };
+        let made: Answer<Entry> = admin.order_with(Method::POST, &["clusters"], &body).await?;
+        let id = made.value.id;
+        let key: Answer<Key> = admin.get(&["clusters", &id, "key"], &()).await?;
+        let key = key.value.key;
         clusters.push((id, key));
     }
     let mut text = format!(

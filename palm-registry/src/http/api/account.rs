@@ -4,11 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::extract::{Body, Path};
 use super::{Operation, operation};
+use crate::api::account::{AddToken, ChangePassword, LogIn, Me, NewToken, SetUp, TokenEntry};
 use crate::http::access::permission::General;
 use crate::http::access::{self, Caller, Credential, Peer, record};
 use crate::http::app::App;
@@ -44,19 +43,6 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// Who asks.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Me {
-    /// The user's name.
-    pub(crate) user: String,
-    /// Whether the user is an admin.
-    pub(crate) admin: bool,
-    /// What the caller may do at most.
-    pub(crate) scope: Scope,
-    /// For the header `X-CSRF-Token`, if the caller is known by a cookie.
-    pub(crate) csrf: Option<String>,
-}
-
 impl From<&Caller> for Me {
     fn from(caller: &Caller) -> Self {
         let user = caller.user.name.clone();
@@ -68,29 +54,9 @@ pub(crate) async fn me(caller: Caller) -> Json<Me> {
     Json(Me::from(&caller))
 }
 
-/// A name and its password.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct LogIn {
-    /// The user's name.
-    pub(crate) name: String,
-    /// Its password.
-    pub(crate) password: String,
-}
-
 pub(crate) async fn log_in(State(app): State<App>, peer: Peer, Body(body): Body<LogIn>) -> Result<Response, Problem> {
     let (user, cookie) = access::log_in(&app, peer, &body.name, &body.password).await?;
     Ok(with_cookie(&app, Caller { user, scope: Scope::Admin, credential: Credential::Session(cookie), peer }))
-}
-
-/// The first admin.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct SetUp {
-    /// What the printed link ends with.
-    pub(crate) code: String,
-    /// The admin's name.
-    pub(crate) name: String,
-    /// Its password.
-    pub(crate) password: String,
 }
 
 pub(crate) async fn set_up(State(app): State<App>, peer: Peer, Body(body): Body<SetUp>) -> Result<Response, Problem> {
@@ -111,16 +77,6 @@ pub(crate) async fn log_out(State(app): State<App>, caller: Caller) -> Result<Re
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, access::expired_cookie(&app.settings))]).into_response())
 }
 
-/// A password, and what it was.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct ChangePassword {
-    /// What it was; of no matter if there was none.
-    #[serde(default)]
-    pub(crate) old: String,
-    /// What it is to be: 10 characters or more.
-    pub(crate) new: String,
-}
-
 pub(crate) async fn change_password(
     State(app): State<App>,
     caller: Caller,
@@ -129,21 +85,6 @@ pub(crate) async fn change_password(
     caller.check(General::Account)?;
     access::change_password(&app, &caller, &body.old, &body.new).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A token, without itself.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct TokenEntry {
-    /// What it is revoked by.
-    pub(crate) id: String,
-    /// What its user calls it.
-    pub(crate) name: String,
-    /// What it may do at most.
-    pub(crate) scope: Scope,
-    /// Since when, in microseconds since 1970.
-    pub(crate) created: i64,
-    /// Until when; null: for ever.
-    pub(crate) expires: Option<i64>,
 }
 
 impl From<Token> for TokenEntry {
@@ -156,29 +97,6 @@ impl From<Token> for TokenEntry {
 pub(crate) async fn tokens(State(app): State<App>, caller: Caller) -> Result<Json<Vec<TokenEntry>>, Problem> {
     caller.check(General::Account)?;
     Ok(Json(app.store.tokens_of(caller.user.id).await?.into_iter().map(TokenEntry::from).collect()))
-}
-
-/// A token that is wanted.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct AddToken {
-    /// What to call it.
-    #[schemars(length(max = 100))]
-    pub(crate) name: String,
-    /// What it may do at most.
-    pub(crate) scope: Scope,
-    /// Until when, in microseconds since 1970; left out: for ever.
-    #[serde(default)]
-    pub(crate) expires: Option<i64>,
-}
-
-/// A token that is new.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct NewToken {
-    /// Itself. Nobody can see it again.
-    pub(crate) token: String,
-    /// About it.
-    #[serde(flatten)]
-    pub(crate) entry: TokenEntry,
 }
 
 pub(crate) async fn add_token(

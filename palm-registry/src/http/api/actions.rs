@@ -3,12 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::clusters::change;
 use super::extract::{Body, Path};
 use super::{Operation, operation};
+use crate::api::actions::{Done, Scale, Which};
 use crate::http::access::{ClusterFor, OPERATE, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
@@ -39,21 +38,6 @@ pub(super) fn operations() -> Vec<Operation> {
         operation(Method::DELETE, "/api/v1/clusters/{id}/nodes/{node}", remove_node)
             .says("Remove a node: what it ran waits for another place"),
     ]
-}
-
-/// Which components.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Which {
-    /// Its name; left out: all of them.
-    #[serde(default)]
-    pub(crate) component: Option<String>,
-}
-
-/// What it was done to.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Done {
-    /// Names of the components.
-    pub(crate) components: Vec<String>,
 }
 
 pub(crate) async fn start(State(app): State<App>, cluster: ClusterFor<OPERATE>, Body(which): Body<Which>) -> Answer {
@@ -89,16 +73,6 @@ pub(crate) async fn each(
     let detail = which.component.unwrap_or_else(|| "everything".to_owned());
     record(&app.store, &caller, what, Some(&found.row.id), detail).await?;
     Ok(Json(Done { components }))
-}
-
-/// How many copies.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Scale {
-    /// The component's name.
-    pub(crate) component: String,
-    /// Copies beside the first.
-    #[schemars(range(max = 9999))]
-    pub(crate) replicas: u32,
 }
 
 pub(crate) async fn scale(

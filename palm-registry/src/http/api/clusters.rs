@@ -3,24 +3,21 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::account::check_label;
 use super::extract::{Body, Query};
-use super::users::Before;
 use super::{Operation, operation};
-use crate::cluster::{Cluster, FileError};
+use crate::api::audit::{Before, Deed};
+use crate::api::clusters::{Change, Create, Entry, File, Key, May, Validation, Whole, check_text};
+use crate::cluster::Cluster;
 use crate::http::access::permission::{Action, General, Verdict};
 use crate::http::access::{Caller, ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
 use crate::http::error::BUSY;
 use crate::http::problem::Problem;
-use crate::store::{Changed, ClusterRow, Deed, Found, Saved};
+use crate::store::{Changed, ClusterRow, Found, Saved};
 
-/// Longest file, in bytes.
-const FILE_MAX: usize = 1 << 20;
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         operation(Method::GET, "/api/v1/clusters", list)
@@ -52,40 +49,6 @@ pub(super) fn operations() -> Vec<Operation> {
             .query::<Before>()
             .answers::<Vec<Deed>>(),
     ]
-}
-
-/// A cluster, as a list of them tells.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Entry {
-    /// What it is known by.
-    pub(crate) id: String,
-    /// A name for people.
-    pub(crate) alias: Option<String>,
-    /// The name of its owner.
-    pub(crate) owner: String,
-    /// When its file was set last, in microseconds since 1970.
-    pub(crate) changed: i64,
-    /// Whether everything is placed.
-    pub(crate) ready: bool,
-    /// Processes in all.
-    pub(crate) processes: u64,
-    /// Those of them that have a place.
-    pub(crate) placed: u64,
-    /// Names of its nodes.
-    pub(crate) nodes: Vec<String>,
-    /// What the caller may do.
-    pub(crate) may: May,
-    /// Whether Python's clients are answered.
-    pub(crate) python: bool,
-}
-
-/// What somebody may do with a cluster.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct May {
-    /// Start, stop, restart, scale, reset.
-    pub(crate) operate: bool,
-    /// Set its file, share it, delete it.
-    pub(crate) manage: bool,
 }
 
 impl Entry {
@@ -120,17 +83,6 @@ pub(crate) async fn visible(app: &App, caller: &Caller) -> Result<Vec<Found>, Pr
     Ok(clusters)
 }
 
-/// A cluster that is wanted.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Create {
-    /// Its file, as INI or TOML.
-    pub(crate) file: String,
-    /// A name for people.
-    #[serde(default)]
-    #[schemars(length(max = 100))]
-    pub(crate) alias: Option<String>,
-}
-
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -148,81 +100,19 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(Entry::new(&caller, &found))))
 }
 
-/// A cluster's file.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct File {
-    /// Itself, as INI or TOML.
-    pub(crate) file: String,
-}
-
-/// What is wrong with a file.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Validation {
-    /// Nothing is wrong with it.
-    pub(crate) valid: bool,
-    /// The line, from 1.
-    pub(crate) line: Option<usize>,
-    /// The component, if it is about one.
-    pub(crate) component: Option<String>,
-    /// The key, if it is about one.
-    pub(crate) key: Option<String>,
-    /// What is wrong, and what was expected.
-    pub(crate) reason: Option<String>,
-    /// The components that it has, in order.
-    pub(crate) components: Vec<String>,
-}
-
 pub(crate) async fn validate(_: Caller, Body(body): Body<File>) -> Result<Json<Validation>, Problem> {
-    check_length(&body.file)?;
-    Ok(Json(match Cluster::from_text(&body.file) {
-        Ok(cluster) => {
-            let components = cluster.components.into_iter().map(|component| component.name).collect();
-            Validation { valid: true, line: None, component: None, key: None, reason: None, components }
-        }
-        Err(FileError { line, component, key, reason }) => {
-            let (line, reason) = (Some(line), Some(reason));
-            Validation { valid: false, line, component, key, reason, components: Vec::new() }
-        }
-    }))
-}
-
-fn check_length(file: &str) -> Result<(), Problem> {
-    if file.len() > FILE_MAX || file.contains('\0') {
-        return Err(Problem::invalid("expected a file of at most 1 MiB, without a zero byte"));
-    }
-    Ok(())
+    check_text(&body.file).map_err(Problem::invalid)?;
+    Ok(Json(Validation::of(&body.file)))
 }
 
 /// Reads a file that somebody wants to set.
 pub(crate) fn read(file: &str) -> Result<Cluster, Problem> {
-    check_length(file)?;
+    check_text(file).map_err(Problem::invalid)?;
     Cluster::from_text(file).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-file", error.to_string()))
-}
-
-/// A cluster with its file.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Whole {
-    /// About it.
-    #[serde(flatten)]
-    pub(crate) entry: Entry,
-    /// Its file.
-    pub(crate) file: String,
 }
 
 pub(crate) async fn see(ClusterFor { caller, found }: ClusterFor<SEE>) -> Json<Whole> {
     Json(Whole { entry: Entry::new(&caller, &found), file: found.row.description.to_string() })
-}
-
-/// What is to be different.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Change {
-    /// A name for people; left out: as it is.
-    #[serde(default)]
-    #[schemars(length(max = 100))]
-    pub(crate) alias: Option<String>,
-    /// Whether Python's clients are answered; left out: as it is.
-    #[serde(default)]
-    pub(crate) python: Option<bool>,
 }
 
 pub(crate) async fn change_settings(
@@ -276,13 +166,6 @@ pub(crate) async fn set_file(
 pub(crate) async fn again(app: &App, caller: &Caller, id: &str) -> Result<Json<Entry>, Problem> {
     let found = caller.cluster(&app.store, id, Action::See).await?;
     Ok(Json(Entry::new(caller, &found)))
-}
-
-/// A cluster's key.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Key {
-    /// Itself.
-    pub(crate) key: String,
 }
 
 pub(crate) async fn key(

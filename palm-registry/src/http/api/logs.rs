@@ -4,11 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::extract::Query;
 use super::{Operation, operation};
+use crate::api::logs::{Asked, Level, Line};
 use crate::http::access::{ClusterFor, SEE};
 use crate::http::app::App;
 use crate::http::level::level;
@@ -34,48 +33,6 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// Which lines.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-pub(crate) struct Asked {
-    /// Of this component only.
-    pub(crate) component: Option<String>,
-    /// Of this node only.
-    pub(crate) node: Option<String>,
-    /// Of this stream only.
-    pub(crate) stream: Option<Stream>,
-    /// At least as severe as this, as the words in the line tell.
-    pub(crate) level: Option<Level>,
-    /// Printed at this instant or later, in microseconds since 1970.
-    pub(crate) from: Option<i64>,
-    /// Printed before this instant.
-    pub(crate) to: Option<i64>,
-    /// With this in them, in the same case.
-    pub(crate) text: Option<String>,
-    /// How many, from 1 to 5000; left out: 500, or of a download 100,000.
-    #[schemars(range(min = 1))]
-    pub(crate) limit: Option<u32>,
-    /// The lines that follow the one with this `id`.
-    pub(crate) after: Option<i64>,
-    /// The lines before the one with this `id`.
-    pub(crate) before: Option<i64>,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Stream {
-    Out,
-    Err,
-    Runner,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Level {
-    Error,
-    Warning,
-    Info,
-}
-
 impl Asked {
     pub(crate) fn search(&self, most: u32, otherwise: u32) -> LogSearch {
         let asked = self.clone();
@@ -85,17 +42,12 @@ impl Asked {
             Some(Level::Warning) => &["ERROR", "CRITICAL", "FATAL", "panicked", "WARN"],
             Some(Level::Info) => &["ERROR", "CRITICAL", "FATAL", "panicked", "WARN", "INFO"],
         };
-        let stream = asked.stream.map(|stream| match stream {
-            Stream::Out => "out",
-            Stream::Err => "err",
-            Stream::Runner => "runner",
-        });
         // A database has no place for it, and so no line has it; but a text without it may be in one.
         let text = |text: Option<String>| text.map(|text| text.replace('\0', "\u{fffd}"));
         LogSearch {
             component: text(asked.component),
             node: text(asked.node),
-            stream: stream.map(str::to_owned),
+            stream: asked.stream.map(|stream| stream.name().to_owned()),
             any_of: words.to_vec(),
             text: text(asked.text),
             from: asked.from,
@@ -107,30 +59,9 @@ impl Asked {
     }
 }
 
-/// A line.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Line {
-    /// Its number: greater than those of all that came before.
-    pub(crate) id: i64,
-    /// When it was printed, in microseconds since 1970.
-    pub(crate) at: i64,
-    /// The component; null: it came by a runner of Python's, which does not say.
-    pub(crate) component: Option<String>,
-    /// Which of the component's copies.
-    pub(crate) copy: Option<u32>,
-    /// The node.
-    pub(crate) node: Option<String>,
-    /// out, err or runner.
-    pub(crate) stream: Option<String>,
-    /// What it says of itself: error, warning, info or debug; empty: nothing.
-    pub(crate) level: &'static str,
-    /// Itself.
-    pub(crate) text: String,
-}
-
 impl From<LogLine> for Line {
     fn from(line: LogLine) -> Self {
-        let (id, at, level, text) = (line.id, line.at, level(&line.text), line.text);
+        let (id, at, level, text) = (line.id, line.at, level(&line.text).into(), line.text);
         let Some(origin) = line.origin else {
             return Self { id, at, component: None, copy: None, node: None, stream: None, level, text };
         };

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::api::refusal::Refusal;
 use crate::http::app::App;
 
 /// What an answer holds.
@@ -112,15 +113,7 @@ pub(super) fn document<'a>(operations: impl IntoIterator<Item = &'a Operation>) 
             },
             "responses": { "Problem": {
                 "description": "It cannot be granted: why, and what to do.",
-                "content": { "application/json": { "schema": {
-                    "type": "object",
-                    "required": ["error"],
-                    "properties": { "error": {
-                        "type": "object",
-                        "required": ["code", "message"],
-                        "properties": { "code": { "type": "string" }, "message": { "type": "string" } },
-                    } },
-                } } },
+                "content": { "application/json": { "schema": schema::<Refusal>() } },
             } },
         },
     })

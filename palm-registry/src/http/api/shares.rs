@@ -3,15 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::extract::{Body, Path};
 use super::{Operation, operation};
+use crate::api::shares::{Entry, Level};
 use crate::http::access::{ClusterFor, MANAGE, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::store::{Share, User};
+use crate::store::User;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -26,28 +25,12 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// Somebody with whom a cluster is shared.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Entry {
-    /// The user's name.
-    pub(crate) user: String,
-    /// What the user may do.
-    pub(crate) share: Share,
-}
-
 pub(crate) async fn list(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<MANAGE>,
 ) -> Result<Json<Vec<Entry>>, Problem> {
     let shares = app.store.shares(&found.row.key).await?;
     Ok(Json(shares.into_iter().map(|(user, share)| Entry { user, share }).collect()))
-}
-
-/// What is shared.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Level {
-    /// What the user may do.
-    pub(crate) share: Share,
 }
 
 pub(crate) async fn share(
@@ -61,11 +44,8 @@ pub(crate) async fn share(
         return Err(Problem::conflict("the cluster is this user's already"));
     }
     app.store.share(&found.row.key, &user, body.share).await?;
-    let level = match body.share {
-        Share::Read => "read",
-        Share::Operate => "operate",
-    };
-    record(&app.store, &caller, "shared", Some(&found.row.id), format!("{name}, {level}")).await?;
+    let detail = format!("{name}, {}", body.share.name());
+    record(&app.store, &caller, "shared", Some(&found.row.id), detail).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::clusters::visible;
 use super::{Operation, operation};
+use crate::api::status::{ClusterNode, ComponentStatus, Lack, NodeStatus, ProcessStatus, SocketStatus, Status};
 use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::app::App;
 use crate::http::problem::Problem;
@@ -26,110 +25,6 @@ pub(super) fn operations() -> Vec<Operation> {
             .says("The nodes of all clusters that the caller sees")
             .answers::<Vec<ClusterNode>>(),
     ]
-}
-
-/// A cluster's state.
-#[derive(Serialize, JsonSchema, PartialEq)]
-pub(crate) struct Status {
-    /// Whether everything is placed.
-    pub(crate) ready: bool,
-    /// Its components, in the order of its file.
-    pub(crate) components: Vec<ComponentStatus>,
-    /// Its sockets, by name.
-    pub(crate) sockets: Vec<SocketStatus>,
-    /// Its nodes, in the order in which they came.
-    pub(crate) nodes: Vec<NodeStatus>,
-    /// All that does not run because it cannot be placed, and why.
-    pub(crate) missing: Vec<Lack>,
-}
-
-/// A component.
-#[derive(Serialize, JsonSchema, PartialEq)]
-pub(crate) struct ComponentStatus {
-    pub(crate) name: String,
-    /// What it is, for people.
-    pub(crate) role: Option<String>,
-    /// Components that are placed before it.
-    pub(crate) connected: Vec<String>,
-    /// Names of the sockets that it needs.
-    pub(crate) sockets: Vec<String>,
-    /// Copies beside the first.
-    pub(crate) replicas: u32,
-    /// It was stopped, and is not to run until it is started.
-    pub(crate) stopped: bool,
-    /// Counts the times that it was to be restarted.
-    pub(crate) generation: u64,
-    /// Its processes, by copy.
-    pub(crate) processes: Vec<ProcessStatus>,
-}
-
-/// A process.
-#[derive(Serialize, JsonSchema, PartialEq)]
-pub(crate) struct ProcessStatus {
-    /// Which of the component's copies, from 0.
-    pub(crate) copy: u32,
-    /// The node that it is placed on; null: none.
-    pub(crate) node: Option<String>,
-    /// What its node reported last: waiting, starting, ready, running, stopping, exited, crash-loop or failed; null: nothing.
-    pub(crate) state: Option<String>,
-    /// Since when it is in that state, in microseconds since 1970.
-    pub(crate) since: Option<i64>,
-    pub(crate) pid: Option<u32>,
-    /// How often it was started again by itself.
-    pub(crate) restarts: u64,
-    /// The code with which it exited last.
-    pub(crate) exit_code: Option<i32>,
-    /// The signal that ended it last.
-    pub(crate) exit_signal: Option<i32>,
-    /// Processor time that it has used.
-    pub(crate) cpu_seconds: f64,
-    /// Memory that it has.
-    pub(crate) memory_bytes: u64,
-}
-
-/// A socket.
-#[derive(Serialize, JsonSchema, PartialEq)]
-pub(crate) struct SocketStatus {
-    pub(crate) name: String,
-    /// Null: its component waits for a place.
-    pub(crate) address: Option<String>,
-    /// The component that binds it.
-    pub(crate) owner: String,
-}
-
-/// A node.
-#[derive(Serialize, JsonSchema, PartialEq)]
-pub(crate) struct NodeStatus {
-    pub(crate) name: String,
-    pub(crate) ip: String,
-    /// Slots that it offers.
-    pub(crate) processors: u32,
-    /// Processes that are placed on it.
-    pub(crate) placed: usize,
-    /// When its runner gave a sign of life last, in microseconds since 1970; null: it is one of Python's, which give none, or it has left.
-    pub(crate) seen: Option<i64>,
-    /// Whether its runner should have given a sign of life and has not.
-    pub(crate) silent: bool,
-}
-
-/// What is missing.
-#[derive(Serialize, JsonSchema, PartialEq)]
-pub(crate) struct Lack {
-    pub(crate) component: String,
-    pub(crate) copy: u32,
-    /// Why, as a sentence.
-    pub(crate) reason: String,
-}
-
-/// A node of some cluster.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct ClusterNode {
-    /// The cluster's id.
-    pub(crate) cluster: String,
-    /// The cluster's name for people.
-    pub(crate) alias: Option<String>,
-    #[serde(flatten)]
-    pub(crate) node: NodeStatus,
 }
 
 pub(crate) async fn status(

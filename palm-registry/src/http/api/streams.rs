@@ -12,8 +12,8 @@ use futures_util::stream::unfold;
 use tokio::sync::watch;
 
 use super::extract::Query;
-use super::logs::{Asked, Line};
 use super::{Operation, operation};
+use crate::api::logs::{Asked, Line};
 use crate::http::access::permission::Action;
 use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::app::App;

@@ -3,17 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::account::TokenEntry;
 use super::extract::{Body, Path, Query};
 use super::{Operation, operation};
+use crate::api::account::TokenEntry;
+use crate::api::audit::{Before, Deed};
+use crate::api::users::{AddUser, ChangeUser, Entry};
 use crate::http::access::permission::General;
 use crate::http::access::{self, Caller, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::store::{Deed, User, UserChange};
+use crate::store::{User, UserChange};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -38,19 +38,6 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// A user.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Entry {
-    /// Its name.
-    pub(crate) name: String,
-    /// Whether it may do everything.
-    pub(crate) admin: bool,
-    /// Whether it can log in with a password.
-    pub(crate) has_password: bool,
-    /// Since when, in microseconds since 1970.
-    pub(crate) created: i64,
-}
-
 pub(crate) async fn users(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
     caller.check(General::Administer)?;
     let users = app.store.users().await?.into_iter().map(|entry| Entry {
@@ -60,19 +47,6 @@ pub(crate) async fn users(State(app): State<App>, caller: Caller) -> Result<Json
         created: entry.created,
     });
     Ok(Json(users.collect()))
-}
-
-/// A user that is wanted.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct AddUser {
-    /// Its name.
-    pub(crate) name: String,
-    /// Whether it may do everything.
-    #[serde(default)]
-    pub(crate) admin: bool,
-    /// Its password: 10 characters or more.
-    #[serde(default)]
-    pub(crate) password: Option<String>,
 }
 
 pub(crate) async fn add_user(
@@ -92,17 +66,6 @@ pub(crate) async fn add_user(
     let has_password = body.password.is_some();
     let entry = Entry { name: user.name, admin: user.is_admin, has_password, created: crate::store::now() };
     Ok((StatusCode::CREATED, Json(entry)))
-}
-
-/// What is to be different.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct ChangeUser {
-    /// Whether it may do everything; left out: as it is.
-    #[serde(default)]
-    pub(crate) admin: Option<bool>,
-    /// Its password; left out: as it is.
-    #[serde(default)]
-    pub(crate) password: Option<String>,
 }
 
 pub(crate) async fn change_user(
@@ -154,18 +117,6 @@ pub(crate) async fn revoke_token(
     }
     record(&app.store, &caller, "token revoked", None, format!("{token} of {name}")).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Where to go on.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Before {
-    /// The `id` of the last that was seen; left out: from the newest on.
-    #[serde(default)]
-    pub(crate) before: Option<i64>,
-    /// How many, from 1 to 1000; left out: 100.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 1000))]
-    pub(crate) limit: Option<i64>,
 }
 
 impl Before {

@@ -3,20 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use similar::TextDiff;
 
 use super::clusters::{change, read};
 use super::extract::{Path, Query};
 use super::{Operation, operation};
+use crate::api::versions::{Entry, To, Whole};
+use crate::cluster::difference;
 use crate::http::access::{ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::store::Version;
-
-/// How long a difference may be looked for: what is not found by then is shown as longer than it had to be.
-const SEARCH: std::time::Duration = std::time::Duration::from_millis(200);
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -35,17 +31,6 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// A version.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Entry {
-    /// Its number, from 1.
-    pub(crate) number: i64,
-    /// When it was set, in microseconds since 1970.
-    pub(crate) at: i64,
-    /// The name of who did.
-    pub(crate) author: String,
-}
-
 impl From<Version> for Entry {
     fn from(Version { number, at, author }: Version) -> Self {
         Self { number, at, author }
@@ -59,16 +44,6 @@ pub(crate) async fn list(
     Ok(Json(app.store.versions(&found.row.key).await?.into_iter().map(Entry::from).collect()))
 }
 
-/// A version with its file.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Whole {
-    /// About it.
-    #[serde(flatten)]
-    pub(crate) entry: Entry,
-    /// The file.
-    pub(crate) file: String,
-}
-
 pub(crate) type AtVersion = Path<(String, i64)>;
 
 pub(crate) async fn see(
@@ -78,15 +53,6 @@ pub(crate) async fn see(
 ) -> Result<Json<Whole>, Problem> {
     let (entry, file) = version(&app, &found.row.key, number).await?;
     Ok(Json(Whole { entry, file }))
-}
-
-/// What to compare with.
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct To {
-    /// The number of another version; left out: the newest.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
-    pub(crate) to: Option<i64>,
 }
 
 pub(crate) async fn diff(
@@ -102,10 +68,7 @@ pub(crate) async fn diff(
     };
     let (to, new) = version(&app, &found.row.key, to).await?;
     let names = (format!("version {}", from.number), format!("version {}", to.number));
-    let compare = move || {
-        let diff = TextDiff::configure().timeout(SEARCH).diff_lines(&old, &new);
-        diff.unified_diff().header(&names.0, &names.1).to_string()
-    };
+    let compare = move || difference(&old, &new, (&names.0, &names.1));
     tokio::task::spawn_blocking(compare)
         .await
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the versions cannot be compared"))

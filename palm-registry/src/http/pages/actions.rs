@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::cluster::Head;
 use super::frame::{Frame, page};
+use crate::api::actions::{Scale, Which};
 use crate::http::access::permission::Action;
 use crate::http::access::{Caller, ClusterFor, SEE, SignedForm};
 use crate::http::api::extract::{Body, Path};
@@ -107,7 +108,7 @@ async fn done(app: App, caller: Caller, id: &str, form: Wanted) -> Result<(), Pr
     let found = caller.cluster(&app.store, id, Action::Operate).await?;
     let cluster = ClusterFor { caller, found };
     let component = Some(form.component.clone()).filter(|component| !component.is_empty());
-    let which = Body(actions::Which { component });
+    let which = Body(Which { component });
     match form.what.as_str() {
         "start" => drop(actions::start(State(app), cluster, which).await?),
         "stop" => drop(actions::stop(State(app), cluster, which).await?),
@@ -115,7 +116,7 @@ async fn done(app: App, caller: Caller, id: &str, form: Wanted) -> Result<(), Pr
         "scale" => {
             let copies = form.copies.trim().parse::<u32>().ok().filter(|copies| *copies > 0);
             let copies = copies.ok_or_else(|| Problem::invalid("expected a number of copies, 1 or more"))?;
-            let body = actions::Scale { component: form.component, replicas: copies - 1 };
+            let body = Scale { component: form.component, replicas: copies - 1 };
             actions::scale(State(app), cluster, Body(body)).await?;
         }
         "reset" => drop(actions::reset(State(app), cluster).await?),

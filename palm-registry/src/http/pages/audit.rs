@@ -9,13 +9,12 @@ use axum::routing::get;
 use super::cluster::Head;
 use super::frame::{Frame, page};
 use super::show;
+use crate::api::audit::{Before, Deed};
 use crate::http::access::{Caller, ClusterFor, MANAGE};
 use crate::http::api::extract::Query;
-use crate::http::api::users::Before;
 use crate::http::api::{clusters, users};
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::store::Deed;
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/audit", get(all)).route("/clusters/{id}/audit", get(of_cluster))

@@ -13,9 +13,10 @@ use super::cluster::Head;
 use super::explain::encoded;
 use super::frame::{Frame, page};
 use super::show;
+use crate::api::logs::{Asked, Level, Line, Stream};
 use crate::http::access::{ClusterFor, SEE};
 use crate::http::api::extract;
-use crate::http::api::logs::{Asked, Level, Line, Stream, search};
+use crate::http::api::logs::search;
 use crate::http::app::App;
 use crate::http::problem::Problem;
 

@@ -8,6 +8,7 @@ use axum::routing::get;
 
 use super::frame::{Frame, page};
 use super::view::NodeView;
+use crate::api::status::ClusterNode;
 use crate::http::access::Caller;
 use crate::http::api::status;
 use crate::http::app::App;
@@ -33,7 +34,7 @@ struct Entry {
 async fn nodes(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
     let frame = Frame::new(&caller, "nodes", "Nodes");
     let found = status::nodes(State(app), caller).await?;
-    let entry = |entry: status::ClusterNode| Entry {
+    let entry = |entry: ClusterNode| Entry {
         name: entry.alias.unwrap_or_else(|| entry.cluster.clone()),
         cluster: entry.cluster,
         node: NodeView::new(&entry.node),

@@ -9,13 +9,14 @@ use serde::Deserialize;
 
 use super::cluster::Head;
 use super::frame::{Done, Frame, page, page_with};
+use crate::api::clusters::Change;
+use crate::api::shares::{Entry, Level, Share};
 use crate::http::access::permission::Action;
 use crate::http::access::{Caller, ClusterFor, MANAGE, SignedForm};
 use crate::http::api::extract::{Body, Path};
 use crate::http::api::{clusters, shares};
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::store::Share;
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -31,7 +32,7 @@ struct Page {
     head: Head,
     alias: String,
     python: bool,
-    shares: Vec<shares::Entry>,
+    shares: Vec<Entry>,
     /// The key, if it was asked for.
     key: String,
     registry: String,
@@ -55,7 +56,7 @@ impl Page {
             registry: format!("{scheme}://{host}"),
         })
     }
-    fn level(&self, entry: &shares::Entry) -> &'static str {
+    fn level(&self, entry: &Entry) -> &'static str {
         match entry.share {
             Share::Read => "may see it",
             Share::Operate => "may see and operate it",
@@ -92,7 +93,7 @@ async fn set(
     SignedForm { caller, form }: SignedForm<Settings>,
 ) -> Result<Response, Problem> {
     let cluster = managed(&app, caller, &id).await?;
-    let change = clusters::Change { alias: Some(form.alias.trim().to_owned()), python: Some(form.python == "yes") };
+    let change = Change { alias: Some(form.alias.trim().to_owned()), python: Some(form.python == "yes") };
     done_or_told(&app, &cluster, "settings", async {
         clusters::change_settings(State(app.clone()), cluster.clone(), Body(change)).await.map(drop)
     })
@@ -151,7 +152,7 @@ async fn share(
     done_or_told(&app, &cluster, done, async {
         match share {
             Some(share) => {
-                let body = Body(shares::Level { share });
+                let body = Body(Level { share });
                 shares::share(State(app.clone()), cluster.clone(), path(), body).await.map(drop)
             }
             None => shares::unshare(State(app.clone()), cluster.clone(), path()).await.map(drop),

@@ -9,8 +9,9 @@ use serde::Deserialize;
 
 use super::frame::{Done, Frame, page, page_with};
 use super::show;
+use crate::api::account::{AddToken, TokenEntry};
 use crate::http::access::{Caller, SignedForm};
-use crate::http::api::account::{self, AddToken, TokenEntry};
+use crate::http::api::account;
 use crate::http::api::extract::{Body, Path};
 use crate::http::app::App;
 use crate::http::problem::Problem;

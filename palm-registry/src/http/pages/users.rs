@@ -9,9 +9,10 @@ use serde::Deserialize;
 
 use super::frame::{Done, Frame, page, page_with};
 use super::show;
+use crate::api::users::{AddUser, ChangeUser, Entry};
 use crate::http::access::{Caller, SignedForm};
 use crate::http::api::extract::{Body, Path};
-use crate::http::api::users::{self, AddUser, ChangeUser, Entry};
+use crate::http::api::users;
 use crate::http::app::App;
 use crate::http::problem::Problem;
 

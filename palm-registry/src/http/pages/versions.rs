@@ -10,10 +10,11 @@ use serde::Deserialize;
 use super::cluster::Head;
 use super::frame::{Frame, page};
 use super::show;
+use crate::api::versions::{Entry, To};
 use crate::http::access::permission::Action;
 use crate::http::access::{ClusterFor, SEE, SignedForm};
 use crate::http::api::extract::{self, Path};
-use crate::http::api::versions::{self, Entry, To};
+use crate::http::api::versions;
 use crate::http::app::App;
 use crate::http::problem::Problem;
 

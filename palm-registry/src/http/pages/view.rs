@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::show;
+use crate::api::status::{NodeStatus, ProcessStatus, Status};
 use crate::cluster::{Cluster, start_order};
-use crate::http::api::status::{NodeStatus, ProcessStatus, Status};
 
 /// How a process, a node or a cluster is, at a glance: a shape, a colour, and a word beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
