@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::nodes;
+use crate::output::latency::a_second;
 use crate::output::table::{self, Table};
 use crate::remote::{self, dash, instant, is, list, number, text};
 
@@ -28,7 +29,7 @@ pub(super) fn clusters(clusters: &Value) -> String {
 /// A cluster's state.
 pub(super) fn status(status: &Value) -> String {
     let mut processes =
-        Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "CPU", "MEMORY", "SINCE"]);
+        Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "RATE", "CPU", "MEMORY", "SINCE"]);
     for component in list(status, "components") {
         for process in list(component, "processes") {
             let optional = |key: &str| process.get(key).and_then(Value::as_i64);
@@ -50,6 +51,7 @@ pub(super) fn status(status: &Value) -> String {
                 dash(text(process, "node")),
                 optional("pid").map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
                 number(process, "restarts").to_string(),
+                process.get("rate").and_then(Value::as_f64).map_or_else(|| "-".to_owned(), a_second),
                 format!("{:.1} s", process.get("cpu_seconds").and_then(Value::as_f64).unwrap_or_default()),
                 format!("{} MiB", number(process, "memory_bytes") >> 20),
                 optional("since").map_or_else(|| "-".to_owned(), instant) + &ended,

@@ -135,6 +135,9 @@ fn check_sync(said: &Sync) -> Result<(), Refused> {
     let mut seen = std::collections::BTreeSet::new();
     for process in &said.processes {
         check_name("processes: component", &process.component)?;
+        if process.rate.is_some_and(|rate| rate < 0.0) {
+            return Err(bad(format!("processes: {}: rate: expected 0 or more", process.component)));
+        }
         if !seen.insert((&process.component, process.copy)) {
             return Err(bad(format!("processes: {} (copy {}) comes twice", process.component, process.copy)));
         }

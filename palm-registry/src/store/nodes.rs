@@ -81,10 +81,11 @@ impl Store {
             let places: Vec<_> = (0..processes.len()).map(place).collect();
             let statement = format!(
                 "INSERT INTO processes (cluster, node, seen, component, copy, state, pid, since, restarts, exit_code, exit_signal, \
-                 cpu_seconds, memory_bytes, generation) VALUES {} ON CONFLICT (cluster, node, component, copy) DO UPDATE SET \
+                 cpu_seconds, memory_bytes, generation, messages, rate) VALUES {} ON CONFLICT (cluster, node, component, copy) DO UPDATE SET \
                  state = excluded.state, pid = excluded.pid, since = excluded.since, restarts = excluded.restarts, \
                  exit_code = excluded.exit_code, exit_signal = excluded.exit_signal, cpu_seconds = excluded.cpu_seconds, \
-                 memory_bytes = excluded.memory_bytes, generation = excluded.generation, seen = excluded.seen",
+                 memory_bytes = excluded.memory_bytes, generation = excluded.generation, messages = excluded.messages, \
+                 rate = excluded.rate, seen = excluded.seen",
                 places.join(", ")
             );
             let mut query = sqlx::query(&statement).bind(cluster).bind(&said.node.name).bind(at);
@@ -105,7 +106,9 @@ impl Store {
                     .bind(signal)
                     .bind(process.cpu_seconds)
                     .bind(signed(process.memory_bytes))
-                    .bind(signed(process.generation));
+                    .bind(signed(process.generation))
+                    .bind(process.messages.map(signed))
+                    .bind(process.rate);
             }
             query.execute(&mut *transaction).await?;
         }
@@ -132,7 +135,7 @@ impl Store {
     /// If the store fails.
     pub async fn processes(&self, cluster: &str) -> Result<Vec<ProcessRow>, StoreError> {
         let statement = "SELECT node, component, copy, state, pid, since, restarts, exit_code, exit_signal, cpu_seconds, memory_bytes, \
-                         generation, seen FROM processes WHERE cluster = $1 ORDER BY component, copy, node";
+                         generation, seen, messages, rate FROM processes WHERE cluster = $1 ORDER BY component, copy, node";
         let rows = sqlx::query(statement).bind(cluster).fetch_all(&self.pool).await?;
         rows.iter().map(process).collect()
     }
@@ -149,8 +152,8 @@ impl Store {
 
 /// The place of a process in a statement, after the three values that all have.
 fn place(index: usize) -> String {
-    let first = index * 11 + 4;
-    let values: Vec<_> = (first..first + 11).map(|value| format!("${value}")).collect();
+    let first = index * 13 + 4;
+    let values: Vec<_> = (first..first + 13).map(|value| format!("${value}")).collect();
     format!("($1, $2, $3, {})", values.join(", "))
 }
 
@@ -173,8 +176,8 @@ fn process(row: &AnyRow) -> Result<ProcessRow, StoreError> {
     let state: String = row.try_get(3)?;
     let state = State::ALL.into_iter().find(|known| known.name() == state);
     let number = |column: usize| Ok::<_, StoreError>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
-    let (pid, code, signal): (Option<i64>, Option<i64>, Option<i64>) =
-        (row.try_get(4)?, row.try_get(7)?, row.try_get(8)?);
+    let optional = |column: usize| row.try_get::<Option<i64>, _>(column);
+    let (pid, code, signal, messages) = (optional(4)?, optional(7)?, optional(8)?, optional(13)?);
     let narrow = |number: i64| i32::try_from(number).unwrap_or(-1);
     let process = Process {
         component: row.try_get(1)?,
@@ -187,6 +190,8 @@ fn process(row: &AnyRow) -> Result<ProcessRow, StoreError> {
         cpu_seconds: row.try_get(9)?,
         memory_bytes: number(10)?,
         generation: number(11)?,
+        messages: messages.and_then(|messages| u64::try_from(messages).ok()),
+        rate: row.try_get(14)?,
     };
     Ok(ProcessRow { node: row.try_get(0)?, process, seen: row.try_get(12)? })
 }

@@ -83,6 +83,10 @@ pub(crate) struct ProcessStatus {
     pub(crate) cpu_seconds: f64,
     /// Memory that it has.
     pub(crate) memory_bytes: u64,
+    /// Messages that it has handled since its start; null: it does not tell.
+    pub(crate) messages: Option<u64>,
+    /// Messages that it handles a second; null: it does not tell, or has not for a while.
+    pub(crate) rate: Option<f64>,
 }
 
 /// A socket.
@@ -219,6 +223,8 @@ fn process(plan: &Plan, instance: &Instance, reported: &[ProcessRow]) -> Process
         exit_signal,
         cpu_seconds: process.map_or(0.0, |process| process.cpu_seconds),
         memory_bytes: process.map_or(0, |process| process.memory_bytes),
+        messages: process.and_then(|process| process.messages),
+        rate: process.and_then(|process| process.rate),
     }
 }
 
