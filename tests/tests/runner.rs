@@ -206,7 +206,10 @@ fn what_processes_tell_of_their_messages_is_reported() {
                     assert len(os.environ['PALM_STATUS']) < 108\n";
         let file = |name: &str, rest: &str| registry.file(name, &format!("{tell}{rest}")).display().to_string();
         // One that goes on, one that floods, one that ends with a last word, and one that says nothing.
-        let counting = file("counting.py", "total = 0\nwhile True: tell(b'messages=%d more=1' % total); total += 10; time.sleep(0.1)\n");
+        let counting = file(
+            "counting.py",
+            "total = 0\nwhile True: tell(b'messages=%d more=1' % total); total += 10; time.sleep(0.1)\n",
+        );
         let flood = file("flood.py", "total = 0\nwhile True: tell(b'messages=%d' % total); total += 1\n");
         let ending = file("ending.py", "tell(b'messages=77')\n");
         let script = |name: &str, file: String, more: &str| component(name, &format!("exec python3 {file}"), more);

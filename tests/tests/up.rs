@@ -226,7 +226,8 @@ fn how_many_messages_components_handle_is_shown() {
             let status: serde_json::Value = serde_json::from_str(&status(&["--json"])).ok()?;
             let handles = |name: &str| {
                 let components = status["components"].as_array()?.iter();
-                let process = components.into_iter().find(|component| component["name"] == name)?["processes"].get(0)?;
+                let process =
+                    components.into_iter().find(|component| component["name"] == name)?["processes"].get(0)?;
                 (process["messages"].as_u64()? > 0 && process["rate"].as_f64()? > 0.0).then_some(())
             };
             names.iter().all(|name| handles(name).is_some()).then_some(())

@@ -184,7 +184,15 @@ mod tests {
         assert_eq!(messages(b"READY=1\nmessages=7 errors=2\n"), Some(7));
         let last = u64::MAX.to_string();
         assert_eq!(messages(format!("messages={last}").as_bytes()), Some(u64::MAX));
-        for nothing in ["", "messages=", "messages=-1", "messages=1e9", "messages= 7", "message=7", "messages=18446744073709551616"] {
+        for nothing in [
+            "",
+            "messages=",
+            "messages=-1",
+            "messages=1e9",
+            "messages= 7",
+            "message=7",
+            "messages=18446744073709551616",
+        ] {
             assert_eq!(messages(nothing.as_bytes()), None, "{nothing}");
         }
         assert_eq!(messages(b"messages=7 \xff"), None);
