@@ -241,7 +241,7 @@ async fn a_large_cluster_is_shown_on_small_pages() {
             .unwrap()
     };
     let all: Vec<_> = (0..NODES).map(said).collect();
-    all.iter().for_each(|said| drop(row.plan.offer(said.node.clone())));
+    all.iter().for_each(|said| row.plan.offer(said.node.clone()));
     registry.store.save_cluster(&row).await.unwrap();
     for said in &all {
         registry.store.hear(&row.key, said).await.unwrap();
@@ -251,7 +251,7 @@ async fn a_large_cluster_is_shown_on_small_pages() {
     let shown = page(&registry, &ann, &own).await.expect(200);
     for part in [
         "245 more nodes",
-        "2499 running, 1 failed",
+        "2,499 running, 1 failed",
         "5,000/s",
         "25,000",
         "1 to 100 of 250",

@@ -171,7 +171,8 @@ impl Card {
 
     /// How its copies are, the most frequent first: `3 ready, 1 failed`.
     pub(super) fn summary(&self) -> String {
-        let counts = self.counts.iter().map(|counted| format!("{} {}", counted.count, counted.word));
+        let counts =
+            self.counts.iter().map(|counted| format!("{} {}", show::count(counted.count as u64), counted.word));
         counts.collect::<Vec<_>>().join(", ")
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::layout::{Arrangement, HEAD, LINE, NODE, Place, SOCKETS, WIDTH};
+use crate::http::pages::show;
 use crate::http::pages::tone::Tone;
 use crate::http::pages::view::{Card, Group, Link, Mark, View, counted};
 
@@ -10,7 +11,9 @@ use crate::http::pages::view::{Card, Group, Link, Mark, View, counted};
 const LETTERS: usize = 30;
 const NAME: usize = 24;
 const NAME_BESIDE_RATE: usize = 15;
-const LABEL: usize = 15;
+const LABEL: usize = 16;
+/// Letters of what the copies do, which is bold.
+const SUMMARY: usize = 25;
 
 /// Draws a cluster. What it shows is also in the table below it, and so it has a name and no more for who cannot see it.
 pub(in crate::http::pages) fn draw(view: &View, arrangement: &Arrangement) -> String {
@@ -88,7 +91,7 @@ fn component(svg: &mut String, card: &Card, place: &Place) {
     let _ = write!(
         svg,
         "<text class=\"summary\" x=\"16\" y=\"{baseline}\">{}</text>",
-        escaped(&short(&card.summary(), LETTERS))
+        escaped(&short(&card.summary(), SUMMARY))
     );
     let mut top = HEAD + LINE + 2;
     for group in &card.groups {
@@ -120,24 +123,31 @@ fn node(svg: &mut String, group: &Group, top: i32) {
         Group { is_silent: true, node, .. } => (format!("▲ {node}"), "node silent"),
         Group { node, .. } => (node.clone(), "node"),
     };
-    let (width, middle) = (WIDTH - 24, (NODE - 4) / 2);
+    let (width, middle) = (WIDTH - 28, (NODE - 4) / 2);
+    let count =
+        |(tone, count): &(Tone, usize)| (tone.class(), format!("{} {}", tone.glyph(), show::count(*count as u64)));
+    let counts: Vec<_> = if group.marks.is_empty() { group.counts.iter().map(count).collect() } else { Vec::new() };
+    // What is at the right takes room from the name, which is shown whole when somebody points at it.
+    let taken = group.marks.len() * 2 + counts.iter().map(|(_, text)| text.chars().count() + 2).sum::<usize>();
+    let letters = (LABEL + 11).saturating_sub(taken).clamp(4, LABEL);
     let _ = write!(
         svg,
-        "<g class=\"{class}\" transform=\"translate(14 {top})\"><title>{}: {}{}</title><rect width=\"{width}\" height=\"{}\" rx=\"4\"/>\
+        "<g class=\"{class}\" transform=\"translate(16 {top})\"><title>{}: {}{}</title><rect width=\"{width}\" height=\"{}\" rx=\"4\"/>\
          <text class=\"place\" x=\"8\" y=\"14\">{}</text>",
         escaped(&label),
         counted(group.copies(), "copy"),
         if group.is_silent { "; the node is silent" } else { "" },
         NODE - 4,
-        escaped(&short(&label, LABEL)),
+        escaped(&short(&label, letters)),
     );
     for (index, one) in group.marks.iter().rev().enumerate() {
-        mark(svg, one, width - 12 - i32::try_from(index).unwrap_or(0) * 16, middle);
+        mark(svg, one, width - 13 - i32::try_from(index).unwrap_or(0) * 16, middle);
     }
-    if group.marks.is_empty() {
-        let _ = write!(svg, "<text class=\"counts\" x=\"{}\" y=\"14\">", width - 6);
-        for (tone, count) in &group.counts {
-            let _ = write!(svg, "<tspan class=\"{}\" dx=\"6\">{} {count}</tspan>", tone.class(), tone.glyph());
+    if !counts.is_empty() {
+        let _ = write!(svg, "<text class=\"counts\" x=\"{}\" y=\"14\">", width - 8);
+        for (index, (class, text)) in counts.iter().enumerate() {
+            let apart = if index > 0 { " dx=\"6\"" } else { "" };
+            let _ = write!(svg, "<tspan class=\"{class}\"{apart}>{text}</tspan>");
         }
         svg.push_str("</text>");
     }

@@ -108,7 +108,7 @@ fn names_are_not_markup_and_many_copies_are_counted() {
     let svg = draw(&view, &arrange(&view));
     assert!(!svg.contains("<script>") && svg.contains("&lt;script&gt;&amp;&quot;"));
     assert_eq!(svg.matches("class=\"mark").count(), 3);
-    for part in ["5000 ready", "● 5000", "_1 127.0.0.1:5555", ">n1<", "▲ n2", "35 more nodes", "● 40", "25,000/s"]
+    for part in ["5,000 ready", "● 5,000", "_1 127.0.0.1:5555", ">n1<", "▲ n2", "35 more nodes", "● 40", "25,000/s"]
     {
         assert!(svg.contains(part), "{part}: {svg}");
     }
