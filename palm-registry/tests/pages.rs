@@ -277,6 +277,8 @@ async fn a_large_cluster_is_shown_on_small_pages() {
     assert!(running.body.contains("href=\"?state=running&#38;page=2\""), "{}", running.body);
     assert!(processes("?node=%3Cb%3E").await.body.contains("No process is like that"));
     assert_eq!(rows(&page(&registry, &ann, "/nodes?page=3").await.expect(200)), 50);
+    let logs = page(&registry, &ann, &format!("{own}/logs?node=node-007")).await.expect(200);
+    assert!(logs.body.contains("name=\"node\" value=\"node-007\"") && logs.body.len() < 20_000);
     // What changes by itself is the same without what is around it.
     let part = page(&registry, &ann, &format!("{own}/processes/list?page=25")).await.expect(200);
     assert!(part.body.contains("Worker 2499") && !part.body.contains("<html"));
