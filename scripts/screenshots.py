@@ -35,7 +35,7 @@ ready.cache = "_db"
 
 [[component]]
 name = "Worker"
-script = "palm worker --demo"
+script = "palm worker --exec 'foo=sh work.sh'"
 role = "demo functions"
 connected = ["Master"]
 replicas = 2
@@ -50,8 +50,21 @@ connected = ["Worker"]
 flags = {{ "--db" = "_db" }}
 
 [[component]]
+name = "Load"
+script = "palm launch --server server --function foo --repeat 1000000 --window 12 --quiet --output-dir results"
+role = "a job"
+connected = ["Worker"]
+flags = {{ "--db" = "_db" }}
+
+[[component]]
 name = "Report"
 script = "sh report.sh"
+connected = ["Master"]
+flags = {{ "--db" = "_db" }}
+
+[[component]]
+name = "Archive"
+script = "sh archive.sh"
 connected = ["Master"]
 flags = {{ "--db" = "_db" }}
 """
@@ -126,6 +139,7 @@ def main(program, folder):
         try:
             store = f"{scratch}/store.db"
             pathlib.Path(scratch, "probe.sh").write_text(PROBE)
+            pathlib.Path(scratch, "work.sh").write_text("exec sleep 0.04")
             pathlib.Path(scratch, "report.sh").write_text("echo cannot read report.toml >&2; exit 3")
             token = subprocess.run([program, "registry", "add-user", "ann", "--admin", "--store", store], check=True, text=True,
                                    capture_output=True).stdout.strip()
@@ -143,7 +157,7 @@ def main(program, folder):
             key = api(f"clusters/{cluster}/key")["key"]
             for number in (1, 2):
                 start(program, "runner", "--registry", url, "--cluster", key, "--name", f"node-{number}", "--ip", f"127.0.0.{number}",
-                      "--processors", "3", "--ports-from", str(21000 + 100 * number), "--spool", f"{scratch}/spool-{number}",
+                      "--processors", str(5 - number), "--ports-from", str(21000 + 100 * number), "--spool", f"{scratch}/spool-{number}",
                       start_new_session=True)
                 time.sleep(1)
             changed = FILE.replace("replicas = 2", "replicas = 2\ngrace-seconds = 20").replace("demo functions", "runs demo functions")
@@ -174,14 +188,14 @@ def show(browser, url, cluster, folder):
         "document.querySelector('main form').submit()"
     )
     time.sleep(2)
-    pages = [("clusters", url), ("cluster", cluster), ("logs", f"{cluster}/logs"), ("file", f"{cluster}/file"),
-             ("versions", f"{cluster}/versions")]
+    pages = [("clusters", url), ("cluster", cluster), ("processes", f"{cluster}/processes"), ("logs", f"{cluster}/logs"), ("file", f"{cluster}/file"),
+             ("versions", f"{cluster}/versions"), ("nodes", f"{url}/nodes")]
     for name, page in pages:
         browser.go(page)
         # Text is what makes a picture large.
         height = 560 if name == "logs" else 800
         browser.look(folder / f"{name}-light.png", 1100, height)
-        if name in ("clusters", "cluster", "logs", "versions"):
+        if name not in ("file", "processes"):
             browser.look(folder / f"{name}-dark.png", 1100, height, dark=True)
             browser.look(folder / f"{name}-phone.png", 360, 760, scale=1.5)
 

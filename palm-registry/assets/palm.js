@@ -27,7 +27,7 @@ function morph(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    if (!fresh.hasAttribute(name) && !(name === 'open' && old.nodeName === 'DETAILS')) old.removeAttribute(name);
+    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -67,18 +67,21 @@ function morphInside(old, fresh) {
   }
 }
 
-// A part that changes by itself: it is fetched again when the registry says that something is another.
-const live = document.querySelector('[data-events]');
+// A part that changes by itself: it is fetched again when the registry says that something is another, or now and then, and not while
+// nobody sees it. A page that takes long to make is asked for more seldom.
+const live = document.querySelector('[data-part]');
 if (live) {
   const told = document.querySelector('[data-connection]');
+  const tell = (text) => { if (told.textContent !== text) told.textContent = text; };
   let wanted = false;
   let busy = false;
   const refresh = async () => {
     wanted = true;
-    if (busy) return;
+    if (busy || document.hidden) return;
     busy = true;
-    while (wanted) {
+    while (wanted && !document.hidden) {
       wanted = false;
+      const begun = performance.now();
       try {
         const answer = await fetch(live.dataset.part, { redirect: 'error' });
         if (answer.ok) {
@@ -86,23 +89,31 @@ if (live) {
           fresh.innerHTML = await answer.text();
           localize(fresh);
           morphInside(live, fresh);
+          tell('Live');
         } else if (answer.status === 404) {
-          told.textContent = 'The cluster is no more, or you may not see it any more.';
+          tell('It is no more, or you may not see it any more.');
+        } else {
+          tell('Not live any more: load the page again.');
         }
       } catch {
-        // The stream below says what is wrong.
+        tell('The registry does not answer, or you are logged out; trying again…');
       }
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(500, 4 * (performance.now() - begun))));
     }
     busy = false;
   };
-  const events = new EventSource(live.dataset.events);
-  events.addEventListener('status', refresh);
-  events.addEventListener('open', () => { told.textContent = 'Live'; });
-  events.addEventListener('error', () => {
-    told.textContent = events.readyState === EventSource.CLOSED
-      ? 'Not live any more: load the page again.' : 'The registry does not answer; trying again…';
-  });
+  document.addEventListener('visibilitychange', () => { if (wanted) refresh(); });
+  if (live.dataset.events) {
+    const events = new EventSource(live.dataset.events);
+    events.addEventListener('status', refresh);
+    events.addEventListener('error', () => {
+      tell(events.readyState === EventSource.CLOSED
+        ? 'Not live any more: load the page again.' : 'The registry does not answer; trying again…');
+    });
+  } else {
+    setInterval(refresh, Number(live.dataset.every));
+    tell('Live');
+  }
 }
 
 // Questions in a dialog rather than on a page of their own.

@@ -69,6 +69,12 @@ pub struct Process {
     /// The generation that it was started as.
     #[serde(default)]
     pub generation: u64,
+    /// Messages that it has handled since its start, if it tells.
+    #[serde(default)]
+    pub messages: Option<u64>,
+    /// Messages a second, while it tells.
+    #[serde(default)]
+    pub rate: Option<f64>,
 }
 
 /// What a process does.

@@ -8,6 +8,8 @@ use common::{Answer, FILE, PASSWORD, Registry, Request, Session};
 use palm_registry::http::Settings;
 use palm_registry::http::access;
 use palm_registry::store::Scope;
+use palm_registry::wire::{State, Sync};
+use serde_json::json;
 
 fn encoded(fields: &[(&str, &str)]) -> String {
     let escape = |text: &str| {
@@ -163,7 +165,7 @@ async fn a_cluster_is_made_looked_at_operated_and_deleted() {
     }
     let key =
         registry.store.clusters_of(&registry.store.user("ann").await.unwrap().unwrap()).await.unwrap()[0].key.clone();
-    for path in ["", "/file", "/settings", "/logs", "/audit"] {
+    for path in ["", "/processes", "/file", "/settings", "/logs", "/audit"] {
         let answer = page(&registry, &ann, &format!("{own}{path}")).await.expect(200);
         assert!(!answer.body.contains(&key), "{path} shows the key");
     }
@@ -192,6 +194,101 @@ async fn a_cluster_is_made_looked_at_operated_and_deleted() {
     assert!(asked.body.contains("Delete a &#60;cluster&#62;?"));
     act(&[("what", "delete")]).await.expect(303);
     page(&registry, &ann, &own).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_form_that_is_none_does_nothing() {
+    let registry = Registry::start().await;
+    let ann = registry.session("ann", false).await;
+    let own = format!("/clusters/{}", made(&registry, &ann).await);
+    let send = async |kind: &str, text: &str| {
+        let request = registry.post(&format!("{own}/do")).cookie(&ann).text(text).header("Content-Type", kind);
+        request.send().await
+    };
+    let csrf = &ann.csrf;
+    let kind = "application/x-www-form-urlencoded";
+    send("text/plain", &format!("csrf={csrf}&what=delete")).await.expect(415);
+    send("application/json", &format!("{{\"csrf\": \"{csrf}\", \"what\": \"delete\"}}")).await.expect(415);
+    // What it is about is missing, or its signature is; twice is not once.
+    send(kind, &format!("csrf={csrf}")).await.expect(422);
+    for unsigned in ["what=delete", "csrf=&what=delete", "csrf=%00&what=delete"] {
+        send(kind, unsigned).await.expect(403);
+    }
+    send(kind, &format!("csrf={csrf}&csrf={csrf}&what=delete")).await.expect(422);
+    // A token's bearer has no pages, and so no signature.
+    let token = registry.token("ann", false, Scope::Admin).await;
+    for fields in [vec![("what", "delete")], vec![("what", "delete"), ("csrf", csrf.as_str())]] {
+        form(registry.post(&format!("{own}/do")).bearer(&token), &fields).send().await.expect(403);
+    }
+    page(&registry, &ann, &own).await.expect(200);
+}
+
+/// Nodes of a large cluster, and copies that each has.
+const NODES: u32 = 250;
+const COPIES: u32 = 10;
+
+#[tokio::test]
+async fn a_large_cluster_is_shown_on_small_pages() {
+    let registry = Registry::start().await;
+    let ann = registry.session("ann", false).await;
+    let file = format!("[Worker]\nScript = w\nReplicas = {}\n", NODES * COPIES - 1);
+    let made = submit(&registry, &ann, "/clusters/new", &[("file", &file)]).await.expect(303);
+    let own = location(&made).split('?').next().unwrap().to_owned();
+    let user = registry.store.user("ann").await.unwrap().unwrap();
+    let mut row = registry.store.clusters_of(&user).await.unwrap().remove(0);
+    let said = |number: u32| {
+        let process = |index| {
+            let copy = number * COPIES + index;
+            let state = if copy == 1234 { State::Failed } else { State::Running };
+            json!({ "component": "Worker", "copy": copy, "state": state.name(), "since": 1, "rate": 2.0, "messages": 10 })
+        };
+        let node = json!({ "name": format!("node-{number:03}"), "ip": "h", "processors": COPIES, "ports_from": 5555 });
+        let processes: Vec<_> = (0..COPIES).map(process).collect();
+        serde_json::from_value::<Sync>(json!({ "node": node, "run": uuid::Uuid::nil(), "processes": processes }))
+            .unwrap()
+    };
+    let all: Vec<_> = (0..NODES).map(said).collect();
+    all.iter().for_each(|said| row.plan_mut().offer(said.node.clone()));
+    registry.store.save_cluster(&row).await.unwrap();
+    for said in &all {
+        registry.store.hear(&row.key, said).await.unwrap();
+    }
+
+    let rows = |answer: &Answer| answer.body.matches("<th scope=\"row\">").count();
+    let shown = page(&registry, &ann, &own).await.expect(200);
+    for part in [
+        "245 more nodes",
+        "2,499 running, 1 failed",
+        "5,000/s",
+        "25,000",
+        "1 to 100 of 250",
+        "Worker 1234</a> on node-123: failed",
+    ] {
+        assert!(shown.body.contains(part), "{part}");
+    }
+    assert_eq!(rows(&shown), 101);
+    assert!(shown.body.len() < 100_000, "{} bytes", shown.body.len());
+    let last = page(&registry, &ann, &format!("{own}?nodes=3")).await.expect(200);
+    assert!(last.body.contains("node-249") && rows(&last) == 51);
+
+    let processes = async |query: &str| page(&registry, &ann, &format!("{own}/processes{query}")).await.expect(200);
+    let first = processes("").await;
+    assert!(first.body.contains("1 to 100 of 2500") && first.body.contains("href=\"?page=2\"") && rows(&first) == 100);
+    assert!(first.body.len() < 120_000, "{} bytes", first.body.len());
+    assert!(processes("?page=25").await.body.contains("Worker 2499"));
+    let failed = processes("?state=failed&component=Worker&node=").await;
+    assert!(rows(&failed) == 1 && failed.body.contains("Worker 1234"));
+    let of_node = processes("?node=node-007&page=x").await;
+    assert!(rows(&of_node) == 10 && of_node.body.contains("Worker 79"));
+    let running = processes("?state=running").await;
+    assert!(running.body.contains("href=\"?state=running&#38;page=2\""), "{}", running.body);
+    assert!(processes("?node=%3Cb%3E").await.body.contains("No process is like that"));
+    assert_eq!(rows(&page(&registry, &ann, "/nodes?page=3").await.expect(200)), 50);
+    let logs = page(&registry, &ann, &format!("{own}/logs?node=node-007")).await.expect(200);
+    assert!(logs.body.contains("name=\"node\" value=\"node-007\"") && logs.body.len() < 20_000);
+    // What changes by itself is the same without what is around it.
+    let part = page(&registry, &ann, &format!("{own}/processes/list?page=25")).await.expect(200);
+    assert!(part.body.contains("Worker 2499") && !part.body.contains("<html"));
 }
 
 #[tokio::test]
@@ -294,7 +391,7 @@ async fn pages_have_no_script_or_style_of_their_own_and_files_are_kept_by_browse
     let own = format!("/clusters/{}", made(&registry, &ann).await);
     let paths =
         ["/", "/clusters/new", "/nodes", "/tokens", "/users", "/audit", "/account", "/nothing"].map(str::to_owned);
-    let of_cluster = ["", "/logs", "/file", "/versions", "/settings", "/audit", "/confirm?what=reset"]
+    let of_cluster = ["", "/processes", "/logs", "/file", "/versions", "/settings", "/audit", "/confirm?what=reset"]
         .map(|path| format!("{own}{path}"));
     for path in paths.into_iter().chain(of_cluster) {
         let answer = page(&registry, &ann, &path).await;

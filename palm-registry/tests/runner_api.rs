@@ -129,6 +129,10 @@ async fn what_is_wrong_is_told_with_what_was_expected() {
         (with("/node/name", "".into()), "node.name: expected a name"),
         (with("/node/ports_from", 0.into()), "ports_from from 1"),
         (with("/processes", twice), "comes twice"),
+        (
+            with("/processes", json!([{"component": "A", "copy": 0, "state": "ready", "since": 1, "rate": -1}])),
+            "rate: expected 0",
+        ),
     ] {
         let (status, answer) = registry.post("sync", "key", body).await;
         assert_eq!(status, 400);

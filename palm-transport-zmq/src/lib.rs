@@ -5,6 +5,7 @@
 //! - [`Client`] sends messages and gives their results back, each to its message: one with [`Client::eval`], a stream of them
 //!   with [`Client::job`]. It sees the server's cache too.
 //! - [`CacheClient`] is a connection to a cache alone.
+//! - [`tell_runner`] tells the runner that has started a component how many messages it has handled.
 //! - With the feature `clap`, `args` has the flags of each as a group for a program's command line.
 //!
 //! What they decide is decided in `palm-proto`; here are the sockets, the tasks and the clock.
@@ -70,6 +71,7 @@ mod discovery;
 mod log_limit;
 mod master;
 mod socket;
+mod telling;
 mod worker;
 
 pub use cache_client::{CacheClient, CacheError};
@@ -80,4 +82,5 @@ pub use client::{
 pub use discovery::DiscoveryError;
 pub use master::{Addresses, BindError, Counters, Master, MasterConfig, MasterHandle, Report};
 pub use palm_proto::{CacheLimits, Request, Status};
+pub use telling::{Telling, tell_runner};
 pub use worker::{BuildError, Call, Report as WorkerReport, Results, Worker, WorkerBuilder, WorkerHandle};

@@ -196,6 +196,48 @@ fn components_stop_start_restart_and_scale() {
 }
 
 #[test]
+fn what_processes_tell_of_their_messages_is_reported() {
+    within(180, || {
+        let registry = Registry::start("told");
+        let tell = "import os, socket, time\n\
+                    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+                    tell = lambda words: told.sendto(words, os.environ['PALM_STATUS'])\n\
+                    tell(b'x' * 5000); tell(b'messages=many'); tell(b'messages=-3 \\xff')\n\
+                    assert len(os.environ['PALM_STATUS']) < 108\n";
+        let file = |name: &str, rest: &str| registry.file(name, &format!("{tell}{rest}")).display().to_string();
+        // One that goes on, one that floods, one that ends with a last word, and one that says nothing.
+        let counting = file(
+            "counting.py",
+            "total = 0\nwhile True: tell(b'messages=%d more=1' % total); total += 10; time.sleep(0.1)\n",
+        );
+        let flood = file("flood.py", "total = 0\nwhile True: tell(b'messages=%d' % total); total += 1\n");
+        let ending = file("ending.py", "tell(b'messages=77')\n");
+        let script = |name: &str, file: String, more: &str| component(name, &format!("exec python3 {file}"), more);
+        let all = script("Counting", counting, "")
+            + &script("Flood", flood, "")
+            + &script("Ending", ending, "restart = 'never'")
+            + &component("Silent", "exec sleep 1000", "");
+        registry.add_cluster(KEY, &all);
+        let _runner = runner(&registry);
+        let counting = reported(&registry, "Counting", "has a rate", |all| {
+            all.iter().any(|one| one.rate.is_some_and(|rate| rate > 0.0) && one.messages > Some(10))
+        });
+        assert_eq!(counting[0].messages.unwrap() % 10, 0);
+        reported(&registry, "Flood", "has a rate", |all| all.iter().any(|one| one.rate.is_some()));
+        let ended = reported(&registry, "Ending", "has ended", |all| all.iter().any(|one| one.state == State::Exited));
+        assert_eq!((ended[0].messages, ended[0].rate), (Some(77), None));
+        let silent = reported(&registry, "Silent", "runs", |all| all.iter().any(|one| one.state == State::Running));
+        assert_eq!((silent[0].messages, silent[0].rate), (None, None));
+        // One that is started again counts anew.
+        registry.change(KEY, |plan| _ = plan.restart("Ending"));
+        let again = reported(&registry, "Ending", "has ended again", |all| {
+            all.iter().any(|one| one.generation == 1 && one.state == State::Exited)
+        });
+        assert_eq!(again[0].messages, Some(77));
+    });
+}
+
+#[test]
 fn a_second_runner_of_a_node_waits_until_the_first_is_gone() {
     within(180, || {
         let registry = Registry::start("second");

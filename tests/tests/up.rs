@@ -171,3 +171,81 @@ fn a_file_that_is_none_is_told() {
         up.line("there is no component B; there are A", WAIT);
     });
 }
+
+/// A cluster whose messages take some time, so that it works for as long as it is looked at.
+const BUSY: &str = r#"
+[[component]]
+name = "Master"
+script = "palm master --name busy"
+ready.cache = "_db"
+flags = { "--pull" = "_1", "--pub" = "_2", "--wpush" = "_3", "--wpull" = "_4", "--db" = "_db", "--tcp" = "_native" }
+
+[[component]]
+name = "Worker"
+script = "palm worker --transport zmq --exec 'foo=sleep 0.02'"
+connected = ["Master"]
+flags = { "--db" = "_db" }
+
+[[component]]
+name = "Native worker"
+script = "palm worker --exec 'foo=sleep 0.02'"
+connected = ["Master"]
+flags = { "--connect" = "_native" }
+
+[[component]]
+name = "Launcher"
+script = "palm launch --server busy --function foo --repeat 1000000 --window 8 --output-dir results"
+connected = ["Master"]
+flags = { "--db" = "_db" }
+"#;
+
+#[test]
+fn how_many_messages_components_handle_is_shown() {
+    within(240, || {
+        let folder = Folder::new("rates");
+        let file = folder.file(BUSY);
+        let store = folder.0.join("store");
+        let mut up = folder.palm("up", &["--store", store.to_str().unwrap()], &file);
+        let url = until("its registry", WAIT, || {
+            let claims = std::fs::read_dir(folder.0.join("palm")).ok()?.flatten();
+            let texts = claims.filter_map(|claim| std::fs::read(claim.path()).ok());
+            let claim: serde_json::Value = texts.filter_map(|text| serde_json::from_slice(&text).ok()).next()?;
+            Some(claim["registry"].as_str()?.to_owned())
+        });
+        let store = store.join("registry.db");
+        let added = subcommand("registry").args(["add-user", "ann", "--admin", "--store"]).arg(store).output().unwrap();
+        let token = String::from_utf8(added.stdout).unwrap();
+        let status = |format: &[&str]| {
+            let mut command = subcommand("cluster");
+            command.arg("status").arg(file.canonicalize().unwrap()).args(["--registry", &url]).args(format);
+            let shown = command.env("PALM_TOKEN", token.trim()).output().unwrap();
+            String::from_utf8(shown.stdout).unwrap()
+        };
+        let names = ["Master", "Worker", "Native worker", "Launcher"];
+        until("messages that each component handles", WAIT, || {
+            let status: serde_json::Value = serde_json::from_str(&status(&["--json"])).ok()?;
+            let handles = |name: &str| {
+                let components = status["components"].as_array()?.iter();
+                let process =
+                    components.into_iter().find(|component| component["name"] == name)?["processes"].get(0)?;
+                (process["messages"].as_u64()? > 0 && process["rate"].as_f64()? > 0.0).then_some(())
+            };
+            names.iter().all(|name| handles(name).is_some()).then_some(())
+        });
+        let table = status(&[]);
+        assert!(table.contains(" RATE ") && table.matches("/s ").count() >= names.len(), "{table}");
+        let sockets = || {
+            let entries = std::fs::read_dir(&folder.0).unwrap().flatten();
+            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("palm-runner-")).count()
+        };
+        assert_eq!(sockets(), 1);
+        up.signal(Signal::INT);
+        up.exit(WAIT);
+        assert_eq!(sockets(), 0, "nothing is left of where they told");
+        let mut up = folder.palm("up", &[], &file);
+        until("another folder", WAIT, || (sockets() == 1).then_some(()));
+        up.signal(Signal::KILL);
+        up.exit(WAIT);
+        until("nothing is left by one that was killed", WAIT, || (sockets() == 0).then_some(()));
+    });
+}

@@ -115,7 +115,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             let mut signals = StopSignals::listen()?;
             let worker = echo_worker(&db).build()?;
             output::say(&format_args!("answering `echo` for the master whose cache is at {db}; Ctrl-C stops"));
-            let report = worker::zmq::run(worker, &mut signals).await;
+            let report = worker::zmq::run(worker, 0, &mut signals).await;
             Ok(report.map_or(Outcome::Failed, |report| report.told()))
         }),
         Part::Native(args) => bench_native::run(&args),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use palm_registry::api::{clusters, shares, status::Status, versions};
 
 use super::nodes;
+use crate::output::latency::a_second;
 use crate::output::table::{self, Table};
 use crate::remote::{dash, instant};
 
@@ -54,7 +55,8 @@ pub(super) fn status(status: &Status) -> String {
 }
 
 fn processes(status: &Status) -> String {
-    let mut table = Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "CPU", "MEMORY", "SINCE"]);
+    let mut table =
+        Table::new(&["COMPONENT", "COPY", "STATE", "NODE", "PID", "RESTARTS", "RATE", "CPU", "MEMORY", "SINCE"]);
     for component in &status.components {
         for process in &component.processes {
             let ended = match (process.exit_code, process.exit_signal) {
@@ -75,6 +77,7 @@ fn processes(status: &Status) -> String {
                 dash(process.node.as_deref()),
                 process.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
                 process.restarts.to_string(),
+                process.rate.map_or_else(|| "-".to_owned(), a_second),
                 format!("{:.1} s", process.cpu_seconds),
                 format!("{} MiB", process.memory_bytes >> 20),
                 process.since.map_or_else(|| "-".to_owned(), instant) + &ended,

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use palm_transport_tcp::PeerOptions;
-use palm_transport_zmq::{Client, ConnectError, Status};
+use palm_transport_zmq::{Client, ConnectError, Status, tell_runner};
 
 use super::{DEFAULT_DB, StopSignals, block_on, unreachable, wrong_server};
 use crate::args::Global;
@@ -179,6 +180,8 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             deadline: args.deadline,
         };
         let ledger = Rc::new(RefCell::new(Ledger::new(args.results)));
+        let results = ledger.borrow().results();
+        let _telling = tell_runner(move || results.load(Ordering::Relaxed));
         let (job, gone) = server.job(&function, Messages::new(items, Rc::clone(&ledger)), options);
         let mut follower = Follower { args: &args, job, gone, sink, ledger, progress };
         let ended = follower.follow().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use palm_transport_tcp::{BridgeOptions, LineBridge};
-use palm_transport_zmq::{Addresses, BindError, CacheLimits, Counters, Master, MasterConfig, Report};
+use palm_transport_zmq::{Addresses, BindError, CacheLimits, Counters, Master, MasterConfig, Report, tell_runner};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -235,6 +235,8 @@ async fn serve(config: MasterConfig, stats: Option<Duration>, lines: &[String]) 
     let _lines = Lines::start(lines, master.addresses(), options)?;
 
     let handle = master.handle();
+    let counted = handle.clone();
+    let _telling = tell_runner(move || counted.counters().messages.submitted);
     let mut ticks = stats.map(tokio::time::interval);
     if let Some(ticks) = &mut ticks {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

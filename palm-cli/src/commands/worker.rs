@@ -162,6 +162,7 @@ async fn work(
             return Ok(Report::idle().told());
         }
     };
+    let mut before = 0;
     if let Some(peer) = peer {
         tracing::info!("Connecting to the master at {}", peer.address);
         match worker::native::run(&peer, functions, options, signals).await? {
@@ -170,7 +171,7 @@ async fn work(
             Ended::Refused { why, connected: false } if peer.optional => {
                 tracing::warn!("{}: {why}: speaking ZeroMQ", peer.address);
             }
-            Ended::NotNative => {}
+            Ended::NotNative { answered } => before = answered,
             Ended::Refused { why, .. } => anyhow::bail!("no work at {}: {why}", peer.address),
         }
     }
@@ -185,7 +186,7 @@ async fn work(
         builder = builder.pull_address(address);
     }
     let worker = worker::zmq::offer(builder, functions).build()?;
-    let report = worker::zmq::run(worker, signals).await;
+    let report = worker::zmq::run(worker, before, signals).await;
     Ok(report.map_or(Outcome::Failed, |report| report.told()))
 }
 

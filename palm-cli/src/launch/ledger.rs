@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,7 +23,7 @@ pub(crate) struct Ledger {
     sent: u64,
     out: BTreeMap<u64, Out>,
     done: u64,
-    results: u64,
+    results: Arc<AtomicU64>,
     failed: Names,
     late: Names,
     latencies: Latencies,
@@ -65,11 +67,16 @@ impl Ledger {
             sent: 0,
             out: BTreeMap::new(),
             done: 0,
-            results: 0,
+            results: Arc::default(),
             failed: Names::default(),
             late: Names::default(),
             latencies: Latencies::new(),
         }
+    }
+
+    /// Counts the results, for whoever looks on.
+    pub(crate) fn results(&self) -> Arc<AtomicU64> {
+        self.results.clone()
     }
 
     /// A message is handed over. Messages are numbered by the order of these calls, from 0.
@@ -86,7 +93,7 @@ impl Ledger {
         let latency = out.since.elapsed();
         let arrived = Arrived { number: out.number, label: out.label.clone(), latency, index: out.results };
         out.results += 1;
-        self.results += 1;
+        self.results.fetch_add(1, Ordering::Relaxed);
         self.latencies.record(latency);
         if out.results >= self.wanted {
             self.out.remove(&sequence);
@@ -169,11 +176,11 @@ impl Names {
 /// The closing line.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = self.started.elapsed();
-        write!(f, "{} sent, {}", counted(self.sent, "message"), counted(self.results, "result"))?;
+        let (time, results) = (self.started.elapsed(), self.results.load(Ordering::Relaxed));
+        write!(f, "{} sent, {}", counted(self.sent, "message"), counted(results, "result"))?;
         let missing = self.late.total + self.out.len() as u64;
         write!(f, ", {} failed, {missing} missing in {}", self.failed.total, Short(time))?;
-        match self.results {
+        match results {
             0 => Ok(()),
             results => write!(f, " ({}); {}", rate(results, time), self.latencies),
         }
@@ -182,8 +189,6 @@ impl fmt::Display for Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::sync::Semaphore;
 
     use super::*;

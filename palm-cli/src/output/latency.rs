@@ -64,10 +64,15 @@ impl fmt::Display for Short {
     }
 }
 
-/// A number each second, in three digits or whole.
+/// How many there were each second.
 pub(crate) fn rate(count: u64, time: Duration) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a figure for a person")]
     let rate = count as f64 / time.as_secs_f64().max(1e-6);
+    a_second(rate)
+}
+
+/// A number each second, in three digits or whole.
+pub(crate) fn a_second(rate: f64) -> String {
     match rate {
         r if r >= 100.0 => format!("{r:.0}/s"),
         r => format!("{r:.1}/s"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use palm_transport_tcp::{Call, Worker, WorkerReport};
+use palm_transport_zmq::tell_runner;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
@@ -37,7 +38,10 @@ pub(crate) enum Ended {
         connected: bool,
     },
     /// Its master takes no native peers any more. What it had in hand comes again from its clients.
-    NotNative,
+    NotNative {
+        /// Tasks that it has answered.
+        answered: u64,
+    },
 }
 
 /// Runs a worker until it has stopped.
@@ -53,6 +57,8 @@ pub(crate) async fn run(
     let calls = Calls { runtime: Handle::current(), over: Arc::new(watch::Sender::new(())) };
     let worker = build(peer, functions, options, &calls)?;
     let handle = worker.handle();
+    let counted = handle.clone();
+    let _telling = tell_runner(move || counted.answered());
     let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("palm-worker".to_owned());
     thread.spawn(move || tell.send(worker.run())).context("cannot start a thread")?;
@@ -68,7 +74,7 @@ pub(crate) async fn run(
             handle.shutdown();
             calls.end().await;
             let _ = tokio::time::timeout(options.grace + FAREWELL, &mut stopped).await;
-            return Ok(Ended::NotNative);
+            return Ok(Ended::NotNative { answered: handle.answered() });
         }
     };
     calls.end().await;

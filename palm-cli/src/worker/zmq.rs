@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use palm_transport_zmq::{Call, Worker, WorkerBuilder, WorkerReport};
+use palm_transport_zmq::{Call, Worker, WorkerBuilder, WorkerReport, tell_runner};
 
 use super::{Function, Functions, Report, until_stopped};
 use crate::commands::StopSignals;
@@ -24,9 +24,12 @@ pub(crate) fn offer(mut builder: WorkerBuilder, functions: &Functions) -> Worker
     builder
 }
 
-/// Runs a worker until it has stopped, as a first signal asks; `None` if a second one cut that short.
-pub(crate) async fn run(worker: Worker, signals: &mut StopSignals) -> Option<Report> {
+/// Runs a worker, which has answered `before` messages otherwise, until it has stopped, as a first signal asks; `None` if a second one cut
+/// that short.
+pub(crate) async fn run(worker: Worker, before: u64, signals: &mut StopSignals) -> Option<Report> {
     let handle = worker.handle();
+    let counted = handle.clone();
+    let _telling = tell_runner(move || before + counted.answered());
     until_stopped(worker.run(), || handle.shutdown(), signals).await.map(Report::from)
 }
 

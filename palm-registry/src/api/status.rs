@@ -62,6 +62,12 @@ pub struct ProcessStatus {
     pub cpu_seconds: f64,
     /// Memory that it has.
     pub memory_bytes: u64,
+    /// Messages that it has handled since its start; null: it does not tell.
+    #[serde(default)]
+    pub messages: Option<u64>,
+    /// Messages that it handles a second; null: it does not tell, or has not for a while.
+    #[serde(default)]
+    pub rate: Option<f64>,
 }
 
 /// A socket.

@@ -136,6 +136,9 @@ fn check_sync(said: &Sync) -> Result<(), Problem> {
     let mut seen = std::collections::BTreeSet::new();
     for process in &said.processes {
         check_name("processes: component", &process.component)?;
+        if process.rate.is_some_and(|rate| rate < 0.0) {
+            return Err(Problem::invalid(format!("processes: {}: rate: expected 0 or more", process.component)));
+        }
         if !seen.insert((&process.component, process.copy)) {
             return Err(Problem::invalid(format!(
                 "processes: {} (copy {}) comes twice",

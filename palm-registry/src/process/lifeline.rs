@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -84,6 +85,13 @@ impl Lifeline {
         self.write(format_args!("-{}", leader.as_raw_nonzero()));
     }
 
+    /// This folder, whose path has no end of a line in it, is to go with this process, which removes it unless it is killed.
+    pub(crate) fn remove(&self, folder: &Path) {
+        if let Some(folder) = folder.to_str().filter(|folder| folder.starts_with('/') && !folder.contains('\n')) {
+            self.write(format_args!("{folder}"));
+        }
+    }
+
     fn write(&self, line: std::fmt::Arguments<'_>) {
         self.watcher.lock().unwrap_or_else(PoisonError::into_inner).write(line);
     }
@@ -109,11 +117,15 @@ impl Drop for Watcher {
 
 /// Reads which groups there are until `input` ends, and then kills those that are left.
 pub fn watch(token: &str, input: impl BufRead) {
-    let mut groups = BTreeSet::new();
+    let (mut groups, mut folders) = (BTreeSet::new(), Vec::new());
     for line in input.lines() {
         let Ok(line) = line else { break };
         if line == FAREWELL && groups.is_empty() {
             return;
+        }
+        if line.starts_with('/') {
+            folders.push(line);
+            continue;
         }
         let Some((sign, number)) = line.split_at_checked(1) else { continue };
         let Ok(number) = number.parse::<i32>() else { continue };
@@ -132,6 +144,9 @@ pub fn watch(token: &str, input: impl BufRead) {
             let _ = kill_process(process, Signal::KILL);
         }
         std::thread::sleep(LOOKS.1);
+    }
+    for folder in folders {
+        let _ = std::fs::remove_dir_all(folder);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::output::{Output, Source};
 use super::ready;
+use super::told::{self, Sockets, Told};
 use crate::cluster::Readiness;
 use crate::process::{Group, Lifeline};
 use crate::wire::{Exit, Stream, WantedProcess};
@@ -38,6 +39,8 @@ pub(super) struct Surroundings {
     pub(super) path: Option<OsString>,
     /// Variables of the runner that are not handed on.
     pub(super) withheld: Vec<&'static str>,
+    /// Where processes tell of themselves.
+    pub(super) sockets: Option<Sockets>,
 }
 
 /// A process that was started. Dropped, its group is killed.
@@ -47,6 +50,8 @@ pub(super) struct Child {
     check: Option<AbortHandle>,
     /// The number of the process and of its group.
     pub(super) id: Option<u32>,
+    /// What it tells of itself.
+    pub(super) told: Option<Arc<Mutex<Told>>>,
 }
 
 impl Child {
@@ -63,6 +68,11 @@ impl Child {
         let mut command = program(&wanted.command, wanted, around)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         around.lifeline.mark(&mut command);
+        let socket = around.sockets.as_ref().and_then(|sockets| sockets.bind().ok()).map(Arc::new);
+        if let Some(socket) = &socket {
+            command.env(told::VARIABLE, socket.path());
+        }
+        let told = socket.as_ref().map(|socket| socket.told());
         let mut child = command.spawn().map_err(|error| reason(&command, &error))?;
         let group = Group::adopt(child.id(), &around.lifeline);
         let id = group.id();
@@ -105,18 +115,22 @@ impl Child {
             looking.abort_handle()
         });
 
+        let hearing = socket.clone().map(|socket| tokio::spawn(async move { socket.hear().await }));
         let (ended, events, looking) = (group.clone(), events.clone(), check.clone());
         tokio::spawn(async move {
             let status = child.wait().await;
             looking.inspect(AbortHandle::abort);
             // What it left running in its group would hold the streams open.
             locked(&ended).kill();
+            hearing.inspect(tokio::task::JoinHandle::abort);
+            // Its last word, too.
+            socket.inspect(|socket| socket.hear_now());
             let _ = tokio::time::timeout(DRAIN, async { while streams.join_next().await.is_some() {} }).await;
             // Whoever holds them still is read on.
             streams.detach_all();
             let _ = events.send(tell(Happened::Exited(status.map_or(Exit::Code(-1), exit))));
         });
-        Ok(Self { group, check, id })
+        Ok(Self { group, check, id, told })
     }
 
     /// Asks its group to end.
@@ -153,7 +167,8 @@ pub(super) fn program(line: &str, wanted: &WantedProcess, around: &Surroundings)
     let name = words.next().filter(|name| !name.is_empty()).ok_or("the command is empty")?;
     let mut command = Command::new(name);
     command.args(words).process_group(0).kill_on_drop(true);
-    for name in &around.withheld {
+    // That of this runner's own runner is not for it.
+    for name in around.withheld.iter().chain([&told::VARIABLE]) {
         command.env_remove(name);
     }
     if let Some(path) = &around.path {

@@ -1,7 +1,7 @@
 //! All processes of a node: carries what the registry wants to their supervisors, does what those say, and reports.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -12,6 +12,7 @@ use super::child::{Child, Happened, Surroundings};
 use super::output::Source;
 use super::sender::Dialect;
 use super::supervisor::{Action, Supervisor};
+use super::told::{Told, locked};
 use super::usage::{self, Usage};
 use super::{Order, RunnerError, Standing, python};
 use crate::client::{Client, ClientError};
@@ -48,6 +49,8 @@ struct Entry {
     /// The number of the start that is or was last: what is told of an earlier one is old.
     number: u64,
     child: Option<Child>,
+    /// What its process has told of itself, also one that has ended.
+    told: Option<Arc<Mutex<Told>>>,
 }
 
 pub(super) struct Fleet {
@@ -160,6 +163,7 @@ impl Fleet {
                         let now = self.began.0.elapsed();
                         match started {
                             Ok(child) => {
+                                entry.told = child.told.clone();
                                 entry.child = Some(child);
                                 entry.supervisor.handle_started(now);
                             }
@@ -258,7 +262,7 @@ impl Fleet {
                 None => {
                     let entry_key = key(&wanted.component, wanted.copy);
                     let supervisor = Supervisor::new(now, wanted);
-                    self.entries.insert(entry_key, Entry { supervisor, number: 0, child: None });
+                    self.entries.insert(entry_key, Entry { supervisor, number: 0, child: None, told: None });
                 }
             }
         }
@@ -366,6 +370,10 @@ impl Fleet {
         let process = |((component, copy), entry): (&Key, &Entry)| {
             let supervisor = &entry.supervisor;
             let ((state, since), pid) = (supervisor.state(), entry.child.as_ref().and_then(|child| child.id));
+            let (messages, rate) = entry.told.as_ref().map_or((None, None), |told| {
+                let told = locked(told);
+                (told.messages(), told.rate(std::time::Instant::now()).filter(|_| pid.is_some()))
+            });
             let used = pid.and_then(|pid| usage.get(&pid)).copied().unwrap_or_default();
             Process {
                 component: component.clone(),
@@ -378,6 +386,8 @@ impl Fleet {
                 cpu_seconds: used.cpu_seconds,
                 memory_bytes: used.memory_bytes,
                 generation: supervisor.generation(),
+                messages,
+                rate,
             }
         };
         entries.map(process).collect()

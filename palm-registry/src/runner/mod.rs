@@ -15,6 +15,7 @@ mod ready;
 mod sender;
 mod spool;
 mod supervisor;
+mod told;
 mod usage;
 
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ use fleet::Fleet;
 use output::Output;
 use sender::Dialect;
 use spool::Spool;
+use told::Sockets;
 
 /// How long what was printed last may take to arrive once nothing runs any more.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -129,8 +131,10 @@ pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), R
     let opened = Spool::open(&spool, spool_max).map_err(|error| RunnerError::Spool(spool.clone(), error))?;
     let output = Arc::new(Output::new(opened, view));
     let lifeline = Lifeline::start().map_err(RunnerError::Lifeline)?;
-    let around =
-        Arc::new(Surroundings { lifeline, output: output.clone(), path: programs.and_then(path_with), withheld });
+    let sockets = Sockets::open(&lifeline);
+    let sockets = sockets.inspect_err(|error| tracing::warn!("processes cannot tell of themselves: {error}")).ok();
+    let path = programs.and_then(path_with);
+    let around = Arc::new(Surroundings { lifeline, output: output.clone(), path, withheld, sockets });
     let (dialect, told) = watch::channel(Dialect::Unknown);
     let sending = tokio::spawn(sender::send(client.clone(), node.name.clone(), output.clone(), told));
 

@@ -49,6 +49,8 @@ fn process(copy: u32, state: State) -> Process {
         cpu_seconds: 0.5,
         memory_bytes: 1 << 40,
         generation: 3,
+        messages: (copy == 0).then_some(u64::MAX / 2),
+        rate: (copy == 0).then_some(0.25),
     }
 }
 

@@ -118,6 +118,11 @@ impl WorkerHandle {
         self.shared.connected.load(Ordering::Relaxed)
     }
 
+    /// Tasks that it has answered, with a result or a failure.
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
     /// Has the worker look for its master at another [`Address`](crate::Address), at once if it has no connection, and else when
     /// it has lost that. It stays who it is, and keeps what it works on: a master that knows of that hears that it is here.
     ///

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) board: Box<[AtomicU64]>,
     /// Whether there is a connection.
     pub(super) connected: AtomicBool,
+    /// Tasks that were answered, as of the last turn.
+    pub(super) answered: AtomicU64,
     /// How long a request to the cache may take.
     pub(super) timeout: Duration,
 }
@@ -88,6 +90,7 @@ impl Shared {
             answers: Mutex::default(),
             room: Condvar::new(),
             connected: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
             board: (0..window).map(|_| AtomicU64::new(0)).collect(),
             timeout,
         }

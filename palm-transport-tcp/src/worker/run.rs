@@ -98,6 +98,7 @@ impl Runner {
         IS_CONNECTION.set(true);
         let threads = start(&self.shared, self.jobs)?;
         let served = self.serve();
+        self.show();
         IS_CONNECTION.set(false);
         self.under_way -= self.shared.take_back().len();
         self.shared.end();
@@ -105,6 +106,12 @@ impl Runner {
             threads.into_iter().for_each(join);
         }
         served.map(|()| self.report)
+    }
+
+    /// Shows the handle what is done.
+    fn show(&self) {
+        let Counters { results, failures, .. } = self.report.counters;
+        self.shared.answered.store(results + failures, Ordering::Relaxed);
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -118,6 +125,7 @@ impl Runner {
             }
             self.shared.push_tasks(&mut self.calls);
             self.do_inline();
+            self.show();
             self.shared.set_unsent(self.connection.unsent());
             if self.connection.is_over() {
                 self.report.left = self.under_way;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,7 @@ pub struct Worker {
     functions: HashMap<String, Function>,
     cache: CacheClient,
     stop: watch::Sender<bool>,
+    answered: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +98,7 @@ impl Worker {
 
     /// Stops the worker from elsewhere.
     pub fn handle(&self) -> WorkerHandle {
-        WorkerHandle { stop: self.stop.clone() }
+        WorkerHandle { stop: self.stop.clone(), answered: self.answered.clone() }
     }
 
     /// Works until it is told to stop, and then says what it has done.
@@ -116,16 +118,22 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// Stops a worker from elsewhere.
+/// Stops a worker, and looks after it, from elsewhere.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
     stop: watch::Sender<bool>,
+    answered: Arc<AtomicU64>,
 }
 
 impl WorkerHandle {
     /// Has the worker end what it is doing and stop. A second call changes nothing.
     pub fn shutdown(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Results and failures that it has given: one a message, unless a function gives several.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 }
 
@@ -238,7 +246,7 @@ impl WorkerBuilder {
             return Err(BuildError::NoAddress);
         }
         let cache = CacheClient::new(config.cache_address.clone().unwrap_or_default(), config.timeout);
-        Ok(Worker { config, functions, cache, stop: watch::Sender::new(false) })
+        Ok(Worker { config, functions, cache, stop: watch::Sender::new(false), answered: Arc::default() })
     }
 
     fn with(mut self, method: impl Into<String>, function: Function) -> Self {

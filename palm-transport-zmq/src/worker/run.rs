@@ -1,6 +1,7 @@
 //! Drives the worker's machine: sockets in, calls out, answers back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -54,6 +55,8 @@ struct Runner {
     log_limit: LogLimit,
     origin: Instant,
     stop: watch::Receiver<bool>,
+    /// What the handle shows.
+    answered: Arc<AtomicU64>,
     /// When the time of grace is over, once the worker is told to stop.
     end: Option<tokio::time::Instant>,
 }
@@ -73,7 +76,7 @@ enum Over {
 }
 
 pub(super) async fn run(worker: Worker) -> Report {
-    let Worker { config, functions, cache, stop } = worker;
+    let Worker { config, functions, cache, stop, answered } = worker;
     let capacity = config.concurrency + config.queue;
     let concurrency = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
     let mut runner = Runner {
@@ -86,6 +89,7 @@ pub(super) async fn run(worker: Worker) -> Report {
         log_limit: LogLimit::default(),
         origin: Instant::now(),
         stop: stop.subscribe(),
+        answered,
         end: None,
         config,
     };
@@ -188,6 +192,15 @@ impl Runner {
 
     /// Hands results on and begins calls, as many as there may be.
     fn step(&mut self) {
+        self.make();
+        let Counters { results, failures, .. } = *self.machine.counters();
+        self.answered.store(results + failures, Ordering::Relaxed);
+        while let Some(Event::Malformed(error)) = self.machine.poll_event() {
+            self.warn(&format_args!("dropped what is no message: {error}"));
+        }
+    }
+
+    fn make(&mut self) {
         loop {
             while self.outbox.has_room() && self.machine.has_transmit() {
                 let mut result = BytesMut::new();
@@ -198,9 +211,6 @@ impl Runner {
             let now = palm_proto::Instant::from_micros(self.origin.elapsed().as_micros() as u64);
             let Some(id) = self.machine.poll_call(now) else { break };
             self.begin(id);
-        }
-        while let Some(Event::Malformed(error)) = self.machine.poll_event() {
-            self.warn(&format_args!("dropped what is no message: {error}"));
         }
     }
 

@@ -192,6 +192,8 @@ async fn node(client: Client, offer: NodeOffer, delay: Duration, shared: Arc<Sha
                 cpu_seconds: before.map_or(0.0, |process| process.cpu_seconds) + 0.37,
                 memory_bytes: 10_000_000 + u64::try_from(since % 4096).unwrap_or(0),
                 generation: wanted.generation,
+                messages: Some(before.and_then(|process| process.messages).unwrap_or(0) + 1234),
+                rate: Some(1234.0),
             }
         });
         said.processes = processes.collect();

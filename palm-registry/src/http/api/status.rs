@@ -125,6 +125,8 @@ fn process(plan: &Plan, instance: &Instance, reported: &Reported<'_>) -> Process
         exit_signal,
         cpu_seconds: process.map_or(0.0, |process| process.cpu_seconds),
         memory_bytes: process.map_or(0, |process| process.memory_bytes),
+        messages: process.and_then(|process| process.messages),
+        rate: process.and_then(|process| process.rate),
     }
 }
 

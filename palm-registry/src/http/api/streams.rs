@@ -48,6 +48,8 @@ pub(crate) struct Reader {
     pub(crate) ended: watch::Receiver<bool>,
     /// Lines that are looked for, after the last that was sent; `None`: the state.
     pub(crate) lines: Option<LogSearch>,
+    /// Only that the state is another is told.
+    pub(crate) is_brief: bool,
     pub(crate) events: VecDeque<Event>,
 }
 
@@ -55,7 +57,12 @@ type Events =
     Sse<axum::response::sse::KeepAliveStream<std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>>>;
 
 pub(crate) async fn state(State(app): State<App>, cluster: ClusterFor<SEE>) -> Events {
-    events(app, cluster, None)
+    events(app, cluster, None, false)
+}
+
+/// As [`state`], for whoever asks for a page anew: the state of a large cluster is long.
+pub(crate) async fn changes(State(app): State<App>, cluster: ClusterFor<SEE>) -> Events {
+    events(app, cluster, None, true)
 }
 
 pub(crate) async fn follow(
@@ -71,15 +78,15 @@ pub(crate) async fn follow(
         None => Some(app.store.last_line(&cluster.found.row.key).await?),
     };
     search.before = None;
-    Ok(events(app, cluster, Some(search)))
+    Ok(events(app, cluster, Some(search), false))
 }
 
-fn events(app: App, ClusterFor { caller, found }: ClusterFor<SEE>, lines: Option<LogSearch>) -> Events {
+fn events(app: App, ClusterFor { caller, found }: ClusterFor<SEE>, lines: Option<LogSearch>, is_brief: bool) -> Events {
     let mut snapshot = app.hub.watch(&app.store, &found.row.key);
     // What is known now is news to this reader.
     snapshot.mark_changed();
     let (id, key, ended) = (found.row.id, found.row.key, app.hub.ended());
-    let reader = Reader { app, caller, id, key, snapshot, ended, lines, events: VecDeque::new() };
+    let reader = Reader { app, caller, id, key, snapshot, ended, lines, is_brief, events: VecDeque::new() };
     let stream = unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((Ok(event), reader))
@@ -112,7 +119,8 @@ impl Reader {
         let snapshot = self.snapshot.borrow_and_update().clone();
         let Some(search) = &mut self.lines else {
             if !snapshot.status.is_empty() {
-                self.events.push_back(Event::default().event("status").data(&*snapshot.status));
+                let data = if self.is_brief { "changed" } else { &*snapshot.status };
+                self.events.push_back(Event::default().event("status").data(data));
             }
             return Some(());
         };

@@ -5,23 +5,25 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
+use serde::Deserialize;
 
 use super::clusters::name;
+use super::explain::encoded;
 use super::frame::{Done, Frame, page};
 use super::picture;
-use super::view::{Card, Copy, View};
+use super::view::View;
 use crate::http::access::permission::{Action, Verdict};
 use crate::http::access::{Caller, ClusterFor, SEE};
-use crate::http::api::status;
+use crate::http::api::{status, streams};
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::store::Found;
 
-/// Copies of a component that its table lists.
-const COPIES: usize = 200;
-
 pub(super) fn router() -> Router<App> {
-    Router::new().route("/clusters/{id}", get(see)).route("/clusters/{id}/state", get(part))
+    Router::new()
+        .route("/clusters/{id}", get(see))
+        .route("/clusters/{id}/state", get(part))
+        .route("/clusters/{id}/changes", get(streams::changes))
 }
 
 /// What all pages of a cluster have in common.
@@ -60,6 +62,7 @@ struct Page {
     frame: Frame,
     head: Head,
     state: String,
+    query: String,
 }
 
 #[derive(Template)]
@@ -71,35 +74,44 @@ struct StatePart<'a> {
     picture: String,
 }
 
-impl StatePart<'_> {
-    /// The copies that the table lists.
-    fn listed<'a>(&self, card: &'a Card) -> &'a [Copy] {
-        card.copies.get(..COPIES).unwrap_or(&card.copies)
-    }
+/// Which pages of its tables are asked for.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    components: String,
+    #[serde(default)]
+    nodes: String,
 }
 
 async fn see(
     State(app): State<App>,
     ClusterFor { caller, found }: ClusterFor<SEE>,
     Query(done): Query<Done>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let head = Head::new(&caller, &found, "state");
-    let state = state(&app, &caller, &found).await?;
-    Ok(page(&Page { frame: head.frame(&caller, "").after(&done), head, state }))
+    let state = state(&app, &caller, &found, &asked).await?;
+    let query = format!("components={}&nodes={}", encoded(&asked.components), encoded(&asked.nodes));
+    Ok(page(&Page { frame: head.frame(&caller, "").after(&done), head, state, query }))
 }
 
 /// The part of the page that changes by itself.
-async fn state(app: &App, caller: &Caller, found: &Found) -> Result<String, Problem> {
+async fn state(app: &App, caller: &Caller, found: &Found, asked: &Asked) -> Result<String, Problem> {
     let head = Head::new(caller, found, "state");
     let status = status::of(&app.store, &found.row).await?;
-    let view = View::new(found.row.plan.cluster(), &status);
-    let picture = picture::draw(&view, &picture::arrange(&view));
+    let view = View::new(found.row.plan.cluster(), &status, &asked.components, &asked.nodes);
+    let can_draw = picture::can_draw(status.components.len());
+    let picture = if can_draw { picture::draw(&view, &picture::arrange(&view)) } else { String::new() };
     let csrf = caller.csrf().unwrap_or_default();
     let part = StatePart { head: &head, csrf: &csrf, view, picture };
     Ok(part.render().unwrap_or_default())
 }
 
 /// That part alone: what a script asks for when it hears that something is another.
-async fn part(State(app): State<App>, ClusterFor { caller, found }: ClusterFor<SEE>) -> Result<Response, Problem> {
-    Ok(Html(state(&app, &caller, &found).await?).into_response())
+async fn part(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<SEE>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    Ok(Html(state(&app, &caller, &found, &asked).await?).into_response())
 }

@@ -3,14 +3,16 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
+use super::explain::encoded;
 use super::frame::{Done, Frame, page, page_with};
+use super::paging::Pages;
 use super::show;
-use super::view::{Tone, View};
-use crate::api::clusters::{Create, Entry};
+use super::view::Glance;
+use crate::api::clusters::Create;
 use crate::cluster::{Cluster, FileError};
 use crate::http::access::permission::General;
 use crate::http::access::{Caller, SignedForm};
@@ -22,35 +24,50 @@ use crate::http::problem::Problem;
 use crate::store::{Found, Share};
 
 pub(super) fn router() -> Router<App> {
-    Router::new().route("/", get(list)).route("/clusters/new", get(new).post(add))
+    Router::new().route("/", get(see)).route("/list", get(part)).route("/clusters/new", get(new).post(add))
 }
 
 #[derive(Template)]
 #[template(path = "clusters.html")]
 struct ListPage {
     frame: Frame,
-    clusters: Vec<Glance>,
+    list: String,
+    may_add: bool,
+    asked: String,
+}
+
+#[derive(Template)]
+#[template(path = "cluster_list.html")]
+struct ListPart {
+    clusters: Vec<Entry>,
+    pages: Pages,
     may_add: bool,
 }
 
 /// A cluster in the list.
-struct Glance {
-    entry: Entry,
+struct Entry {
+    id: String,
     name: String,
-    view: View,
+    owner: String,
+    changed: i64,
+    glance: Glance,
     shared: &'static str,
 }
 
-impl Glance {
-    fn silent(&self) -> usize {
-        self.view.nodes.iter().filter(|node| node.tone == Tone::Bad).count()
-    }
+impl Entry {
     fn machine(&self) -> String {
-        show::machine(self.entry.changed)
+        show::machine(self.changed)
     }
     fn instant(&self) -> String {
-        show::instant(self.entry.changed)
+        show::instant(self.changed)
     }
+}
+
+/// Which page of a list is asked for.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    pub(super) page: String,
 }
 
 /// What people call a cluster.
@@ -58,25 +75,45 @@ pub(super) fn name(found: &Found) -> String {
     found.row.alias.clone().unwrap_or_else(|| found.row.id.clone())
 }
 
-async fn list(State(app): State<App>, caller: Caller, Query(done): Query<Done>) -> Result<Response, Problem> {
+async fn see(
+    State(app): State<App>,
+    caller: Caller,
+    Query(done): Query<Done>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let list = list(&app, &caller, &asked).await?;
+    let may_add = caller.check(General::AddCluster).is_ok();
+    let frame = Frame::new(&caller, "clusters", "Clusters").after(&done);
+    Ok(page(&ListPage { frame, list, may_add, asked: encoded(&asked.page) }))
+}
+
+/// The part of the page that changes by itself.
+async fn part(State(app): State<App>, caller: Caller, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    Ok(Html(list(&app, &caller, &asked).await?).into_response())
+}
+
+async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<String, Problem> {
+    let found = visible(app, caller).await?;
+    let pages = Pages::new(&asked.page, found.len(), "?page=".to_owned());
     let mut clusters = Vec::new();
-    for found in visible(&app, &caller).await? {
-        let status = status::of(&app.store, &found.row).await?;
+    for found in found.get(pages.range()).unwrap_or_default() {
         let shared = match found.share {
             _ if found.row.owner == caller.user.id => "",
             Some(Share::Operate) => "shared, to operate",
             Some(Share::Read) => "shared, to read",
             None => "another's",
         };
-        clusters.push(Glance {
-            entry: Entry::new(&caller, &found),
-            name: name(&found),
-            view: View::new(found.row.plan.cluster(), &status),
+        clusters.push(Entry {
+            id: found.row.id.clone(),
+            name: name(found),
+            owner: found.owner.clone(),
+            changed: found.row.changed,
+            glance: Glance::new(&status::of(&app.store, &found.row).await?),
             shared,
         });
     }
     let may_add = caller.check(General::AddCluster).is_ok();
-    Ok(page(&ListPage { frame: Frame::new(&caller, "clusters", "Clusters").after(&done), clusters, may_add }))
+    Ok(ListPart { clusters, pages, may_add }.render().unwrap_or_default())
 }
 
 #[derive(Template)]

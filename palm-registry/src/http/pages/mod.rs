@@ -1,7 +1,7 @@
-//! The registry's pages (`docs/registry.md`, section 8): HTML that is made here, and works without scripts.
+//! The registry's pages (`docs/registry.md`, section 11): HTML that is made here, and works without scripts.
 //!
 //! - `frame`: what all pages have around them. `explain`: what a page says when something cannot be granted.
-//! - `view`: a cluster's state for people; `picture`: the same as a picture.
+//! - `view`: a cluster's state for people, as `tone` has it; `picture`: the same as a picture. `paging`: tables that are long.
 //! - The rest are the pages. They do what they do by the functions of [`api`](super::api).
 
 mod account;
@@ -15,10 +15,13 @@ mod file;
 mod frame;
 mod logs;
 mod nodes;
+mod paging;
 mod picture;
+mod processes;
 mod settings;
 mod show;
 mod tokens;
+mod tone;
 mod users;
 mod versions;
 mod view;
@@ -37,6 +40,7 @@ pub(super) fn router() -> Router<App> {
         tokens::router(),
         clusters::router(),
         cluster::router(),
+        processes::router(),
         actions::router(),
         file::router(),
         versions::router(),

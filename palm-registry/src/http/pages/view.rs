@@ -1,80 +1,107 @@
-//! A cluster's state as people look at it.
+//! A cluster's state as people look at it: however many nodes and copies it has, a few numbers of each component and of a page of nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::paging::Pages;
+use super::processes::Row;
 use super::show;
-use crate::api::status::{NodeStatus, ProcessStatus, Status};
+use super::tone::{self, Tone};
+use crate::api::status::{ComponentStatus, NodeStatus, ProcessStatus, Status};
 use crate::cluster::{Cluster, start_order};
 
-/// How a process, a node or a cluster is, at a glance: a shape, a colour, and a word beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tone {
-    /// As it should be.
-    Good,
-    /// On its way.
-    Busy,
-    /// Somebody has to look.
-    Bad,
-    /// Not running on purpose.
-    Off,
-    /// Without a place.
-    Lacks,
-    /// Nobody knows.
-    Unknown,
+/// Nodes of a component that are shown each by itself, unless there are no more than one more.
+const GROUPS: usize = 5;
+/// Copies on a node that are shown each by itself.
+pub(super) const MARKS: usize = 6;
+/// Components that a node runs, or nodes that a component is on, which are named.
+const NAMED: usize = 4;
+/// Processes in trouble that are shown.
+const TROUBLES: usize = 10;
+
+/// The clusters' state in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Glance {
+    pub(super) word: String,
+    pub(super) tone: Tone,
+    /// Processes that run.
+    pub(super) running: usize,
+    /// Processes in all.
+    pub(super) wanted: usize,
+    pub(super) nodes: usize,
+    pub(super) silent: usize,
+    /// What is missing, as sentences.
+    pub(super) missing: Vec<String>,
 }
 
-impl Tone {
-    /// The class by which it has its colour.
-    pub(super) fn class(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Busy => "busy",
-            Self::Bad => "bad",
-            Self::Off => "off",
-            Self::Lacks => "lacks",
-            Self::Unknown => "unknown",
+impl Glance {
+    pub(super) fn new(status: &Status) -> Self {
+        let silent = silent(status);
+        let mut counts: HashMap<Tone, usize> = HashMap::new();
+        for component in &status.components {
+            for process in &component.processes {
+                *counts.entry(tone_of(component, process, &silent).1).or_default() += 1;
+            }
         }
-    }
-
-    /// Its shape.
-    pub(super) fn glyph(self) -> &'static str {
-        match self {
-            Self::Good => "●",
-            Self::Busy => "◐",
-            Self::Bad => "▲",
-            Self::Off => "■",
-            Self::Lacks => "○",
-            Self::Unknown => "◇",
-        }
+        let count = |tone| counts.get(&tone).copied().unwrap_or_default();
+        let (running, bad, wanted) = (count(Tone::Good), count(Tone::Bad), counts.values().sum());
+        let missing = status.missing.len();
+        let (word, tone) = match () {
+            () if !silent.is_empty() => (counted(silent.len(), "silent node"), Tone::Bad),
+            () if bad > 0 => (counted(bad, "failing process"), Tone::Bad),
+            () if missing > 0 => (format!("{missing} missing"), Tone::Lacks),
+            () if wanted > 0 && running == wanted => ("all running".to_owned(), Tone::Good),
+            () if count(Tone::Off) == wanted => ("stopped".to_owned(), Tone::Off),
+            () if count(Tone::Busy) > 0 => ("starting or stopping".to_owned(), Tone::Busy),
+            () if count(Tone::Unknown) > 0 => ("placed".to_owned(), Tone::Unknown),
+            () => ("partly running".to_owned(), Tone::Good),
+        };
+        let missing = status.missing.iter().map(|lack| lack.reason.clone()).collect();
+        Self { word, tone, running, wanted, nodes: status.nodes.len(), silent: silent.len(), missing }
     }
 }
 
-/// One of a component's processes.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Copy {
-    pub(super) number: u32,
-    pub(super) node: String,
+/// Copies that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted {
     pub(super) word: &'static str,
     pub(super) tone: Tone,
-    pub(super) since: i64,
-    pub(super) pid: String,
-    pub(super) restarts: u64,
-    pub(super) exit: String,
-    pub(super) cpu: String,
-    pub(super) memory: String,
+    pub(super) count: usize,
 }
 
-impl Copy {
-    /// What it is, in one line.
-    pub(super) fn line(&self) -> String {
-        let place = if self.node.is_empty() { String::new() } else { format!(" on {}", self.node) };
-        format!("copy {}: {}{place}", self.number, self.word)
+/// One copy of few.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) tone: Tone,
+    pub(super) title: String,
+}
+
+/// Copies of a component on one node, or on all the nodes that are not shown by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    /// The node; empty: without a place.
+    pub(super) node: String,
+    pub(super) is_silent: bool,
+    /// How many nodes more this stands for.
+    pub(super) rest: usize,
+    /// Each copy, if they are few.
+    pub(super) marks: Vec<Mark>,
+    /// How many there are of each kind, what most needs to be looked at first.
+    pub(super) counts: Vec<(Tone, usize)>,
+}
+
+impl Group {
+    fn add(&mut self, tone: Tone, count: usize) {
+        match self.counts.iter_mut().find(|(other, _)| *other == tone) {
+            Some((_, known)) => *known += count,
+            None => self.counts.push((tone, count)),
+        }
     }
-    pub(super) fn machine(&self) -> String {
-        show::machine(self.since)
+    fn need(&self) -> usize {
+        self.counts.iter().map(|(tone, _)| tone.need()).min().unwrap_or(usize::MAX)
     }
-    pub(super) fn instant(&self) -> String {
-        show::instant(self.since)
+    /// Copies in all.
+    pub(super) fn copies(&self) -> usize {
+        self.counts.iter().map(|(_, count)| count).sum()
     }
 }
 
@@ -91,38 +118,67 @@ pub(super) struct Card {
     pub(super) name: String,
     pub(super) role: String,
     pub(super) stopped: bool,
-    pub(super) copies: Vec<Copy>,
+    pub(super) copies: usize,
+    /// Its copies by what they do, the most frequent first.
+    pub(super) counts: Vec<Counted>,
+    /// Its copies by node.
+    pub(super) groups: Vec<Group>,
+    /// Where they are, in words.
+    pub(super) nodes: String,
     pub(super) bound: Vec<Bound>,
     pub(super) cpu: String,
     pub(super) memory: String,
+    /// Messages that its copies have handled; empty: they do not tell.
+    pub(super) messages: String,
+    /// And a second.
+    pub(super) rate: String,
 }
 
 impl Card {
+    fn new(component: &ComponentStatus, bound: Vec<Bound>, silent: &HashSet<&str>) -> Self {
+        let all = &component.processes;
+        let mut counts: Vec<Counted> = Vec::new();
+        for process in all {
+            let (word, tone) = tone_of(component, process, silent);
+            match counts.iter_mut().find(|counted| counted.word == word) {
+                Some(counted) => counted.count += 1,
+                None => counts.push(Counted { word, tone, count: 1 }),
+            }
+        }
+        counts.sort_by_key(|counted| std::cmp::Reverse(counted.count));
+        let (groups, nodes) = groups(component, silent);
+        let rates: Vec<f64> = all.iter().filter_map(|process| process.rate).collect();
+        let totals: Vec<u64> = all.iter().filter_map(|process| process.messages).collect();
+        Self {
+            name: component.name.clone(),
+            role: component.role.clone().unwrap_or_default(),
+            stopped: component.stopped,
+            copies: all.len(),
+            counts,
+            groups,
+            nodes,
+            bound,
+            cpu: show::seconds(all.iter().map(|process| process.cpu_seconds).sum()),
+            memory: show::bytes(all.iter().map(|process| process.memory_bytes).sum()),
+            messages: if totals.is_empty() {
+                String::new()
+            } else {
+                show::count(totals.iter().fold(0, |sum, total| sum.saturating_add(*total)))
+            },
+            rate: if rates.is_empty() { String::new() } else { show::rate(rates.iter().sum()) },
+        }
+    }
+
     /// How its copies are, the most frequent first: `3 ready, 1 failed`.
     pub(super) fn summary(&self) -> String {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for copy in &self.copies {
-            *counts.entry(copy.word).or_default() += 1;
-        }
-        let mut counts: Vec<_> = counts.into_iter().collect();
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        counts.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+        let counts =
+            self.counts.iter().map(|counted| format!("{} {}", show::count(counted.count as u64), counted.word));
+        counts.collect::<Vec<_>>().join(", ")
     }
 
     /// What most needs to be looked at.
     pub(super) fn tone(&self) -> Tone {
-        const BY_NEED: [Tone; 6] = [Tone::Bad, Tone::Unknown, Tone::Lacks, Tone::Busy, Tone::Off, Tone::Good];
-        let has = |tone: &Tone| self.copies.iter().any(|copy| copy.tone == *tone);
-        BY_NEED.into_iter().find(has).unwrap_or(Tone::Off)
-    }
-
-    /// Where its copies are.
-    pub(super) fn nodes(&self) -> Vec<&str> {
-        let mut nodes: Vec<_> =
-            self.copies.iter().map(|copy| copy.node.as_str()).filter(|node| !node.is_empty()).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes
+        self.counts.iter().map(|counted| counted.tone).min_by_key(|tone| tone.need()).unwrap_or(Tone::Off)
     }
 }
 
@@ -146,19 +202,15 @@ pub(super) struct NodeView {
     pub(super) seen: Option<i64>,
     pub(super) word: &'static str,
     pub(super) tone: Tone,
+    /// The components that it has copies of.
+    pub(super) runs: String,
 }
 
 impl NodeView {
     pub(super) fn new(node: &NodeStatus) -> Self {
-        // One that never gives a sign of life runs the Python runner, or has said that it leaves.
-        let (word, tone) = match (node.silent, node.seen) {
-            (true, Some(_)) => ("silent", Tone::Bad),
-            (true, None) => ("left", Tone::Off),
-            (false, Some(_)) => ("alive", Tone::Good),
-            (false, None) => ("gives no signs of life", Tone::Unknown),
-        };
+        let (word, tone) = tone::of_node(node);
         let load = format!("{} of {}", node.placed, node.processors);
-        Self { name: node.name.clone(), ip: node.ip.clone(), load, seen: node.seen, word, tone }
+        Self { name: node.name.clone(), ip: node.ip.clone(), load, seen: node.seen, word, tone, runs: String::new() }
     }
     pub(super) fn machine(&self) -> String {
         self.seen.map(show::machine).unwrap_or_default()
@@ -171,117 +223,154 @@ impl NodeView {
 /// A cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct View {
+    pub(super) glance: Glance,
+    /// A page of its components; all, if it can be drawn.
     pub(super) cards: Vec<Card>,
+    pub(super) card_pages: Pages,
     pub(super) links: Vec<Link>,
+    /// A page of its nodes, with those that say nothing first.
     pub(super) nodes: Vec<NodeView>,
-    pub(super) missing: Vec<String>,
-    /// Processes that run.
-    pub(super) running: usize,
-    /// Processes in all.
-    pub(super) wanted: usize,
-    pub(super) word: String,
-    pub(super) tone: Tone,
+    pub(super) node_pages: Pages,
+    /// The first of those that fail.
+    pub(super) troubles: Vec<Row>,
 }
 
 impl View {
-    pub(super) fn new(cluster: &Cluster, status: &Status) -> Self {
-        let silent: Vec<&str> = status.nodes.iter().filter(|node| node.silent).map(|node| node.name.as_str()).collect();
+    /// What a page shows, with these pages of components and of nodes.
+    pub(super) fn new(cluster: &Cluster, status: &Status, cards: &str, nodes: &str) -> Self {
+        let silent = silent(status);
         let (links, binds) = links(cluster, status);
-        let cards: Vec<_> = status
-            .components
-            .iter()
-            .enumerate()
-            .map(|(index, component)| {
-                let copy = |process| self::copy(process, component.stopped, &silent);
-                let bound = binds.iter().filter(|(_, owner)| **owner == index).map(|(name, _)| {
-                    let socket = status.sockets.iter().find(|socket| socket.name == *name);
-                    let address = socket.and_then(|socket| socket.address.clone()).unwrap_or_default();
-                    Bound { name: (*name).to_owned(), address }
-                });
-                let seconds: f64 = component.processes.iter().map(|process| process.cpu_seconds).sum();
-                let memory = component.processes.iter().map(|process| process.memory_bytes).sum();
-                Card {
-                    name: component.name.clone(),
-                    role: component.role.clone().unwrap_or_default(),
-                    stopped: component.stopped,
-                    copies: component.processes.iter().map(copy).collect(),
-                    bound: bound.collect(),
-                    cpu: show::seconds(seconds),
-                    memory: show::bytes(memory),
-                }
-            })
-            .collect();
-        let all = || cards.iter().flat_map(|card| &card.copies);
-        let (running, wanted) = (all().filter(|copy| copy.tone == Tone::Good).count(), all().count());
-        let bad = all().filter(|copy| copy.tone == Tone::Bad).count();
-        let (word, tone) = match () {
-            () if !silent.is_empty() => (counted(silent.len(), "silent node"), Tone::Bad),
-            () if bad > 0 => (counted(bad, "failing process"), Tone::Bad),
-            () if !status.missing.is_empty() => (format!("{} missing", status.missing.len()), Tone::Lacks),
-            () if wanted > 0 && running == wanted => ("all running".to_owned(), Tone::Good),
-            () if all().all(|copy| copy.tone == Tone::Off) => ("stopped".to_owned(), Tone::Off),
-            () if all().any(|copy| copy.tone == Tone::Busy) => ("starting or stopping".to_owned(), Tone::Busy),
-            () if all().any(|copy| copy.tone == Tone::Unknown) => ("placed".to_owned(), Tone::Unknown),
-            () => ("partly running".to_owned(), Tone::Good),
+        let card = |(index, component): (usize, &ComponentStatus)| {
+            let bound = binds.iter().filter(|(_, owner)| **owner == index).map(|(name, _)| {
+                let socket = status.sockets.iter().find(|socket| socket.name == *name);
+                let address = socket.and_then(|socket| socket.address.clone()).unwrap_or_default();
+                Bound { name: (*name).to_owned(), address }
+            });
+            Card::new(component, bound.collect(), &silent)
         };
-        let missing = status.missing.iter().map(|lack| lack.reason.clone()).collect();
-        let nodes = status.nodes.iter().map(NodeView::new).collect();
-        Self { cards, links, nodes, missing, running, wanted, word, tone }
+        let card_pages = Pages::new(cards, status.components.len(), "?components=".to_owned());
+        let components = status.components.iter().enumerate();
+        let node_pages = Pages::new(nodes, status.nodes.len(), "?nodes=".to_owned());
+        let mut order: Vec<_> = status.nodes.iter().collect();
+        order.sort_by_key(|node| !silent.contains(node.name.as_str()));
+        let mut nodes: Vec<_> =
+            order.get(node_pages.range()).unwrap_or_default().iter().map(|node| NodeView::new(node)).collect();
+        fill(&mut nodes, status);
+        let troubles = status.components.iter().flat_map(|component| {
+            let bad = component.processes.iter().filter(|process| tone_of(component, process, &silent).1 == Tone::Bad);
+            bad.map(|process| Row::new(component, process, &silent))
+        });
+        Self {
+            glance: Glance::new(status),
+            cards: components.skip(card_pages.range().start).take(card_pages.range().len()).map(card).collect(),
+            card_pages,
+            links,
+            troubles: troubles.take(TROUBLES).collect(),
+            nodes,
+            node_pages,
+        }
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
-    match (count, what.ends_with('s')) {
+/// The nodes that should have given a sign of life.
+pub(super) fn silent(status: &Status) -> HashSet<&str> {
+    status.nodes.iter().filter(|node| node.silent).map(|node| node.name.as_str()).collect()
+}
+
+pub(super) fn tone_of(
+    component: &ComponentStatus,
+    process: &ProcessStatus,
+    silent: &HashSet<&str>,
+) -> (&'static str, Tone) {
+    tone::of_process(process, component.stopped, |node| silent.contains(node))
+}
+
+/// A component's copies by node, and the names of those in words.
+fn groups(component: &ComponentStatus, silent: &HashSet<&str>) -> (Vec<Group>, String) {
+    let mut by_node: BTreeMap<&str, Group> = BTreeMap::new();
+    for process in &component.processes {
+        let node = process.node.as_deref().unwrap_or_default();
+        let (word, tone) = tone_of(component, process, silent);
+        let group = by_node.entry(node).or_default();
+        group.add(tone, 1);
+        // One too many tells that they are not few.
+        if group.marks.len() <= MARKS {
+            group.marks.push(Mark { tone, title: format!("copy {}: {word}", process.copy) });
+        }
+    }
+    let names: Vec<_> = by_node.keys().filter(|name| !name.is_empty()).copied().collect();
+    let words = some(&names);
+    let mut groups: Vec<_> = by_node
+        .into_iter()
+        .map(|(node, group)| Group { node: node.to_owned(), is_silent: silent.contains(node), ..group })
+        .collect();
+    if groups.len() > GROUPS + 1 {
+        groups.sort_by_key(Group::need);
+        let mut rest = Group::default();
+        for group in groups.drain(GROUPS..) {
+            rest.rest += usize::from(!group.node.is_empty());
+            group.counts.iter().for_each(|(tone, count)| rest.add(*tone, *count));
+        }
+        groups.push(rest);
+    }
+    for group in &mut groups {
+        group.counts.sort_by_key(|(tone, _)| tone.need());
+        if group.marks.len() > MARKS {
+            group.marks.clear();
+        }
+    }
+    (groups, words)
+}
+
+/// Says what each of these nodes runs.
+fn fill(nodes: &mut [NodeView], status: &Status) {
+    let index: HashMap<String, usize> =
+        nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), index)).collect();
+    let mut runs: Vec<Vec<String>> = vec![Vec::new(); nodes.len()];
+    for component in &status.components {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for process in &component.processes {
+            if let Some(index) = process.node.as_ref().and_then(|node| index.get(node)) {
+                *counts.entry(*index).or_default() += 1;
+            }
+        }
+        for (index, count) in counts {
+            let copies = if count > 1 { format!(" ×{count}") } else { String::new() };
+            runs[index].push(format!("{}{copies}", component.name));
+        }
+    }
+    for (node, runs) in nodes.iter_mut().zip(runs) {
+        node.runs = some(&runs);
+    }
+}
+
+/// The first of some names, and how many more there are.
+fn some(names: &[impl AsRef<str>]) -> String {
+    let named = names.iter().take(if names.len() > NAMED + 1 { NAMED } else { names.len() });
+    let text = named.map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 | 1 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+pub(super) fn counted(count: usize, what: &str) -> String {
+    match (count, what.strip_suffix('y')) {
         (1, _) => format!("1 {what}"),
-        (_, true) => format!("{count} {what}es"),
-        _ => format!("{count} {what}s"),
-    }
-}
-
-fn copy(process: &ProcessStatus, stopped: bool, silent: &[&str]) -> Copy {
-    let node = process.node.clone().unwrap_or_default();
-    let (word, tone) = match (process.state.as_deref(), &process.node) {
-        (_, None) => ("no place", Tone::Lacks),
-        (_, Some(node)) if silent.contains(&node.as_str()) => ("unknown", Tone::Unknown),
-        (None, Some(_)) if stopped => ("stopped", Tone::Off),
-        (None, Some(_)) => ("placed", Tone::Unknown),
-        (Some("ready"), _) => ("ready", Tone::Good),
-        (Some("running"), _) => ("running", Tone::Good),
-        (Some("starting"), _) => ("starting", Tone::Busy),
-        (Some("waiting"), _) => ("waiting", Tone::Busy),
-        (Some("stopping"), _) => ("stopping", Tone::Busy),
-        (Some("exited"), _) if stopped => ("stopped", Tone::Off),
-        (Some("exited"), _) => ("exited", Tone::Off),
-        (Some("crash-loop"), _) => ("crash loop", Tone::Bad),
-        (Some("failed"), _) => ("failed", Tone::Bad),
-        (Some(_), _) => ("unknown", Tone::Unknown),
-    };
-    let exit = match (process.exit_code, process.exit_signal) {
-        (Some(code), _) => format!("code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => String::new(),
-    };
-    Copy {
-        number: process.copy,
-        node,
-        word,
-        tone,
-        since: process.since.unwrap_or_default(),
-        pid: process.pid.map(|pid| pid.to_string()).unwrap_or_default(),
-        restarts: process.restarts,
-        exit,
-        cpu: show::seconds(process.cpu_seconds),
-        memory: show::bytes(process.memory_bytes),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) if what.ends_with('s') => format!("{count} {what}es"),
+        (_, None) => format!("{count} {what}s"),
     }
 }
 
 /// Who is connected with whom, and which component binds which socket.
 fn links<'a>(cluster: &'a Cluster, status: &'a Status) -> (Vec<Link>, BTreeMap<&'a str, usize>) {
-    let index = |name: &str| cluster.components.iter().position(|component| component.name == name);
+    let index: HashMap<&str, usize> =
+        cluster.components.iter().enumerate().map(|(index, component)| (component.name.as_str(), index)).collect();
     let mut binds: BTreeMap<&str, usize> = BTreeMap::new();
     for socket in &status.sockets {
-        if let Some(owner) = index(&socket.owner) {
-            binds.insert(&socket.name, owner);
+        if let Some(owner) = index.get(socket.owner.as_str()) {
+            binds.insert(&socket.name, *owner);
         }
     }
     // What is not bound yet will be by the first that is placed.
@@ -299,10 +388,8 @@ fn links<'a>(cluster: &'a Cluster, status: &'a Status) -> (Vec<Link>, BTreeMap<&
                 names.push(socket.to_owned());
             }
         }
-    }
-    for (to, component) in cluster.components.iter().enumerate() {
-        for from in component.connected.iter().filter_map(|name| index(name)) {
-            pairs.entry((from, to)).or_default();
+        for from in component.connected.iter().filter_map(|name| index.get(name.as_str())) {
+            pairs.entry((*from, to)).or_default();
         }
     }
     pairs.retain(|(from, to), _| from != to);
@@ -310,58 +397,4 @@ fn links<'a>(cluster: &'a Cluster, status: &'a Status) -> (Vec<Link>, BTreeMap<&
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str =
-        "[Master]\nScript = m\n--db = _1\n[Worker]\nScript = w\n--db = _1\nConnected = Master\nReplicas = 1\n";
-
-    fn process(copy: u32, node: Option<&str>, state: Option<&str>) -> ProcessStatus {
-        ProcessStatus {
-            copy,
-            node: node.map(str::to_owned),
-            state: state.map(str::to_owned),
-            since: None,
-            pid: None,
-            restarts: 0,
-            exit_code: None,
-            exit_signal: None,
-            cpu_seconds: 0.0,
-            memory_bytes: 0,
-        }
-    }
-
-    #[test]
-    fn of_a_node_that_says_nothing_nobody_knows_what_it_runs() {
-        let reported = process(0, Some("n"), Some("ready"));
-        assert_eq!((copy(&reported, false, &[]).word, copy(&reported, false, &["n"]).word), ("ready", "unknown"));
-        assert_eq!(copy(&process(0, None, Some("ready")), false, &[]).tone, Tone::Lacks);
-        let ended = process(0, Some("n"), Some("exited"));
-        assert_eq!((copy(&ended, true, &[]).word, copy(&ended, false, &[]).word), ("stopped", "exited"));
-        assert_eq!(copy(&process(0, Some("n"), Some("crash-loop")), false, &[]).tone, Tone::Bad);
-    }
-
-    #[test]
-    fn who_will_bind_a_socket_is_known_before_it_is_placed() {
-        let cluster = Cluster::from_ini(FILE).unwrap();
-        let status = Status {
-            ready: false,
-            components: Vec::new(),
-            sockets: Vec::new(),
-            nodes: Vec::new(),
-            missing: Vec::new(),
-        };
-        let (found, binds) = links(&cluster, &status);
-        assert_eq!(found, [Link { from: 0, to: 1, sockets: vec!["1".to_owned()] }]);
-        assert_eq!(binds.get("1"), Some(&0));
-    }
-
-    #[test]
-    fn counts_are_words() {
-        assert_eq!(
-            (counted(1, "silent node"), counted(2, "silent node")),
-            ("1 silent node".into(), "2 silent nodes".into())
-        );
-        assert_eq!(counted(2, "failing process"), "2 failing processes");
-    }
-}
+mod tests;

@@ -2,11 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::layout::{Arrangement, HEAD, LINE, MARKS, MARKS_A_ROW, Place, SOCKETS, WIDTH};
-use crate::http::pages::view::{Card, Link, Tone, View};
+use super::layout::{Arrangement, HEAD, LINE, NODE, Place, SOCKETS, WIDTH};
+use crate::http::pages::show;
+use crate::http::pages::tone::Tone;
+use crate::http::pages::view::{Card, Group, Link, Mark, View, counted};
 
-/// Letters of a text that have room.
+/// Letters of a text that have room, of a name, of one beside a rate, and of a node's.
 const LETTERS: usize = 30;
+const NAME: usize = 24;
+const NAME_BESIDE_RATE: usize = 15;
+const LABEL: usize = 16;
+/// Letters of what the copies do, which is bold.
+const SUMMARY: usize = 25;
 
 /// Draws a cluster. What it shows is also in the table below it, and so it has a name and no more for who cannot see it.
 pub(in crate::http::pages) fn draw(view: &View, arrangement: &Arrangement) -> String {
@@ -65,6 +72,7 @@ fn line(
 
 fn component(svg: &mut String, card: &Card, place: &Place) {
     let Place { x, y, height, .. } = *place;
+    let name = if card.rate.is_empty() { NAME } else { NAME_BESIDE_RATE };
     let _ = write!(
         svg,
         "<g class=\"card {}\" transform=\"translate({x} {y})\"><title>{}: {}</title><rect class=\"box\" width=\"{WIDTH}\" \
@@ -73,52 +81,87 @@ fn component(svg: &mut String, card: &Card, place: &Place) {
         card.tone().class(),
         escaped(&card.name),
         escaped(&card.summary()),
-        escaped(&short(&card.name, 24)),
+        escaped(&short(&card.name, name)),
         escaped(&short(&role(card), LETTERS)),
     );
-    for (index, copy) in card.copies.iter().take(MARKS).enumerate() {
-        let column = i32::try_from(index % MARKS_A_ROW).unwrap_or(0);
-        let row = i32::try_from(index / MARKS_A_ROW).unwrap_or(0);
-        mark(svg, copy.tone, 22 + column * 17, HEAD + 8 + row * LINE, &copy.line());
+    if !card.rate.is_empty() {
+        let _ = write!(svg, "<text class=\"rate\" x=\"{}\" y=\"22\">{}</text>", WIDTH - 12, escaped(&card.rate));
     }
-    let rows = i32::try_from(card.copies.len().clamp(1, MARKS).div_ceil(MARKS_A_ROW)).unwrap_or(1);
-    let mut baseline = HEAD + rows * LINE + 14;
-    let mut text = |class: &str, text: &str| {
+    let mut baseline = HEAD + 12;
+    let _ = write!(
+        svg,
+        "<text class=\"summary\" x=\"16\" y=\"{baseline}\">{}</text>",
+        escaped(&short(&card.summary(), SUMMARY))
+    );
+    let mut top = HEAD + LINE + 2;
+    for group in &card.groups {
+        node(svg, group, top);
+        top += NODE;
+    }
+    baseline = top + 14;
+    let mut text = |text: &str| {
         let _ =
-            write!(svg, "<text class=\"{class}\" x=\"16\" y=\"{baseline}\">{}</text>", escaped(&short(text, LETTERS)));
+            write!(svg, "<text class=\"address\" x=\"16\" y=\"{baseline}\">{}</text>", escaped(&short(text, LETTERS)));
         baseline += LINE;
     };
-    text("summary", &card.summary());
-    text("place", &nodes(card));
     for socket in card.bound.iter().take(SOCKETS) {
         let address =
             if socket.address.is_empty() { "no address yet" } else { socket.address.trim_start_matches("tcp://") };
-        text("address", &format!("_{} {address}", socket.name));
+        text(&format!("_{} {address}", socket.name));
     }
     if card.bound.len() > SOCKETS {
-        text("address", &format!("and {} sockets more", card.bound.len() - SOCKETS));
+        text(&format!("and {} sockets more", card.bound.len() - SOCKETS));
+    }
+    svg.push_str("</g>");
+}
+
+/// A node with the copies that it has: few each by itself, many as numbers.
+fn node(svg: &mut String, group: &Group, top: i32) {
+    let (label, class) = match group {
+        Group { rest: 1.., .. } => (counted(group.rest, "more node"), "node rest"),
+        Group { node, .. } if node.is_empty() => ("no place".to_owned(), "node rest"),
+        Group { is_silent: true, node, .. } => (format!("▲ {node}"), "node silent"),
+        Group { node, .. } => (node.clone(), "node"),
+    };
+    let (width, middle) = (WIDTH - 28, (NODE - 4) / 2);
+    let count =
+        |(tone, count): &(Tone, usize)| (tone.class(), format!("{} {}", tone.glyph(), show::count(*count as u64)));
+    let counts: Vec<_> = if group.marks.is_empty() { group.counts.iter().map(count).collect() } else { Vec::new() };
+    // What is at the right takes room from the name, which is shown whole when somebody points at it.
+    let taken = group.marks.len() * 2 + counts.iter().map(|(_, text)| text.chars().count() + 2).sum::<usize>();
+    let letters = (LABEL + 11).saturating_sub(taken).clamp(4, LABEL);
+    let _ = write!(
+        svg,
+        "<g class=\"{class}\" transform=\"translate(16 {top})\"><title>{}: {}{}</title><rect width=\"{width}\" height=\"{}\" rx=\"4\"/>\
+         <text class=\"place\" x=\"8\" y=\"14\">{}</text>",
+        escaped(&label),
+        counted(group.copies(), "copy"),
+        if group.is_silent { "; the node is silent" } else { "" },
+        NODE - 4,
+        escaped(&short(&label, letters)),
+    );
+    for (index, one) in group.marks.iter().rev().enumerate() {
+        mark(svg, one, width - 13 - i32::try_from(index).unwrap_or(0) * 16, middle);
+    }
+    if !counts.is_empty() {
+        let _ = write!(svg, "<text class=\"counts\" x=\"{}\" y=\"14\">", width - 8);
+        for (index, (class, text)) in counts.iter().enumerate() {
+            let apart = if index > 0 { " dx=\"6\"" } else { "" };
+            let _ = write!(svg, "<tspan class=\"{class}\"{apart}>{text}</tspan>");
+        }
+        svg.push_str("</text>");
     }
     svg.push_str("</g>");
 }
 
 fn role(card: &Card) -> String {
-    let copies = card.copies.len();
-    let copies = if copies == 1 { "1 copy".to_owned() } else { format!("{copies} copies") };
+    let copies = counted(card.copies, "copy");
     if card.role.is_empty() { copies } else { format!("{copies} · {}", card.role) }
 }
 
-fn nodes(card: &Card) -> String {
-    match card.nodes().as_slice() {
-        [] => "on no node".to_owned(),
-        [node] => format!("on {node}"),
-        [first, second] => format!("on {first}, {second}"),
-        [first, rest @ ..] => format!("on {first} and {} more", rest.len()),
-    }
-}
-
 /// A copy; shapes differ, so that it does not take colours to tell them.
-fn mark(svg: &mut String, tone: Tone, x: i32, y: i32, title: &str) {
-    let shape = match tone {
+fn mark(svg: &mut String, mark: &Mark, x: i32, y: i32) {
+    let shape = match mark.tone {
         Tone::Good => "<circle r=\"5\"/>",
         Tone::Busy => "<circle class=\"hollow\" r=\"5\"/><path d=\"M0 -5a5 5 0 0 0 0 10z\"/>",
         Tone::Bad => "<path d=\"M0 -6L6 5H-6z\"/>",
@@ -129,8 +172,8 @@ fn mark(svg: &mut String, tone: Tone, x: i32, y: i32, title: &str) {
     let _ = write!(
         svg,
         "<g class=\"mark {}\" transform=\"translate({x} {y})\"><title>{}</title>{shape}</g>",
-        tone.class(),
-        escaped(title)
+        mark.tone.class(),
+        escaped(&mark.title)
     );
 }
 

@@ -12,10 +12,10 @@ const BETWEEN: i32 = 20;
 const MARGIN: i32 = 16;
 /// Height of a line of text.
 pub(super) const LINE: i32 = 18;
-/// Copies that are drawn each by itself.
-pub(super) const MARKS: usize = 36;
-/// Those of a row.
-pub(super) const MARKS_A_ROW: usize = 12;
+/// Height of a node that has copies of a component.
+pub(super) const NODE: i32 = 24;
+/// Components that are drawn; of more a picture tells nobody anything.
+const COMPONENTS: usize = 60;
 /// Where what follows the heading of a component begins.
 pub(super) const HEAD: i32 = 46;
 /// Lines of sockets that a component shows.
@@ -39,6 +39,11 @@ pub(in crate::http::pages) struct Arrangement {
     pub(super) height: i32,
 }
 
+/// Whether a cluster is not too large to be drawn.
+pub(in crate::http::pages) const fn can_draw(components: usize) -> bool {
+    components <= COMPONENTS
+}
+
 /// Says where the components of a cluster are: each in the layer after the last that it is connected to, near to those.
 pub(in crate::http::pages) fn arrange(view: &View) -> Arrangement {
     let layers = layers(view);
@@ -47,7 +52,7 @@ pub(in crate::http::pages) fn arrange(view: &View) -> Arrangement {
     for (index, layer) in layers.iter().enumerate() {
         columns[*layer].push(index);
     }
-    let heights: Vec<_> = view.cards.iter().map(|card| height(card.copies.len(), card.bound.len())).collect();
+    let heights: Vec<_> = view.cards.iter().map(|card| height(card.groups.len(), card.bound.len())).collect();
     let total = |column: &[usize]| {
         let rooms = i32::try_from(column.len().saturating_sub(1)).unwrap_or(0) * BETWEEN;
         column.iter().map(|index| heights[*index]).sum::<i32>() + rooms
@@ -117,9 +122,8 @@ fn middle_of_earlier(view: &View, layers: &[usize], places: &[Place], index: usi
     middles.iter().sum::<i32>() / count
 }
 
-fn height(copies: usize, sockets: usize) -> i32 {
-    let rows = i32::try_from(copies.clamp(1, MARKS).div_ceil(MARKS_A_ROW)).unwrap_or(1);
+fn height(nodes: usize, sockets: usize) -> i32 {
     let lines = i32::try_from(sockets.min(SOCKETS)).unwrap_or(0) + i32::from(sockets > SOCKETS);
-    // Marks, a line with what they are, a line with the nodes, and the sockets.
-    HEAD + rows * LINE + 2 * LINE + lines * LINE + 8
+    // What the copies do, the nodes that have them, and the sockets.
+    HEAD + LINE + i32::try_from(nodes).unwrap_or(0) * NODE + lines * LINE + 10
 }

@@ -1,4 +1,4 @@
-//! A cluster as a picture: components in layers, who binds a socket left of who connects to it.
+//! A cluster as a picture: components in layers, who binds a socket left of who connects to it, and in each the nodes that have copies of it.
 //!
 //! [`arrange`] says where everything is, [`draw`] makes SVG of it. Both are pure.
 
@@ -8,4 +8,4 @@ mod layout;
 mod tests;
 
 pub(super) use draw::draw;
-pub(super) use layout::arrange;
+pub(super) use layout::{arrange, can_draw};

@@ -1,43 +1,53 @@
 use super::layout::WIDTH;
 use super::{arrange, draw};
-use crate::http::pages::view::{Bound, Card, Copy, Link, Tone, View};
+use crate::http::pages::paging::Pages;
+use crate::http::pages::tone::Tone;
+use crate::http::pages::view::{Bound, Card, Counted, Glance, Group, Link, Mark, View};
 
-fn card(name: &str, copies: u32, sockets: &[&str]) -> Card {
-    let copy = |number| Copy {
-        number,
-        node: "n1".to_owned(),
-        word: "ready",
-        tone: Tone::Good,
-        since: 0,
-        pid: String::new(),
-        restarts: 0,
-        exit: String::new(),
-        cpu: String::new(),
-        memory: String::new(),
-    };
+fn card(name: &str, copies: usize, sockets: &[&str]) -> Card {
     let bound = |name: &&str| Bound { name: (*name).to_owned(), address: "tcp://127.0.0.1:5555".to_owned() };
+    let marks = if copies > 6 { 0 } else { copies };
+    let group = Group {
+        node: "n1".to_owned(),
+        marks: (0..marks).map(|number| Mark { tone: Tone::Good, title: format!("copy {number}") }).collect(),
+        counts: vec![(Tone::Good, copies)],
+        ..Group::default()
+    };
     Card {
         name: name.to_owned(),
         role: String::new(),
         stopped: false,
-        copies: (0..copies).map(copy).collect(),
+        copies,
+        counts: vec![Counted { word: "ready", tone: Tone::Good, count: copies }],
+        groups: vec![group],
+        nodes: "n1".to_owned(),
         bound: sockets.iter().map(bound).collect(),
         cpu: String::new(),
         memory: String::new(),
+        messages: String::new(),
+        rate: String::new(),
     }
 }
 
 fn view(cards: Vec<Card>, links: &[(usize, usize)]) -> View {
     let link = |(from, to): &(usize, usize)| Link { from: *from, to: *to, sockets: vec!["1".to_owned()] };
+    let glance = Glance {
+        word: String::new(),
+        tone: Tone::Good,
+        running: 0,
+        wanted: 0,
+        nodes: 0,
+        silent: 0,
+        missing: Vec::new(),
+    };
     View {
+        glance,
+        card_pages: Pages::new("", cards.len(), String::new()),
         cards,
         links: links.iter().map(link).collect(),
         nodes: Vec::new(),
-        missing: Vec::new(),
-        running: 0,
-        wanted: 0,
-        word: String::new(),
-        tone: Tone::Good,
+        node_pages: Pages::new("", 0, String::new()),
+        troubles: Vec::new(),
     }
 }
 
@@ -90,9 +100,16 @@ fn circles_and_nothing_at_all_are_drawn_too() {
 
 #[test]
 fn names_are_not_markup_and_many_copies_are_counted() {
-    let view = view(vec![card("<script>&\"", 5000, &["1"])], &[]);
+    let mut crowd = card("<script>&\"", 5000, &["1"]);
+    crowd.rate = "25,000/s".to_owned();
+    crowd.groups.push(Group { node: "n2".to_owned(), is_silent: true, ..card("", 3, &[]).groups.remove(0) });
+    crowd.groups.push(Group { rest: 35, ..card("", 40, &[]).groups.remove(0) });
+    let view = view(vec![crowd], &[]);
     let svg = draw(&view, &arrange(&view));
     assert!(!svg.contains("<script>") && svg.contains("&lt;script&gt;&amp;&quot;"));
-    assert_eq!(svg.matches("class=\"mark").count(), 36);
-    assert!(svg.contains("5000 ready") && svg.contains("_1 127.0.0.1:5555") && svg.contains("on n1"));
+    assert_eq!(svg.matches("class=\"mark").count(), 3);
+    for part in ["5,000 ready", "● 5,000", "_1 127.0.0.1:5555", ">n1<", "▲ n2", "35 more nodes", "● 40", "25,000/s"]
+    {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
 }
