@@ -50,7 +50,7 @@ impl Awaited<'_> {
         if let Some(known) = self.known.get(name) {
             return *known;
         }
-        let Some(component) = self.plan.cluster().component(name) else { return false };
+        let Some(component) = self.plan.component(name) else { return false };
         let is_down = |copy: u32| {
             let place = self.plan.place(&Instance { component: name.to_owned(), copy });
             let node = place.and_then(|node| self.heard.get(&node.offer.name));

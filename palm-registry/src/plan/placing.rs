@@ -59,6 +59,11 @@ impl Plan {
         self.components.cluster()
     }
 
+    /// A component by its name.
+    pub fn component(&self, name: &str) -> Option<&Component> {
+        self.components.get(name)
+    }
+
     /// The nodes, in the order in which they came.
     pub fn nodes(&self) -> &[Node] {
         self.nodes.list()

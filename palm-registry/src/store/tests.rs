@@ -245,3 +245,71 @@ async fn keys_of_an_earlier_version_are_good_still() {
         assert_eq!(store.cluster_with_key("key").await.unwrap().unwrap().secret, "key");
     }
 }
+
+#[tokio::test]
+async fn many_nodes_that_ask_two_registries_at_once_are_all_placed() {
+    for (_folder, store) in stores().await {
+        let scaled = store.change_cluster("key", |row| Ok::<_, StoreError>(row.plan_mut().scale("A", 79)));
+        assert!(matches!(scaled.await.unwrap(), Changed::Yes(true)));
+        let registries = [again(&store), again(&store)];
+        let ask = async |number: usize| {
+            let name = format!("n{number}");
+            let offer = NodeOffer { name: name.clone(), ip: "10.0.0.1".into(), processors: 2, ports_from: 1 };
+            loop {
+                let registry = &registries[number % 2];
+                let row = registry.cluster("key").await.unwrap().unwrap();
+                match registry.offer(row, &offer).await.unwrap() {
+                    Changed::Yes(plan) => break plan.commands(&name).count(),
+                    Changed::Busy => {}
+                    Changed::Gone => panic!("the cluster is there"),
+                }
+            }
+        };
+        let commands = futures_util::future::join_all((0..40).map(ask)).await;
+        assert_eq!(commands, [2; 40]);
+        let plan = again(&store).cluster("key").await.unwrap().unwrap().plan;
+        assert!(plan.is_ready());
+        assert_eq!(plan.nodes().len(), 40);
+    }
+}
+
+#[tokio::test]
+async fn what_another_registry_has_heard_is_known_soon() {
+    for (_folder, store) in stores().await {
+        let (run, other) = (Uuid::new_v4(), again(&store));
+        let state = async |registry: &Store| {
+            let nodes = registry.nodes("key").await.unwrap();
+            nodes.get("n").and_then(|node| Some(node.process("A", 0)?.state))
+        };
+        assert_eq!(state(&store).await, None);
+        other.hear("key", &sync(run, vec![process(0, State::Starting)])).await.unwrap();
+        assert_eq!(state(&other).await, Some(State::Starting), "what it has heard itself is known at once");
+        let mut patience = 300;
+        while state(&store).await != Some(State::Starting) {
+            patience -= 1;
+            assert!(patience > 0, "it is never known");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        store.hear("key", &sync(run, vec![process(0, State::Ready)])).await.unwrap();
+        assert_eq!(state(&store).await, Some(State::Ready));
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_in_memory_of_a_cluster_goes_with_it() {
+    for (_folder, store) in stores().await {
+        let other = again(&store);
+        assert!(other.cluster("key").await.unwrap().is_some());
+        let changed = store.change_cluster("key", |row| Ok::<_, StoreError>(row.plan_mut().restart("A")));
+        assert!(matches!(changed.await.unwrap(), Changed::Yes(true)));
+        let row = other.cluster("key").await.unwrap().unwrap();
+        assert_eq!(row.plan.wanted("A").generation, 1, "the other registry reads it again");
+        assert!(store.delete_cluster("key").await.unwrap());
+        assert_eq!(other.cluster("key").await.unwrap(), None);
+        let (user, text) = (store.user("ann").await.unwrap().unwrap(), "[B]\nScript = b\n");
+        let new = ClusterRow::new("key".into(), &user, None, text.into(), Cluster::from_ini(text).unwrap());
+        assert_eq!(store.add_cluster(&new).await.unwrap(), Saved::Yes);
+        let row = other.cluster("key").await.unwrap().unwrap();
+        assert_eq!(row.plan.cluster().components[0].name, "B", "it is another of the same key");
+    }
+}

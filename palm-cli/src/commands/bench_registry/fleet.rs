@@ -16,19 +16,17 @@ use super::Args;
 use crate::output::latency::Latencies;
 use crate::remote::now;
 
-/// Copies of each component.
-const COPIES: u32 = 100;
 /// Between two signs of life.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Lines that a node may send at a time.
 const LINES_MAX: usize = 5000;
 
 /// A file of so many processes: each tenth component binds a socket, which those after it connect to.
-pub(super) fn cluster_file(processes: u32) -> String {
+pub(super) fn cluster_file(processes: u32, most: u32) -> String {
     let mut text = String::new();
     let mut left = processes;
     for number in 0.. {
-        let copies = left.min(COPIES);
+        let copies = left.min(most);
         if copies == 0 {
             break;
         }

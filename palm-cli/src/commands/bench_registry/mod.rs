@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Processes in all
     #[arg(long, value_name = "NUMBER", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) processes: u32,
+    /// Processes of each component
+    #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) copies: u32,
     /// Clusters that have equal parts of both
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) clusters: u32,
@@ -60,7 +63,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<Outcome> {
     let admin = Client::new(&served.url, &served.token, None)?;
     let mut clusters = Vec::new();
     for number in 0..args.clusters {
-        let file = fleet::cluster_file(args.processes / args.clusters);
+        let file = fleet::cluster_file(args.processes / args.clusters, args.copies);
         let body = Create { file, alias: Some(format!("fleet-{number}")) };
         let made: Answer<Entry> = admin.order_with(Method::POST, &["clusters"], &body).await?;
         let id = made.value.id;
