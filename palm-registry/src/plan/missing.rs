@@ -41,7 +41,8 @@ impl fmt::Display for Missing {
         f.write_str(": ")?;
         match &self.reason {
             Reason::Waits(component) => write!(f, "waits for {component}"),
-            Reason::NoRoom(slots) => write!(f, "no node has {slots} free"),
+            Reason::NoRoom(1) => f.write_str("no node has 1 slot free"),
+            Reason::NoRoom(slots) => write!(f, "no node has {slots} slots free"),
             Reason::NoNode(nodes) if nodes.is_empty() => f.write_str("there is no node"),
             Reason::NoNode(nodes) => write!(f, "none of its nodes is there: {}", nodes.join(", ")),
             Reason::NotAsked(node) => write!(f, "goes to {node} when that asks"),

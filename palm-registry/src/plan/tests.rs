@@ -47,7 +47,7 @@ fn two_nodes_share_the_example() {
     let mut plan = Plan::new(Cluster::from_ini(PALM).unwrap());
     plan.offer(offer("one", "127.0.0.1", 1, 5555));
     assert_eq!(lines(&plan, "one"), [MASTER]);
-    assert_eq!(missing(&plan)[0], "Valuation Worker: no node has 1 free");
+    assert_eq!(missing(&plan)[0], "Valuation Worker: no node has 1 slot free");
     plan.offer(offer("two", "127.0.0.2", 2, 5555));
     assert_eq!(lines(&plan, "two"), [WORKER, WORKER]);
     assert!(plan.is_ready());
@@ -75,7 +75,7 @@ fn what_a_lost_node_ran_is_placed_again_and_who_needs_it_waits_until_then() {
     assert_eq!(
         missing(&plan),
         [
-            "Valuation Master: no node has 1 free",
+            "Valuation Master: no node has 1 slot free",
             "Valuation Worker: waits for an address of Valuation Master",
             "Valuation Worker (copy 1): waits for an address of Valuation Master"
         ]
@@ -109,7 +109,7 @@ fn a_component_is_scaled_and_a_file_replaced() {
         ]
     );
     plan.offer(offer("one", "127.0.0.1", 4, 5555));
-    assert_eq!(missing(&plan), ["Valuation Worker (copy 3): no node has 1 free"]);
+    assert_eq!(missing(&plan), ["Valuation Worker (copy 3): no node has 1 slot free"]);
     plan.scale("Valuation Worker", 0);
     assert_eq!(lines(&plan, "one"), [MASTER, WORKER]);
     plan.replace(Cluster::from_ini(&PALM.replace("--db = _5\n\n", "--db = _5\n--more = _6\n\n")).unwrap());
@@ -157,7 +157,7 @@ fn components_may_ask_for_nodes_and_slots() {
     plan.offer(offer("weak", "h", 9, 1));
     assert_eq!(missing(&plan), ["big: none of its nodes is there: strong, stronger"]);
     plan.offer(offer("strong", "h", 2, 1));
-    assert_eq!(missing(&plan), ["big: no node has 3 free"]);
+    assert_eq!(missing(&plan), ["big: no node has 3 slots free"]);
     plan.offer(offer("strong", "h", 3, 1));
     assert!(plan.is_ready());
 }
