@@ -215,7 +215,9 @@ async fn lists_change_by_themselves_but_not_while_nobody_sees_them() {
     let Some(seen) = Seen::start("browser: lists").await else { return };
     let (id, key) = seen.cluster().await;
     let browser = &seen.browser;
-    for (path, before, after) in [("/", "there is no node", "no node has 1 slot free"), ("/nodes", "a cluster", "node-2")] {
+    for (path, before, after) in
+        [("/", "there is no node", "no node has 1 slot free"), ("/nodes", "a cluster", "node-2")]
+    {
         seen.go(path).await;
         browser.sees(before).await;
         let link = format!("a[href='/clusters/{id}']");
