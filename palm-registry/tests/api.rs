@@ -293,7 +293,7 @@ async fn a_clusters_key_is_changed_by_its_owner() {
     };
     let old = key(registry.get(&path)).await;
     registry.post(&path).bearer(&bob).send().await.expect(404);
-    registry.post("/api/v1/clusters/%00/key").bearer(&bob).send().await.expect(404);
+    registry.post("/api/v1/clusters/%00/key").bearer(&bob).send().await.expect(400);
     let share = registry.put(&format!("/api/v1/clusters/{id}/shares/bob")).bearer(&ann);
     share.json(&json!({ "share": "operate" })).send().await.expect(204);
     registry.post(&path).bearer(&bob).send().await.expect(403);

@@ -20,6 +20,7 @@ mod session;
 mod setup;
 
 pub use audit::record;
+pub(super) use audit::record_of;
 pub use caller::{Caller, ClusterFor, Credential, MANAGE, OPERATE, SEE};
 pub use form::SignedForm;
 pub(super) use guard::guard;

@@ -1,5 +1,6 @@
 //! The table of what the API answers: routes and document are made of it, and so are one.
 
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -9,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::refusal::Refusal;
 use crate::http::app::App;
+use crate::http::bounds::SMALL;
 
 /// What an answer holds.
 enum Answer {
@@ -50,7 +52,9 @@ impl Operation {
 
     /// Nobody has to be logged in.
     pub(crate) fn public(self) -> Self {
-        Self { public: true, ..self }
+        // Who sends it is not known before it is read.
+        let route = self.route.layer(DefaultBodyLimit::max(SMALL));
+        Self { public: true, route, ..self }
     }
 
     /// What may stand behind the question mark.
