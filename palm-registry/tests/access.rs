@@ -44,6 +44,14 @@ async fn under_tls_the_cookie_is_never_sent_in_the_clear() {
     let answer = registry.log_in("ann", PASSWORD).await.expect(200);
     let cookie = answer.header("Set-Cookie").unwrap();
     assert!(cookie.starts_with("__Host-") && cookie.ends_with("; Secure"), "{cookie}");
+    // Nor is a page taken for ours that came in the clear.
+    let log_in = registry.post("/api/v1/session").json(&json!({ "name": "ann", "password": PASSWORD }));
+    let from = |scheme: &str| log_in.clone().header("Origin", &format!("{scheme}://{}", registry.address)).send();
+    assert_eq!(from("http").await.expect(403).code(), "foreign-origin");
+    from("https").await.expect(200);
+    // A cookie of the name that others can set is none.
+    let weak = cookie.split(';').next().unwrap().replace("__Host-", "");
+    registry.get("/api/v1/me").header("Cookie", &weak).send().await.expect(401);
 }
 
 #[tokio::test]

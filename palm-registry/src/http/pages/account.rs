@@ -106,8 +106,11 @@ struct Code {
     code: String,
 }
 
-async fn set_up_page(Query(Code { code }): Query<Code>) -> Response {
-    page(&SetUpPage { frame: Frame::of_nobody("The first admin"), name: String::new(), code })
+async fn set_up_page(State(app): State<App>, Query(Code { code }): Query<Code>) -> Result<Response, Problem> {
+    if !app.store.has_no_users().await? {
+        return Ok(Redirect::to("/login").into_response());
+    }
+    Ok(page(&SetUpPage { frame: Frame::of_nobody("The first admin"), name: String::new(), code }))
 }
 
 #[derive(Deserialize)]
