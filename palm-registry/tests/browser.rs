@@ -163,8 +163,9 @@ async fn a_keyboard_is_enough() {
     seen.end().await;
 }
 
-/// Buttons that are less than 4 px apart.
-const TOUCHING: &str = "const all = [...document.querySelectorAll('main button, main .button')].filter((one) => one.offsetParent);
+/// Buttons that are less than 4 px apart, also in what is folded.
+const TOUCHING: &str = "document.querySelectorAll('details').forEach((one) => { one.open = true; });
+    const all = [...document.querySelectorAll('main button, main .button')].filter((one) => one.checkVisibility());
     const touch = (a, b) => a.left < b.right + 4 && b.left < a.right + 4 && a.top < b.bottom + 4 && b.top < a.bottom + 4;
     return all.flatMap((one, index) => all.slice(index + 1)
         .filter((other) => touch(one.getBoundingClientRect(), other.getBoundingClientRect()))
