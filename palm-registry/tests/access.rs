@@ -49,6 +49,9 @@ async fn under_tls_the_cookie_is_never_sent_in_the_clear() {
     let from = |scheme: &str| log_in.clone().header("Origin", &format!("{scheme}://{}", registry.address)).send();
     assert_eq!(from("http").await.expect(403).code(), "foreign-origin");
     from("https").await.expect(200);
+    let document = registry.get("/api/v1/openapi.json").send().await.expect(200).json();
+    let named = &document["components"]["securitySchemes"]["session"]["name"];
+    assert_eq!(named.as_str(), cookie.split('=').next());
     // A cookie of the name that others can set is none.
     let weak = cookie.split(';').next().unwrap().replace("__Host-", "");
     registry.get("/api/v1/me").header("Cookie", &weak).send().await.expect(401);

@@ -40,7 +40,7 @@ pub fn router(app: App) -> Router {
     let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
     let programs =
         python.with_state(store).merge(runner::router().with_state(app.clone())).layer(from_fn(zero::refuse));
-    let browsers = api::router().merge(health::router()).merge(pages::router());
+    let browsers = api::router(&app.settings).merge(health::router()).merge(pages::router());
     let browsers = browsers.layer(from_fn(zero::refuse)).layer(from_fn_with_state(app.clone(), access::guard));
     let browsers = browsers.layer(from_fn_with_state(app.clone(), pages::explain));
     let counted = from_fn_with_state(app.clone(), health::count);

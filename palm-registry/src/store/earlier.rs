@@ -4,11 +4,9 @@ use std::borrow::Cow;
 
 use sqlx::migrate::Migrator;
 
+use super::tests::postgres;
 use super::*;
 use crate::wire::{Line, Lines, Stream};
-
-#[path = "../../../tests/src/postgres.rs"]
-mod postgres;
 
 const OLD: &str = "[A]\nScript = a\nRole = r\n--db = _1\n\n[B]\nScript = b\n--db = _1\nConnected = A\nReplicas = 1\n";
 const PLAN: &str = r#"{"nodes":[{"offer":{"name":"n","ip":"10.0.0.1","processors":4,"ports_from":7000},"instances":[

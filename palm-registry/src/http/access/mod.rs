@@ -29,5 +29,5 @@ pub(super) use node::cluster_of;
 pub use password::{check_name, check_password};
 pub use peer::Peer;
 pub(super) use python::answers_python;
-pub use session::{csrf_token, expired_cookie, session_cookie};
+pub use session::{cookie_name, csrf_token, expired_cookie, session_cookie};
 pub use setup::{first_admin, setup_link};

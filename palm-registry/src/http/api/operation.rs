@@ -9,7 +9,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::api::refusal::Refusal;
-use crate::http::app::App;
+use crate::http::access::cookie_name;
+use crate::http::app::{App, Settings};
 use crate::http::bounds::SMALL;
 
 /// What an answer holds.
@@ -93,7 +94,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// The OpenAPI document of a table.
-pub(super) fn document<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Value {
+pub(super) fn document<'a>(settings: &Settings, operations: impl IntoIterator<Item = &'a Operation>) -> Value {
     let mut paths = Map::new();
     for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
@@ -113,7 +114,7 @@ pub(super) fn document<'a>(operations: impl IntoIterator<Item = &'a Operation>) 
         "components": {
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer" },
-                "session": { "type": "apiKey", "in": "cookie", "name": "palm-session" },
+                "session": { "type": "apiKey", "in": "cookie", "name": cookie_name(settings) },
             },
             "responses": { "Problem": {
                 "description": "It cannot be granted: why, and what to do.",
