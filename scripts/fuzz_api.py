@@ -132,6 +132,9 @@ def meant(seed, path, name, random):
             return random.choice(FILES)
         case "component":
             return random.choice(seed["components"])
+        case "node" if path.endswith("/sync"):
+            # Of those of the seed others speak.
+            return {"name": f"new-{random.randrange(100)}", "ip": "127.0.0.1", "processors": 2, "ports_from": 5555}
         case "node":
             return random.choice(seed["nodes"])
         case "text":
@@ -162,6 +165,9 @@ def aim(seed, case):
                 value = meant(seed, path, name, dice)
                 if value is not None and dice.random() < 0.8:
                     fields[name] = value
+    # Whoever has a token is a node of the cluster that it names.
+    if "/runner/" in path and dice.random() < 0.8:
+        case.query = {**(case.query or {}), "cluster": seed["cluster"]}
     parameters = case.path_parameters or {}
     # Who asks, and what is asked about, has to stay.
     if method in ("PUT", "DELETE"):

@@ -44,6 +44,17 @@ async fn under_tls_the_cookie_is_never_sent_in_the_clear() {
     let answer = registry.log_in("ann", PASSWORD).await.expect(200);
     let cookie = answer.header("Set-Cookie").unwrap();
     assert!(cookie.starts_with("__Host-") && cookie.ends_with("; Secure"), "{cookie}");
+    // Nor is a page taken for ours that came in the clear.
+    let log_in = registry.post("/api/v1/session").json(&json!({ "name": "ann", "password": PASSWORD }));
+    let from = |scheme: &str| log_in.clone().header("Origin", &format!("{scheme}://{}", registry.address)).send();
+    assert_eq!(from("http").await.expect(403).code(), "foreign-origin");
+    from("https").await.expect(200);
+    let document = registry.get("/api/v1/openapi.json").send().await.expect(200).json();
+    let named = &document["components"]["securitySchemes"]["session"]["name"];
+    assert_eq!(named.as_str(), cookie.split('=').next());
+    // A cookie of the name that others can set is none.
+    let weak = cookie.split(';').next().unwrap().replace("__Host-", "");
+    registry.get("/api/v1/me").header("Cookie", &weak).send().await.expect(401);
 }
 
 #[tokio::test]
@@ -289,5 +300,62 @@ async fn nobody_else_can_read_the_store() {
     for file in std::fs::read_dir(registry.folder.path()).unwrap().map(Result::unwrap) {
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{:?}", file.path());
+    }
+}
+
+#[tokio::test]
+async fn a_zero_byte_is_refused_wherever_it_comes() {
+    let registry = Registry::start().await;
+    let (admin, ann) =
+        (registry.token("root", true, Scope::Admin).await, registry.token("ann", false, Scope::Admin).await);
+    let id = registry.cluster(&ann).await;
+    for (method, path) in [
+        ("GET", "/api/v1/users/%00/tokens".to_owned()),
+        ("DELETE", "/api/v1/users/%00".to_owned()),
+        ("DELETE", "/api/v1/tokens/a%00".to_owned()),
+        ("DELETE", "/api/v1/users/ann/tokens/%00b".to_owned()),
+        ("DELETE", format!("/api/v1/clusters/{id}/nodes/%00")),
+        ("DELETE", format!("/api/v1/clusters/{id}/shares/%00")),
+        ("GET", format!("/api/v1/clusters/{id}/logs?component=%00")),
+        ("GET", format!("/api/v1/clusters/{id}/logs?text=a%00")),
+        ("GET", format!("/clusters/{id}/logs?node=%00")),
+        ("GET", "/cluster?method=node_config&cluster=%00&node=x".to_owned()),
+        ("GET", "/logs?cluster=%00".to_owned()),
+    ] {
+        registry.request(method, &path).bearer(&admin).send().await.expect(400);
+    }
+    registry.get("/users/%00").bearer(&admin).send().await.expect(400);
+    let status = registry.log_in("a\0", PASSWORD).await.status;
+    assert!([400, 401].contains(&status), "{status}");
+    for (method, path, body) in [
+        ("POST", "/api/v1/users".to_owned(), json!({ "name": "a\0" })),
+        ("POST", "/api/v1/tokens".to_owned(), json!({ "name": "a\0", "scope": "read" })),
+        ("POST", "/api/v1/clusters".to_owned(), json!({ "alias": "a\0", "file": common::FILE })),
+        ("POST", "/api/v1/clusters".to_owned(), json!({ "file": "[A\0]\nScript = a\n" })),
+        ("PUT", format!("/api/v1/clusters/{id}"), json!({ "alias": "a\0" })),
+        ("POST", "/api/v1/setup".to_owned(), json!({ "code": "a\0", "name": "a\0", "password": PASSWORD })),
+        ("POST", format!("/api/v1/clusters/{id}/stop"), json!({ "component": "a\0" })),
+    ] {
+        let answer = registry.request(method, &path).bearer(&admin).json(&body).send().await;
+        assert!((400..500).contains(&answer.status), "{method} {path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_pythons_clients_do_is_written_down() {
+    let registry = Registry::start().await;
+    let ann = registry.token("ann", false, Scope::Owner).await;
+    let ask = |query: &str| registry.get(&format!("/cluster?cluster=k&key=k&{query}")).header("Key", &ann).send();
+    for _ in 0..2 {
+        ask("method=new_cluster&alias=mine&description=%5BA%5D%0AScript%20%3D%20a%0A").await.expect(200);
+    }
+    ask("method=cluster_reset").await.expect(200);
+    ask("method=cluster_delete").await.expect(200);
+    let deeds = registry.store.deeds(None, i64::MAX, 10).await.unwrap();
+    let whats: Vec<_> = deeds.iter().map(|deed| deed.what.as_str()).collect();
+    assert_eq!(whats, ["cluster deleted", "reset", "file set", "cluster made"]);
+    for deed in &deeds {
+        assert_eq!((deed.who.as_str(), deed.address.as_str()), ("ann", "127.0.0.1"));
+        assert!(deed.cluster.is_some() && deed.cluster.as_deref() != Some("k"), "its id, not its key: {deed:?}");
     }
 }

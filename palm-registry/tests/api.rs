@@ -261,6 +261,38 @@ async fn streams_go_on_where_they_were_and_end_with_their_token() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_with_what_it_was_seen_by() {
+    let registry = Registry::start().await;
+    let ann = registry.token("ann", false, Scope::Owner).await;
+    let id = registry.cluster(&ann).await;
+    let path = |rest: &str| format!("/api/v1/clusters/{id}{rest}");
+    for name in ["bob", "joe"] {
+        let share = registry.put(&path(&format!("/shares/{name}"))).bearer(&ann).json(&json!({ "share": "read" }));
+        registry.token(name, false, Scope::Read).await;
+        share.send().await.expect(204);
+    }
+    let (bob, joe) = (registry.session("bob", false).await, registry.session("joe", false).await);
+    let (root, admin) = (registry.session("root", true).await, registry.token("boss", true, Scope::Admin).await);
+    let follow = async |request: common::Request| {
+        let mut stream = request.stream().await;
+        stream.until("200 OK").await;
+        stream
+    };
+    let mut shared = follow(registry.get(&path("/events")).cookie(&bob)).await;
+    let mut logged_in = follow(registry.get(&path("/logs/follow")).cookie(&joe)).await;
+    let mut of_admin = follow(registry.get(&format!("/clusters/{id}/changes")).cookie(&root)).await;
+    let mut own = follow(registry.get(&path("/logs/follow")).bearer(&ann)).await;
+    registry.delete(&path("/shares/bob")).bearer(&ann).send().await.expect(204);
+    shared.end().await;
+    registry.delete("/api/v1/session").signed(&joe).send().await.expect(204);
+    logged_in.end().await;
+    registry.put("/api/v1/users/root").bearer(&admin).json(&json!({ "admin": false })).send().await.expect(204);
+    of_admin.end().await;
+    registry.delete(&path("")).bearer(&admin).send().await.expect(204);
+    own.end().await;
+}
+
+#[tokio::test]
 async fn health_and_totals_name_nobody() {
     let registry = Registry::start().await;
     let ann = registry.token("ann-the-user", false, Scope::Read).await;
@@ -293,7 +325,7 @@ async fn a_clusters_key_is_changed_by_its_owner() {
     };
     let old = key(registry.get(&path)).await;
     registry.post(&path).bearer(&bob).send().await.expect(404);
-    registry.post("/api/v1/clusters/%00/key").bearer(&bob).send().await.expect(404);
+    registry.post("/api/v1/clusters/%00/key").bearer(&bob).send().await.expect(400);
     let share = registry.put(&format!("/api/v1/clusters/{id}/shares/bob")).bearer(&ann);
     share.json(&json!({ "share": "operate" })).send().await.expect(204);
     registry.post(&path).bearer(&bob).send().await.expect(403);

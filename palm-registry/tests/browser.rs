@@ -163,6 +163,14 @@ async fn a_keyboard_is_enough() {
     seen.end().await;
 }
 
+/// Buttons that are less than 4 px apart, also in what is folded.
+const TOUCHING: &str = "document.querySelectorAll('details').forEach((one) => { one.open = true; });
+    const all = [...document.querySelectorAll('main button, main .button')].filter((one) => one.checkVisibility());
+    const touch = (a, b) => a.left < b.right + 4 && b.left < a.right + 4 && a.top < b.bottom + 4 && b.top < a.bottom + 4;
+    return all.flatMap((one, index) => all.slice(index + 1)
+        .filter((other) => touch(one.getBoundingClientRect(), other.getBoundingClientRect()))
+        .map((other) => `${one.textContent} / ${other.textContent}`));";
+
 #[tokio::test]
 async fn pages_fit_a_phone_have_names_for_all_fields_and_contrast_in_light_and_dark() {
     let Some(seen) = Seen::start("browser: phone").await else { return };
@@ -191,6 +199,8 @@ async fn pages_fit_a_phone_have_names_for_all_fields_and_contrast_in_light_and_d
             seen.go(&path).await;
             let wide = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
             assert!(wide.as_i64().unwrap() <= 0, "{path} is {wide} px wider than {width} px");
+            let touching = browser.run(TOUCHING).await;
+            assert_eq!(touching, json!([]), "{path}, {width} px: buttons without room between them");
             let faint = browser.run(FAINT).await;
             assert_eq!(faint, json!([]), "{path}, {scheme}: text that is hard to read");
         }

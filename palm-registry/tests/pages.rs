@@ -84,6 +84,9 @@ async fn the_first_admin_is_made_by_a_form() {
     let made = form(registry.post("/setup"), &fields(PASSWORD)).send().await.expect(303);
     assert!(made.header("Set-Cookie").is_some());
     form(registry.post("/setup"), &fields(PASSWORD)).send().await.expect(403);
+    // Somebody is known now, so nobody is told otherwise.
+    let late = registry.get("/setup?code=any").send().await.expect(303);
+    assert_eq!(late.header("Location"), Some("/login"));
 }
 
 #[tokio::test]

@@ -202,7 +202,7 @@ async fn a_node_is_known_by_a_token_of_who_may_run_its_cluster() {
     }
     let runner = token("ann", Scope::Runner).await;
     assert_eq!(registry.post("sync?cluster=0", &runner, said(None).to_string()).await.0, 404);
-    assert_eq!(registry.post("sync?cluster=%00", &runner, said(None).to_string()).await.0, 404);
+    assert_eq!(registry.post("sync?cluster=%00", &runner, said(None).to_string()).await.0, 400);
     assert_eq!(registry.post(&sync, "key", said(None).to_string()).await.0, 401, "a key is no token");
     assert_eq!(registry.post(&sync, "", said(None).to_string()).await.0, 401);
 

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
+use super::bounds::{Bounds, Places};
 use super::hub::Hub;
 use crate::store::Store;
 
@@ -24,13 +25,16 @@ pub struct Settings {
     pub tls: bool,
     /// How long a session lasts, in microseconds.
     pub session: i64,
+    /// How much there is at a time.
+    pub bounds: Bounds,
 }
 
 impl Settings {
     /// How it is if nothing else is said: in the clear, sessions of twelve hours.
     #[must_use]
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, hosts: Vec::new(), tls: false, session: 12 * 3600 * 1_000_000 }
+        let session = 12 * 3600 * 1_000_000;
+        Self { listen, hosts: Vec::new(), tls: false, session, bounds: Bounds::default() }
     }
 
     /// Whether this is the registry's name, with or without a port.
@@ -64,6 +68,8 @@ pub struct App {
     pub(super) hashing: Arc<Semaphore>,
     /// What streams wait for.
     pub(super) hub: Arc<Hub>,
+    /// What there is for bodies and streams.
+    pub(super) places: Arc<Places>,
     /// Answers so far, by the first digit of their status.
     pub(super) answers: Arc<[AtomicU64; 6]>,
 }
@@ -73,7 +79,9 @@ impl App {
     #[must_use]
     pub fn new(store: Store, settings: Settings) -> Self {
         let hashing = Arc::new(Semaphore::new(HASHES_AT_A_TIME));
-        Self { store, settings: Arc::new(settings), hashing, hub: Arc::default(), answers: Arc::default() }
+        let places = Arc::new(Places::new(settings.bounds));
+        let (hub, answers) = Default::default();
+        Self { store, settings: Arc::new(settings), hashing, hub, places, answers }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequest as _, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use prost::Message as _;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::access::{Peer, record_of};
 use super::error::{BUSY, Refused};
 use super::time;
 use crate::cluster::Cluster;
@@ -33,11 +34,12 @@ struct Asked {
 
 async fn cluster(
     State(store): State<Store>,
+    peer: Peer,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
 ) -> Result<String, Refused> {
     match asked.method.as_deref() {
-        Some("new_cluster") => new_cluster(&store, &user(&store, &headers).await?, asked).await,
+        Some("new_cluster") => new_cluster(&store, &user(&store, &headers).await?, peer, asked).await,
         Some("clusters_list") => clusters_list(&store, &user(&store, &headers).await?).await,
         Some("node_config") => node_config(&store, asked).await,
         Some("cluster_status") => {
@@ -45,16 +47,22 @@ async fn cluster(
             Ok(status(&row.plan))
         }
         Some("cluster_reset") => {
-            let key = owned(&store, &user(&store, &headers).await?, asked).await?.key;
-            change(&store, &key, |row| {
+            let user = user(&store, &headers).await?;
+            let row = owned(&store, &user, asked).await?;
+            let secret = change(&store, &row.key, |row| {
                 row.plan_mut().reset();
                 Ok(row.secret.clone())
             })
-            .await
+            .await?;
+            record_of(&store, &user, peer, "reset", &row.id, "").await?;
+            Ok(secret)
         }
         Some("cluster_delete") => {
-            let row = owned(&store, &user(&store, &headers).await?, asked).await?;
+            let user = user(&store, &headers).await?;
+            let row = owned(&store, &user, asked).await?;
             store.delete_cluster(&row.key).await?;
+            record_of(&store, &user, peer, "cluster deleted", &row.id, row.alias.as_deref().unwrap_or_default())
+                .await?;
             Ok(row.secret)
         }
         _ => Err(Refused::bad("Bad method or method not present")),
@@ -75,18 +83,19 @@ async fn owned(store: &Store, user: &User, asked: Asked) -> Result<ClusterRow, R
     found.ok_or_else(|| Refused::bad("User does not own the cluster"))
 }
 
-async fn new_cluster(store: &Store, user: &User, asked: Asked) -> Result<String, Refused> {
+async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Result<String, Refused> {
     let description = asked.description.ok_or_else(|| Refused::bad("expected description=FILE"))?;
     let cluster = Cluster::from_text(&description).map_err(|error| Refused::bad(error.to_string()))?;
     let key = asked.key.filter(|key| !key.is_empty()).unwrap_or_else(|| Uuid::new_v4().to_string());
     let row = ClusterRow::new(key.clone(), user, asked.alias.clone(), description.clone(), cluster.clone());
     if store.add_cluster(&row).await? == Saved::Yes {
+        record_of(store, user, peer, "cluster made", &row.id, row.alias.as_deref().unwrap_or_default()).await?;
         return Ok(key);
     }
     let Some(there) = store.cluster_with_key(&key).await? else {
         return Err(Refused::bad("this key was another cluster's: choose another, or none"));
     };
-    change(store, &there.key, |row| {
+    let secret = change(store, &there.key, |row| {
         if row.owner != user.id && !user.is_admin {
             return Err(Refused::bad("User does not own the cluster"));
         }
@@ -94,7 +103,9 @@ async fn new_cluster(store: &Store, user: &User, asked: Asked) -> Result<String,
         row.alias = asked.alias.clone().or(row.alias.take());
         Ok(row.secret.clone())
     })
-    .await
+    .await?;
+    record_of(store, user, peer, "file set", &there.id, "").await?;
+    Ok(secret)
 }
 
 async fn clusters_list(store: &Store, user: &User) -> Result<String, Refused> {
@@ -195,8 +206,11 @@ struct AskedLogs {
     to: Option<String>,
 }
 
-async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, body: Bytes) -> Result<(), Refused> {
+async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, request: Request) -> Result<(), Refused> {
     let cluster = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
+    // Before what somebody sends is read whom nobody knows.
+    let key = known(&store, &cluster).await?;
+    let body = Bytes::from_request(request, &()).await.map_err(|error| Refused(error.status(), error.body_text()))?;
     let lines = match LogMessages::decode(body.clone()) {
         Ok(messages) => messages.messages,
         // Python's LogClient sends a line as it is.
@@ -204,7 +218,7 @@ async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, body
     };
     // A database has no place for it.
     let lines: Vec<_> = lines.into_iter().map(|line| line.replace('\0', "\u{fffd}")).collect();
-    match store.add_logs(&known(&store, &cluster).await?, &lines).await? {
+    match store.add_logs(&key, &lines).await? {
         Saved::Yes => Ok(()),
         Saved::Conflict => Err(gone()),
     }

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::problem::Problem;
 use crate::store::StoreError;
 
 /// Why a change of a cluster was not made.
@@ -24,9 +25,18 @@ impl IntoResponse for Refused {
     }
 }
 
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem.status, problem.message)
+    }
+}
+
 impl From<StoreError> for Refused {
     /// What is wrong with a database is for the log, not for whoever asks.
     fn from(error: StoreError) -> Self {
+        if super::zero::is_cause(&error) {
+            return Self::bad(super::zero::problem().message);
+        }
         tracing::error!("{error}");
         Self(StatusCode::INTERNAL_SERVER_ERROR, "the registry cannot reach what it keeps; its log says more".to_owned())
     }

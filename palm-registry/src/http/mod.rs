@@ -3,6 +3,7 @@
 pub mod access;
 mod api;
 mod app;
+mod bounds;
 mod compat;
 mod error;
 mod forget;
@@ -17,8 +18,10 @@ mod serve;
 mod time;
 pub mod tls;
 mod wanted;
+mod zero;
 
 pub use app::{App, Settings};
+pub use bounds::Bounds;
 pub use forget::forget_silent_nodes;
 pub use problem::Problem;
 pub use prune::{LogBounds, prune};
@@ -26,10 +29,7 @@ pub use serve::serve;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
-
-/// Longest body of a request, in bytes.
-const BODY_MAX: usize = 16 << 20;
+use axum::middleware::{from_fn, from_fn_with_state};
 
 /// All that the registry answers.
 ///
@@ -38,11 +38,13 @@ const BODY_MAX: usize = 16 << 20;
 pub fn router(app: App) -> Router {
     let store = app.store.clone();
     let python = compat::router().layer(from_fn_with_state(store.clone(), access::answers_python));
-    let programs = python.with_state(store).merge(runner::router().with_state(app.clone()));
-    let browsers = api::router().merge(health::router()).merge(pages::router());
-    let browsers = browsers.layer(from_fn_with_state(app.clone(), access::guard));
+    let programs =
+        python.with_state(store).merge(runner::router().with_state(app.clone())).layer(from_fn(zero::refuse));
+    let browsers = api::router(&app.settings).merge(health::router()).merge(pages::router());
+    let browsers = browsers.layer(from_fn(zero::refuse)).layer(from_fn_with_state(app.clone(), access::guard));
     let browsers = browsers.layer(from_fn_with_state(app.clone(), pages::explain));
     let counted = from_fn_with_state(app.clone(), health::count);
+    let bodies = from_fn_with_state(app.clone(), bounds::bodies);
     let all = Router::new().merge(programs).merge(browsers.with_state(app));
-    all.layer(DefaultBodyLimit::max(BODY_MAX)).layer(counted)
+    all.layer(DefaultBodyLimit::max(bounds::BODY_MAX)).layer(bodies).layer(counted)
 }

@@ -80,6 +80,9 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     /// What is wrong with a database is for the log, not for whoever asks.
     fn from(error: StoreError) -> Self {
+        if super::zero::is_cause(&error) {
+            return super::zero::problem();
+        }
         tracing::error!("{error}");
         let message = "the registry cannot reach what it keeps; its log says more";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store", message)

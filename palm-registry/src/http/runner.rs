@@ -1,9 +1,8 @@
 //! What our runner asks for: what is wanted of its node, and where to put what its processes print (`docs/registry.md`, section 5).
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
+use axum::http::{Method, StatusCode};
 use axum::{Json, Router};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -54,13 +53,12 @@ struct Asked {
 
 async fn sync(
     State(store): State<Store>,
-    headers: HeaderMap,
     Query(asked): Query<Asked>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Json<Wanted>, Problem> {
-    let key = &cluster_of(&store, &headers, asked.cluster.as_deref()).await?;
-    let said: Sync =
-        read(body, "{\"node\": {\"name\", \"ip\", \"processors\", \"ports_from\"}, \"run\", \"processes\": []}")?;
+    let key = &cluster_of(&store, request.headers(), asked.cluster.as_deref()).await?;
+    let expected = "{\"node\": {\"name\", \"ip\", \"processors\", \"ports_from\"}, \"run\", \"processes\": []}";
+    let said: Sync = read(request, expected).await?;
     check_sync(&said)?;
     let row = cluster(&store, key).await?;
     if store.hear(key, &said).await? == Hearing::Another {
@@ -77,17 +75,11 @@ async fn sync(
     Ok(Json(Wanted { interval_ms: INTERVAL_MS, wanted: wanted::of(&plan, &said.node.name, &nodes, now()) }))
 }
 
-async fn logs(
-    State(store): State<Store>,
-    headers: HeaderMap,
-    Query(asked): Query<Asked>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Kept>, Problem> {
-    let key = &cluster_of(&store, &headers, asked.cluster.as_deref()).await?;
-    let mut sent: Lines = read(
-        body,
-        "{\"node\", \"spool\", \"lines\": [{\"seq\", \"component\", \"copy\", \"stream\", \"at\", \"text\"}]}",
-    )?;
+async fn logs(State(store): State<Store>, Query(asked): Query<Asked>, request: Request) -> Result<Json<Kept>, Problem> {
+    let key = &cluster_of(&store, request.headers(), asked.cluster.as_deref()).await?;
+    let expected =
+        "{\"node\", \"spool\", \"lines\": [{\"seq\", \"component\", \"copy\", \"stream\", \"at\", \"text\"}]}";
+    let mut sent: Lines = read(request, expected).await?;
     check_lines(&sent)?;
     for line in sent.lines.iter_mut().filter(|line| line.text.contains('\0')) {
         // PostgreSQL has no place for it.
@@ -105,8 +97,9 @@ fn gone() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY)
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, Problem> {
-    let body = body.map_err(|rejection| {
+/// Reads a body, of a node that is known by now.
+async fn read<T: DeserializeOwned>(request: Request, expected: &str) -> Result<T, Problem> {
+    let body = Bytes::from_request(request, &()).await.map_err(|rejection| {
         Problem::new(rejection.status(), "invalid", format!("{rejection}: at most {BODY_MAX} bytes"))
     })?;
     serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("{error}; expected {expected}")))

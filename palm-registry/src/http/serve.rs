@@ -1,12 +1,26 @@
 //! The registry's loop.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::{IncomingStream, Listener};
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, Response};
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::access::Peer;
 use super::app::App;
@@ -15,6 +29,8 @@ use super::tls::TlsListener;
 
 /// How long requests under way may take once the registry is to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// What is read at a time of a connection, at most: heads of requests have to fit, and Python's clients put files into their first lines.
+const BUFFER: usize = 128 << 10;
 
 /// Answers whoever connects, encrypted if there is a certificate, until `stop` is over and the requests under way are answered.
 ///
@@ -26,35 +42,60 @@ pub async fn serve(
     tls: Option<ServerConfig>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let served = match tls {
+    match tls {
         None => answer(listener, app.clone(), stop).await,
         Some(config) => answer(TlsListener::new(listener, config)?, app.clone(), stop).await,
-    };
+    }
     app.store.close().await;
-    served
+    Ok(())
 }
 
-async fn answer<L>(listener: L, app: App, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()>
-where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
-    Peer: for<'a> axum::extract::connect_info::Connected<IncomingStream<'a, L>>,
-{
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let hub = app.hub.clone();
-    let stopping = async move {
-        stop.await;
-        // Streams do not end by themselves.
-        hub.end();
-        let _ = tell.send(());
-    };
-    let service = router(app).into_make_service_with_connect_info::<Peer>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stopping);
-    tokio::select! {
-        served = serving => served,
-        () = async {
-            let _ = told.await;
-            tokio::time::sleep(GRACE).await;
-        } => Ok(()),
+async fn answer(mut listener: impl Listener<Addr = SocketAddr>, app: App, stop: impl Future<Output = ()>) {
+    let bounds = app.settings.bounds;
+    let (hub, places) = (app.hub.clone(), Arc::new(Semaphore::new(bounds.connections)));
+    let router = router(app);
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(BUFFER);
+    let mut stop = pin!(stop);
+    loop {
+        let next = async {
+            // Who comes when there are too many waits.
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, (stream, address)) = tokio::select! {
+            next = next => next,
+            () = &mut stop => break,
+        };
+        let service = service(router.clone(), Peer(address.ip()));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("{address}: {error}");
+            }
+            drop(place);
+        });
     }
+    drop(listener);
+    // Streams do not end by themselves.
+    hub.end();
+    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+}
+
+/// Answers one connection.
+fn service(
+    router: Router,
+    peer: Peer,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<axum::body::Body>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<axum::body::Body>, Infallible>> + Send,
+> {
+    let router = TowerToHyperService::new(router);
+    service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    })
 }

@@ -1,8 +1,9 @@
 //! TLS, by rustls.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -14,10 +15,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::access::Peer;
+
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes under way at a time.
 const HANDSHAKES: usize = 256;
+/// Of these, those with one address, or network of version 6: who says nothing at all of them keeps others waiting no longer than that.
+const HANDSHAKES_OF_ONE: usize = 64;
 /// How long to wait if no connection can be accepted, for instance as there are too many.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -50,6 +55,7 @@ impl Drop for TlsListener {
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
     let places = Arc::new(Semaphore::new(HANDSHAKES));
+    let of_each = OfEach::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
@@ -60,10 +66,16 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender
                 continue;
             }
         };
+        let Some(own) = of_each.enter(Peer(peer.ip()).network()) else {
+            tracing::debug!("{peer}: too many handshakes");
+            continue;
+        };
         let (acceptor, hand) = (acceptor.clone(), hand.clone());
         // One that is slow, or says nothing, keeps nobody else waiting.
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            let made = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+            drop(own);
+            match made {
                 Ok(Ok(stream)) => {
                     let _ = hand.send((stream, peer)).await;
                 }
@@ -72,6 +84,41 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender
             }
             drop(place);
         });
+    }
+}
+
+/// Handshakes under way with each network.
+#[derive(Clone, Debug, Default)]
+struct OfEach(Arc<Mutex<HashMap<String, usize>>>);
+
+impl OfEach {
+    /// One more, until what is returned is dropped; `None`: there are too many.
+    fn enter(&self, network: String) -> Option<Entered> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network.clone()).or_default();
+        if *count >= HANDSHAKES_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Entered { of_each: self.clone(), network })
+    }
+}
+
+#[derive(Debug)]
+struct Entered {
+    of_each: OfEach,
+    network: String,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut counts = self.of_each.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
     }
 }
 

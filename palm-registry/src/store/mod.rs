@@ -5,6 +5,8 @@
 mod audit;
 mod cached;
 mod clusters;
+#[cfg(test)]
+mod earlier;
 mod forget;
 mod group;
 mod heard;

@@ -6,7 +6,7 @@ use crate::plan::NodeOffer;
 use crate::wire::{Exit, Line, Lines, Process, State, Stream, Sync};
 
 #[path = "../../../tests/src/postgres.rs"]
-mod postgres;
+pub(super) mod postgres;
 
 /// One of each kind that there is here, with a cluster in it; and what has to be held for it.
 async fn stores() -> Vec<(Option<tempfile::TempDir>, Store)> {

@@ -182,6 +182,10 @@ impl Request {
         text
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub async fn send(self) -> Answer {
         let stream = TcpStream::connect(self.address).await.unwrap();
         self.send_over(stream).await

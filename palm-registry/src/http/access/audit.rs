@@ -3,7 +3,7 @@
 use super::{Caller, Peer};
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::store::{Deed, Store};
+use crate::store::{Deed, Store, User};
 
 /// Writes down what a caller has done, to which cluster.
 ///
@@ -17,6 +17,21 @@ pub async fn record(
     detail: impl Into<String>,
 ) -> Result<(), Problem> {
     write(store, &caller.user.name, caller.peer, what, cluster, detail.into()).await
+}
+
+/// Writes down what a user has done by the interface of Python's clients.
+///
+/// # Errors
+/// If the store fails.
+pub(in crate::http) async fn record_of(
+    store: &Store,
+    user: &User,
+    peer: Peer,
+    what: &str,
+    cluster: &str,
+    detail: &str,
+) -> Result<(), Problem> {
+    write(store, &user.name, peer, what, Some(cluster), detail.to_owned()).await
 }
 
 /// Writes down what somebody has done who is no caller yet.

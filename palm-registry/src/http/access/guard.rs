@@ -34,8 +34,13 @@ fn admit(settings: &Settings, method: &Method, headers: &HeaderMap) -> Result<()
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    let is_same =
-        |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
+    // Who can answer in our name in the clear is not us, if we encrypt. If we do not, a proxy before us may.
+    let is_same = |origin: &str| {
+        let parts = origin.split_once("://");
+        parts.is_some_and(|(scheme, authority)| {
+            authority.eq_ignore_ascii_case(host) && (scheme == "https" || (scheme == "http" && !settings.tls))
+        })
+    };
     let is_origin = text(header::ORIGIN).is_none_or(is_same);
     let site = text(HeaderName::from_static("sec-fetch-site"));
     let is_site = site.is_none_or(|site| matches!(site, "same-origin" | "none"));

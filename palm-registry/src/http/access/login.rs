@@ -8,10 +8,12 @@ use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::store::{User, now, secret};
 
-/// Log-ins that may fail for one name in `WINDOW`.
+/// Log-ins that may fail for one name from one address in `WINDOW`.
 const NAME_MAX: i64 = 10;
 /// Log-ins that may fail from one address in `WINDOW`.
 const ADDRESS_MAX: i64 = 50;
+/// Log-ins that may fail for one name from all addresses in `WINDOW`: many, as whoever can reach this can keep somebody out.
+const EVERYWHERE_MAX: i64 = 200;
 /// How long a log-in that has failed counts, in microseconds.
 const WINDOW: i64 = 10 * 60 * 1_000_000;
 
@@ -21,8 +23,12 @@ const WINDOW: i64 = 10 * 60 * 1_000_000;
 /// 401 if name and password do not belong together, whichever is wrong; 429 if that was so too often.
 pub async fn log_in(app: &App, peer: Peer, name: &str, password: &str) -> Result<(User, String), Problem> {
     // What is typed where a name belongs may be a password, and so is kept nowhere.
-    let subjects =
-        [(format!("name {}", secret::hash(name)), NAME_MAX), (format!("address {}", peer.network()), ADDRESS_MAX)];
+    let (name_hash, network) = (secret::hash(name), peer.network());
+    let subjects = [
+        (format!("name {name_hash} from {network}"), NAME_MAX),
+        (format!("address {network}"), ADDRESS_MAX),
+        (format!("name {name_hash}"), EVERYWHERE_MAX),
+    ];
     count(app, &subjects).await?;
     let known = app.store.password_of(name).await?;
     let (user, hash) = known.map_or((None, None), |(user, hash)| (Some(user), hash));
@@ -34,7 +40,9 @@ pub async fn log_in(app: &App, peer: Peer, name: &str, password: &str) -> Result
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong-password", message));
     };
     app.store.forget_attempts(&subjects[0].0).await?;
-    app.store.take_attempt_back(&subjects[1].0).await?;
+    for (subject, _) in &subjects[1..] {
+        app.store.take_attempt_back(subject).await?;
+    }
     let cookie = begin(app, user).await?;
     record_as(app, &user.name, peer, "log-in", "").await?;
     Ok((user.clone(), cookie))
@@ -82,7 +90,8 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<(), Problem> {
 /// 401 if the old one is not right, 429 if it was wrong too often.
 pub async fn change_password(app: &App, caller: &Caller, old: &str, new: &str) -> Result<(), Problem> {
     password::check_password(new)?;
-    let subject = [(format!("name {}", secret::hash(&caller.user.name)), NAME_MAX)];
+    // Who is logged in is not kept from it by those who try to be.
+    let subject = [(format!("password of {}", caller.user.id), NAME_MAX)];
     count(app, &subject).await?;
     let known = app.store.password_of(&caller.user.name).await?.and_then(|(_, hash)| hash);
     // Who has none yet came by a token, which is enough.

@@ -20,6 +20,7 @@ mod session;
 mod setup;
 
 pub use audit::record;
+pub(super) use audit::record_of;
 pub use caller::{Caller, ClusterFor, Credential, MANAGE, OPERATE, SEE};
 pub use form::SignedForm;
 pub(super) use guard::guard;
@@ -28,5 +29,5 @@ pub(super) use node::cluster_of;
 pub use password::{check_name, check_password};
 pub use peer::Peer;
 pub(super) use python::answers_python;
-pub use session::{csrf_token, expired_cookie, session_cookie};
+pub use session::{cookie_name, csrf_token, expired_cookie, session_cookie};
 pub use setup::{first_admin, setup_link};

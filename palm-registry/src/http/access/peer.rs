@@ -1,16 +1,13 @@
 //! The other end of a connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
-use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::connect_info::ConnectInfo;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::serve::IncomingStream;
-use tokio::net::TcpListener;
 
 use crate::http::problem::Problem;
-use crate::http::tls::TlsListener;
 
 /// Who is connected. Behind a proxy this is the proxy: no header is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +24,6 @@ impl Peer {
                 format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
             }
         }
-    }
-}
-
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(stream.remote_addr().ip())
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        let address: SocketAddr = *stream.remote_addr();
-        Self(address.ip())
     }
 }
 

@@ -9,7 +9,9 @@ use crate::store::secret;
 const SECURE_NAME: &str = "__Host-palm-session";
 const NAME: &str = "palm-session";
 
-fn name(settings: &Settings) -> &'static str {
+/// What the cookie is called.
+#[must_use]
+pub fn cookie_name(settings: &Settings) -> &'static str {
     if settings.tls { SECURE_NAME } else { NAME }
 }
 
@@ -27,7 +29,7 @@ pub fn expired_cookie(settings: &Settings) -> HeaderValue {
 
 fn header_value(settings: &Settings, cookie: &str, seconds: i64) -> HeaderValue {
     let secure = if settings.tls { "; Secure" } else { "" };
-    let text = format!("{}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}", name(settings));
+    let text = format!("{}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}", cookie_name(settings));
     HeaderValue::from_str(&text).expect("a cookie is made of hexadecimal digits")
 }
 
@@ -35,7 +37,7 @@ fn header_value(settings: &Settings, cookie: &str, seconds: i64) -> HeaderValue 
 pub(super) fn cookie<'a>(settings: &Settings, headers: &'a HeaderMap) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(found, _)| *found == name(settings)).map(|(_, value)| value)
+    pairs.find(|(found, _)| *found == cookie_name(settings)).map(|(_, value)| value)
 }
 
 /// What a page of a session puts into its forms, and its scripts into `X-CSRF-Token`: a page of somebody else cannot know it.

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
-use super::app::App;
+use super::app::{App, Settings};
 use super::problem::Problem;
 use crate::store::{ClusterRow, Store};
 pub(super) use operation::{Operation, operation};
@@ -31,9 +31,9 @@ pub(super) async fn status_json(store: &Store, row: &ClusterRow) -> Result<Strin
 }
 
 /// All that the API answers.
-pub(super) fn router() -> Router<App> {
+pub(super) fn router(settings: &Settings) -> Router<App> {
     let operations = operations();
-    let document = operation::document(operations.iter().chain(&super::runner::operations()));
+    let document = operation::document(settings, operations.iter().chain(&super::runner::operations()));
     let router = Router::new().route(DOCUMENT, get(move || async move { Json(document) }));
     routes(router, operations).fallback(nothing)
 }

@@ -1,5 +1,6 @@
 //! The table of what the API answers: routes and document are made of it, and so are one.
 
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -8,7 +9,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::api::refusal::Refusal;
-use crate::http::app::App;
+use crate::http::access::cookie_name;
+use crate::http::app::{App, Settings};
+use crate::http::bounds::SMALL;
 
 /// What an answer holds.
 enum Answer {
@@ -50,7 +53,9 @@ impl Operation {
 
     /// Nobody has to be logged in.
     pub(crate) fn public(self) -> Self {
-        Self { public: true, ..self }
+        // Who sends it is not known before it is read.
+        let route = self.route.layer(DefaultBodyLimit::max(SMALL));
+        Self { public: true, route, ..self }
     }
 
     /// What may stand behind the question mark.
@@ -89,7 +94,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// The OpenAPI document of a table.
-pub(super) fn document<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Value {
+pub(super) fn document<'a>(settings: &Settings, operations: impl IntoIterator<Item = &'a Operation>) -> Value {
     let mut paths = Map::new();
     for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
@@ -109,7 +114,7 @@ pub(super) fn document<'a>(operations: impl IntoIterator<Item = &'a Operation>) 
         "components": {
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer" },
-                "session": { "type": "apiKey", "in": "cookie", "name": "palm-session" },
+                "session": { "type": "apiKey", "in": "cookie", "name": cookie_name(settings) },
             },
             "responses": { "Problem": {
                 "description": "It cannot be granted: why, and what to do.",

@@ -17,6 +17,7 @@ use crate::api::logs::{Asked, Line};
 use crate::http::access::permission::Action;
 use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::app::App;
+use crate::http::bounds::StreamPlace;
 use crate::http::hub::Snapshot;
 use crate::http::problem::Problem;
 use crate::store::LogSearch;
@@ -24,7 +25,7 @@ use crate::store::LogSearch;
 /// How often it is asked whether a stream's caller may still see it.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Lines that are read at a time.
-const LINES: u32 = 1000;
+const LINES: u32 = 200;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -51,17 +52,19 @@ pub(crate) struct Reader {
     /// Only that the state is another is told.
     pub(crate) is_brief: bool,
     pub(crate) events: VecDeque<Event>,
+    /// Held.
+    pub(crate) _place: StreamPlace,
 }
 
 type Events =
     Sse<axum::response::sse::KeepAliveStream<std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>>>;
 
-pub(crate) async fn state(State(app): State<App>, cluster: ClusterFor<SEE>) -> Events {
+pub(crate) async fn state(State(app): State<App>, cluster: ClusterFor<SEE>) -> Result<Events, Problem> {
     events(app, cluster, None, false)
 }
 
 /// As [`state`], for whoever asks for a page anew: the state of a large cluster is long.
-pub(crate) async fn changes(State(app): State<App>, cluster: ClusterFor<SEE>) -> Events {
+pub(crate) async fn changes(State(app): State<App>, cluster: ClusterFor<SEE>) -> Result<Events, Problem> {
     events(app, cluster, None, true)
 }
 
@@ -78,21 +81,27 @@ pub(crate) async fn follow(
         None => Some(app.store.last_line(&cluster.found.row.key).await?),
     };
     search.before = None;
-    Ok(events(app, cluster, Some(search), false))
+    events(app, cluster, Some(search), false)
 }
 
-fn events(app: App, ClusterFor { caller, found }: ClusterFor<SEE>, lines: Option<LogSearch>, is_brief: bool) -> Events {
+fn events(
+    app: App,
+    ClusterFor { caller, found }: ClusterFor<SEE>,
+    lines: Option<LogSearch>,
+    is_brief: bool,
+) -> Result<Events, Problem> {
+    let _place = app.places.stream(caller.user.id)?;
     let mut snapshot = app.hub.watch(&app.store, &found.row.key);
     // What is known now is news to this reader.
     snapshot.mark_changed();
     let (id, key, ended) = (found.row.id, found.row.key, app.hub.ended());
-    let reader = Reader { app, caller, id, key, snapshot, ended, lines, is_brief, events: VecDeque::new() };
+    let reader = Reader { app, caller, id, key, snapshot, ended, lines, is_brief, events: VecDeque::new(), _place };
     let stream = unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((Ok(event), reader))
     });
     let stream: std::pin::Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(stream);
-    Sse::new(stream).keep_alive(KeepAlive::default())
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
 impl Reader {

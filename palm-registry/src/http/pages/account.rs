@@ -1,7 +1,7 @@
 //! Logging in and out, the first admin, and one's own password.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
@@ -12,14 +12,16 @@ use super::frame::{Done, Frame, page, page_with};
 use crate::http::access::permission::General;
 use crate::http::access::{self, Caller, Peer, SignedForm};
 use crate::http::app::App;
+use crate::http::bounds::SMALL;
 use crate::http::problem::Problem;
 
 pub(super) fn router() -> Router<App> {
-    Router::new()
+    // Who sends these is not known before they are read.
+    let public = Router::new()
         .route("/login", get(log_in_page).post(log_in))
-        .route("/logout", post(log_out))
         .route("/setup", get(set_up_page).post(set_up))
-        .route("/account", get(account_page).post(change_password))
+        .layer(DefaultBodyLimit::max(SMALL));
+    public.route("/logout", post(log_out)).route("/account", get(account_page).post(change_password))
 }
 
 #[derive(Template)]
@@ -104,8 +106,11 @@ struct Code {
     code: String,
 }
 
-async fn set_up_page(Query(Code { code }): Query<Code>) -> Response {
-    page(&SetUpPage { frame: Frame::of_nobody("The first admin"), name: String::new(), code })
+async fn set_up_page(State(app): State<App>, Query(Code { code }): Query<Code>) -> Result<Response, Problem> {
+    if !app.store.has_no_users().await? {
+        return Ok(Redirect::to("/login").into_response());
+    }
+    Ok(page(&SetUpPage { frame: Frame::of_nobody("The first admin"), name: String::new(), code }))
 }
 
 #[derive(Deserialize)]
