@@ -13,6 +13,7 @@ mod launch;
 mod local;
 mod logging;
 mod native;
+mod open_files;
 mod output;
 mod process;
 mod remote;

@@ -8,23 +8,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use palm_transport_tcp::{BridgeOptions, LineBridge};
 use palm_transport_zmq::{Addresses, BindError, CacheLimits, Counters, Master, MasterConfig, Report, tell_runner};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{StopSignals, block_on};
 use crate::args::Global;
 use crate::output::counted;
-use crate::{Outcome, values, wrong_use};
+use crate::{Outcome, open_files, values, wrong_use};
 
 /// Longest message that is accepted unless something else is said, memory permitting.
 const LONGEST_MESSAGE: usize = 64 << 20;
 
 /// How the name of a folder begins that has a socket for serial lines alone.
 const PRIVATE: &str = "palm-lines-";
-
-/// Files that a master has open besides its connections: sockets, streams, the runtime's own.
-const OTHER_FILES: u64 = 64;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -220,7 +216,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
 async fn serve(config: MasterConfig, stats: Option<Duration>, lines: &[String]) -> anyhow::Result<Outcome> {
     let mut signals = StopSignals::listen()?;
     let mut show = signal(SignalKind::user_defined1()).context("cannot listen for signals")?;
-    make_room_for_connections(config.connections);
+    open_files::make_room_for(config.connections, ", or lower --connections");
     let name = config.name.clone();
     let options = BridgeOptions { max_message: config.max_message, heartbeat: config.heartbeat };
     tracing::info!("Starting the router");
@@ -390,23 +386,6 @@ fn cannot_bind(error: BindError) -> anyhow::Error {
         }
         BindError::Io { .. } => anyhow::Error::new(error),
         error => wrong_use(error.to_string()),
-    }
-}
-
-/// Raises the number of files that the process may have open, as far as it may, so that peers find the room they were
-/// promised.
-fn make_room_for_connections(connections: usize) {
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let raised = Rlimit { current: Some(limit.maximum.map_or(wanted, |most| most.min(wanted))), ..limit };
-    if setrlimit(Resource::Nofile, raised).is_err() || raised.current.is_some_and(|current| current < wanted) {
-        tracing::warn!(
-            "the system allows {} open files, too few for {connections} connections: raise it (ulimit -n), or lower --connections",
-            getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
-        );
     }
 }
 

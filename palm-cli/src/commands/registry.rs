@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::{StopSignals, block_on};
 use crate::args::Global;
-use crate::{Outcome, output, values, wrong_use};
+use crate::{Outcome, open_files, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -131,6 +131,7 @@ async fn serve(args: &Args) -> anyhow::Result<Outcome> {
     let mut settings = Settings::new(listener.local_addr()?);
     settings.hosts.clone_from(&args.host);
     settings.tls = config.is_some();
+    open_files::make_room_for(settings.bounds.connections, "");
     if let Some(link) = access::setup_link(&store, &settings).await? {
         // Not into the log, which others may read.
         output::say(&format_args!(
