@@ -30,7 +30,7 @@ impl Folder {
 
     fn palm(&self, name: &str, arguments: &[&str], file: &Path) -> Process {
         let mut command = subcommand(name);
-        command.args(arguments).arg(file).env("XDG_RUNTIME_DIR", &self.0);
+        command.args(arguments).arg(file).env("XDG_RUNTIME_DIR", &self.0).env("TMPDIR", &self.0);
         if name == "up" {
             // Test programs run at the same time.
             let port = Addresses::free().pull.rsplit(':').next().unwrap().to_owned();
@@ -130,6 +130,11 @@ fn a_signal_stops_all_in_order_and_a_kill_leaves_no_orphan() {
         up.signal(Signal::KILL);
         up.exit(WAIT);
         gone(&pids);
+        let is_left = || {
+            let names = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name());
+            names.into_iter().any(|name| name.to_string_lossy().starts_with("palm-"))
+        };
+        until("the end of its temporary folders", WAIT, || (!is_left()).then_some(()));
     });
 }
 
