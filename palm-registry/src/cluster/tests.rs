@@ -178,3 +178,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn errors_of_toml_name_component_and_key() {
+    let file =
+        |more: &str| format!("[[component]]\nname = \"First\"\nscript = 'a'\n\n[[component]]\nname = \"A b\"\n{more}");
+    for (more, told) in [
+        ("", "line 5, [A b]: expected a key `script`, found none"),
+        (
+            "script = 'a'\nreplicas = -1",
+            "line 8, [A b], replicas: invalid value: integer `-1`, expected a number, 0 or more",
+        ),
+        (
+            "script = 'a'\nrestart = 'x'",
+            "line 8, [A b], restart: unknown variant `x`, expected one of `on-failure`, `always`, `never`",
+        ),
+        (
+            "script = 'a'\nready.cach = '_db'",
+            "line 8, [A b], ready.cach: unknown variant `cach`, expected one of `cache`, `tcp`, `command`, `line`",
+        ),
+        ("script = 7", "line 7, [A b], script: invalid type: integer `7`, expected a string"),
+    ] {
+        assert_eq!(Cluster::from_toml(&file(more)).unwrap_err().to_string(), told);
+    }
+}
