@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::check::{Disorder, check, wrong_name};
+use super::check::{Disorder, check, wrong_name, wrong_value};
 use super::ini::REPLICAS_MAX;
 use super::{Cluster, Component, Extras, FileError, Flag, Readiness, Restart};
 
@@ -75,6 +75,9 @@ impl Cluster {
         for (component, line) in cluster.components.iter().zip(lines) {
             if let Some(reason) = wrong_name(&component.name) {
                 return Err(FileError::at(line, reason).key("name"));
+            }
+            if let Some((key, reason)) = wrong_value(&cluster, component) {
+                return Err(FileError::at(line, reason).of(&component.name).key(key));
             }
         }
         Ok(cluster)
