@@ -151,11 +151,31 @@ fn what_is_detached_is_taken_down() {
         let mut again = folder.palm("up", &[], &file);
         assert_eq!(again.exit(WAIT).code(), Some(1));
         again.line("is up already", WAIT);
+        // That the file is elsewhere meanwhile does not keep it up.
+        let elsewhere = folder.0.join("elsewhere.toml");
+        std::fs::rename(&file, &elsewhere).unwrap();
         assert!(folder.palm("down", &[], &file).exit(WAIT).success());
         gone(&[pid]);
+        std::fs::rename(&elsewhere, &file).unwrap();
         let mut down = folder.palm("down", &[], &file);
         assert!(down.exit(WAIT).success());
         down.line("is not up", WAIT);
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_has_no_room_ends_it_and_is_told() {
+    within(120, || {
+        let folder = Folder::new("full");
+        let file = folder.file(&component("A", "echo a; exec sleep 1000", ""));
+        let mut command = subcommand("up");
+        command.arg(&file).env("XDG_RUNTIME_DIR", &folder.0).env("TMPDIR", &folder.0);
+        command.stdin(std::process::Stdio::null()).stdout(std::fs::File::create("/dev/full").unwrap());
+        let ended = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1));
+        assert!(said.contains("cannot write to standard output"), "{said}");
     });
 }
 

@@ -166,11 +166,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         Ok(if was_signalled { Outcome::Done } else { outcome })
     });
     drop(shown);
-    if let Some(view) = view {
-        view.finish();
-    }
+    let shown = view.map_or(Ok(()), View::finish);
     drop(claim);
-    outcome
+    let outcome = outcome?;
+    shown.map(|()| outcome)
 }
 
 /// Waits until nobody reads the output any more.

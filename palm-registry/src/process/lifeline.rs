@@ -225,7 +225,7 @@ mod tests {
 
     /// A process in a group that nobody has announced.
     fn escaped(mark: &str) -> Child {
-        Command::new("sleep").arg("1000").env(VARIABLE, mark).process_group(0).spawn().unwrap()
+        Command::new("sleep").arg("1000").env(VARIABLE, mark).process_group(0).spawn().expect("sleep can be started")
     }
 
     #[test]

@@ -269,7 +269,10 @@ impl Spool {
             fs::remove_file(segment_path(&self.folder, number))?;
         }
         // On a disk that was full there is room now.
-        written.or_else(|_| self.write_state())
+        written.or_else(|_| {
+            self.make_room()?;
+            self.write_state()
+        })
     }
 
     /// Whether all is sent.
