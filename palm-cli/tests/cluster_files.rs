@@ -25,7 +25,7 @@ fn a_file_is_checked_here() {
     assert_eq!((code, String::from_utf8_lossy(&out).as_ref(), err.as_str()), (0, "2 components: Master, Worker\n", ""));
     for (name, text, told) in [
         ("bad.ini", INI.replace("= 2", "= many"), "bad.ini: line 9, [Worker], Replicas: expected a number"),
-        ("bad.toml", "[[component]]\nname = \"a\"\nscript = 3\n".to_owned(), "bad.toml: line 3: "),
+        ("bad.toml", "[[component]]\nname = \"a\"\nscript = 3\n".to_owned(), "bad.toml: line 3, [a], script: "),
         ("zero.ini", format!("{INI}\0"), "zero.ini: expected a file of at most 1 MiB, without a zero byte"),
     ] {
         let bad = file(&folder, name, &text);

@@ -36,6 +36,17 @@ fn wrong_use_ends_with_2_and_says_what_is_wrong() {
         (&["master", "--name", "a b"], "nobody could address it"),
         (&["master", "--name", "a.b"], "nobody could address it"),
         (&["launch", "--server", "s", "--function", " "], "it names no function"),
+        (&["registry", "add-user", ""], "expected a name of at most"),
+        (&["registry", "add-user", "two words"], "expected a name of at most"),
+        (
+            &["runner", "--registry", "http://127.0.0.1:1", "--cluster", "k", "--ip", "10.0.0.7 -x"],
+            "--ip: expected an address",
+        ),
+        (&["runner", "--registry", "http://127.0.0.1:1", "--cluster", "k", "--name", " "], "--name: expected"),
+        (
+            &["runner", "--registry", "http://127.0.0.1:1", "--cluster", "k", "--ca", "/dev/null"],
+            "there is no certificate",
+        ),
         (&["help", "nothing"], "unrecognized subcommand 'nothing'"),
         (&["master", "--name", "m", "--memory", "lots"], "expected a size such as 65536, 256MiB"),
         (&["master", "--name", "m", "--pull", "5555"], "expected tcp://HOST:PORT or ipc://PATH"),

@@ -30,7 +30,7 @@ impl Folder {
 
     fn palm(&self, name: &str, arguments: &[&str], file: &Path) -> Process {
         let mut command = subcommand(name);
-        command.args(arguments).arg(file).env("XDG_RUNTIME_DIR", &self.0);
+        command.args(arguments).arg(file).env("XDG_RUNTIME_DIR", &self.0).env("TMPDIR", &self.0);
         if name == "up" {
             // Test programs run at the same time.
             let port = Addresses::free().pull.rsplit(':').next().unwrap().to_owned();
@@ -130,6 +130,11 @@ fn a_signal_stops_all_in_order_and_a_kill_leaves_no_orphan() {
         up.signal(Signal::KILL);
         up.exit(WAIT);
         gone(&pids);
+        let is_left = || {
+            let names = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name());
+            names.into_iter().any(|name| name.to_string_lossy().starts_with("palm-"))
+        };
+        until("the end of its temporary folders", WAIT, || (!is_left()).then_some(()));
     });
 }
 
@@ -146,11 +151,31 @@ fn what_is_detached_is_taken_down() {
         let mut again = folder.palm("up", &[], &file);
         assert_eq!(again.exit(WAIT).code(), Some(1));
         again.line("is up already", WAIT);
+        // That the file is elsewhere meanwhile does not keep it up.
+        let elsewhere = folder.0.join("elsewhere.toml");
+        std::fs::rename(&file, &elsewhere).unwrap();
         assert!(folder.palm("down", &[], &file).exit(WAIT).success());
         gone(&[pid]);
+        std::fs::rename(&elsewhere, &file).unwrap();
         let mut down = folder.palm("down", &[], &file);
         assert!(down.exit(WAIT).success());
         down.line("is not up", WAIT);
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_has_no_room_ends_it_and_is_told() {
+    within(120, || {
+        let folder = Folder::new("full");
+        let file = folder.file(&component("A", "echo a; exec sleep 1000", ""));
+        let mut command = subcommand("up");
+        command.arg(&file).env("XDG_RUNTIME_DIR", &folder.0).env("TMPDIR", &folder.0);
+        command.stdin(std::process::Stdio::null()).stdout(std::fs::File::create("/dev/full").unwrap());
+        let ended = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1));
+        assert!(said.contains("cannot write to standard output"), "{said}");
     });
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 /// If it cannot be found out whether it is up.
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     global.log_aside("down")?;
-    let file = up::file(args.file.as_deref())?;
+    let file = up::file_or_its_place(args.file.as_deref())?;
     let deadline = Instant::now() + args.timeout;
     let mut is_asked = false;
     while Claim::is_taken(&file)? {

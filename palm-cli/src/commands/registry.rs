@@ -89,6 +89,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     match args.action {
         Some(Action::AddUser { name, admin }) => {
             global.log_aside("registry")?;
+            access::check_name(&name).map_err(|problem| wrong_use(problem.message))?;
             block_on(add_user(&args.store, &name, admin))
         }
         None => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use palm_registry::client::Client;
-use palm_registry::plan::NodeOffer;
+use palm_registry::plan::{HOST, NodeOffer, is_host};
 use palm_registry::runner::{self, Config, Order, RunnerError};
 use tokio::sync::watch;
 
@@ -120,6 +120,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         programs: up::programs(),
         view: None,
         standing: None,
+        temporary: None,
         withheld: vec![TOKEN, "PALM_RUNNER_CLUSTER"],
     };
     block_on(async {
@@ -171,5 +172,11 @@ fn node(global: &Global, args: &Args) -> anyhow::Result<NodeOffer> {
     node.ip = args.ip.clone().unwrap_or(node.ip);
     node.processors = args.processors.map_or(node.processors, u32::from);
     node.ports_from = args.ports_from.unwrap_or(node.ports_from);
+    if node.name.trim().is_empty() {
+        return Err(wrong_use("--name: expected the node's name, found nothing"));
+    }
+    if !is_host(&node.ip) {
+        return Err(wrong_use(format!("--ip: expected {HOST}, found `{}`", node.ip)));
+    }
     Ok(node)
 }

@@ -132,6 +132,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             programs: up::programs(),
             view: shown.clone(),
             standing: Some(standing),
+            temporary: Some(temporary.path().to_owned()),
             withheld: Vec::new(),
         };
         let mut running = tokio::spawn(runner::run(config, orders));
@@ -165,11 +166,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         Ok(if was_signalled { Outcome::Done } else { outcome })
     });
     drop(shown);
-    if let Some(view) = view {
-        view.finish();
-    }
+    let shown = view.map_or(Ok(()), View::finish);
     drop(claim);
-    outcome
+    let outcome = outcome?;
+    shown.map(|()| outcome)
 }
 
 /// Waits until nobody reads the output any more.

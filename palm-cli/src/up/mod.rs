@@ -47,6 +47,17 @@ pub(crate) fn file(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     file.canonicalize().map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))
 }
 
+/// As [`file`], or where the file was that is meant, if it is up still.
+pub(crate) fn file_or_its_place(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    file(named).or_else(|error| {
+        let place = named.and_then(|named| {
+            let folder = named.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some(folder.canonicalize().ok()?.join(named.file_name()?))
+        });
+        place.filter(|place| Claim::is_taken(place).unwrap_or(false)).ok_or(error)
+    })
+}
+
 /// Reads a cluster file for one machine.
 pub(crate) fn cluster(file: &Path) -> anyhow::Result<(Cluster, String)> {
     let text =

@@ -17,7 +17,7 @@ pub(crate) const COLOURS: [&str; 6] = ["36", "35", "34", "32", "33", "96"];
 /// Shows lines on a thread of its own, so that a terminal which stands still stops nothing.
 #[derive(Debug)]
 pub(crate) struct View {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<anyhow::Result<()>>,
 }
 
 impl View {
@@ -37,17 +37,19 @@ impl View {
                 {
                     text += &style.line(&shown);
                 }
-                if output::data(text.as_bytes()).is_err() {
-                    return;
-                }
+                output::data(text.as_bytes())?;
             }
+            Ok(())
         })?;
         Ok((Self { thread }, sender))
     }
 
     /// Waits until all is shown.
-    pub(crate) fn finish(self) {
-        let _ = self.thread.join();
+    ///
+    /// # Errors
+    /// If it could not be.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        self.thread.join().unwrap_or(Ok(()))
     }
 }
 

@@ -17,6 +17,8 @@ pub enum ClientError {
     Url(String),
     /// The certificate cannot be used.
     Certificate(reqwest::Error),
+    /// There is no certificate where one was expected.
+    NoCertificate,
     /// The registry cannot be reached, or did not answer in time.
     NoAnswer {
         /// Where it was asked.
@@ -98,6 +100,7 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => write!(f, "{url}: expected the URL of a registry, such as http://127.0.0.1:8080"),
+            Self::NoCertificate => f.write_str("there is no certificate, as PEM, in the file that names one"),
             Self::Certificate(error) => write!(f, "the certificate cannot be used: {error}"),
             Self::NoAnswer { url, reason } => write!(f, "the registry at {url} cannot be reached: {reason}"),
             Self::Untrusted { url, reason } => write!(f, "the certificate of {url} is not trusted: {reason}"),
@@ -108,14 +111,8 @@ impl fmt::Display for ClientError {
     }
 }
 
-impl std::error::Error for ClientError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Certificate(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+// What each says has its cause in it, which whoever prints the whole chain would print again.
+impl std::error::Error for ClientError {}
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,11 @@ impl Client {
         }
         let mut builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).no_proxy();
         if let Some(ca) = ca {
-            builder = builder.add_root_certificate(Certificate::from_pem(ca).map_err(ClientError::Certificate)?);
+            let certificates = Certificate::from_pem_bundle(ca).map_err(ClientError::Certificate)?;
+            if certificates.is_empty() {
+                return Err(ClientError::NoCertificate);
+            }
+            builder = certificates.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
         let http = builder.build().map_err(ClientError::Certificate)?;
         Ok(Self { http, base: url.trim_end_matches('/').to_owned(), key: key.to_owned(), cluster: None })
@@ -92,6 +96,13 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_none() {
+        let refused = Client::new("https://127.0.0.1:1", "k", Some(b"root:x:0:0::/root:/bin/sh")).unwrap_err();
+        assert_eq!(refused.to_string(), "there is no certificate, as PEM, in the file that names one");
+        assert!(std::error::Error::source(&refused).is_none(), "nothing is said twice");
+    }
 
     #[test]
     fn urls_are_checked() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Cluster;
+use super::{Cluster, Component, Readiness};
 use crate::wire::NAME_MAX;
 
 /// What is wrong with a component's name: no runner could say it to the registry.
@@ -12,6 +12,42 @@ pub(super) fn wrong_name(name: &str) -> Option<String> {
     }
     let is_sayable = !name.chars().any(char::is_control);
     if is_sayable { None } else { Some("expected a name without control characters".to_owned()) }
+}
+
+/// Longest time that a component may be given to end, in seconds.
+const GRACE_MAX: u64 = 86_400;
+
+/// What else of a component no runner could do: a key, and why not.
+pub(super) fn wrong_value(cluster: &Cluster, component: &Component) -> Option<(&'static str, String)> {
+    let extras = &component.extras;
+    let has_zero = |text: &str| text.contains('\0');
+    let zero = |key| Some((key, "expected text without zero bytes".to_owned()));
+    if has_zero(&component.script) {
+        return zero("script");
+    }
+    if component.flags.iter().any(|flag| has_zero(&flag.name) || has_zero(&flag.value)) {
+        return zero("flags");
+    }
+    if extras.directory.as_deref().is_some_and(has_zero) {
+        return zero("directory");
+    }
+    if extras.environment.iter().any(|(name, value)| has_zero(name) || has_zero(value)) {
+        return zero("environment");
+    }
+    if let Some(name) = extras.environment.keys().find(|name| name.is_empty() || name.contains('=')) {
+        return Some(("environment", format!("expected the name of a variable, without `=`, found `{name}`")));
+    }
+    if let Some(grace) = extras.grace.filter(|grace| grace.as_secs() > GRACE_MAX) {
+        let found = grace.as_secs();
+        return Some(("grace-seconds", format!("expected a number from 0 to {GRACE_MAX}, found {found}")));
+    }
+    if let Some(Readiness::Cache(address) | Readiness::Tcp(address)) = &extras.ready
+        && let Some(socket) = address.strip_prefix('_')
+        && !cluster.components.iter().any(|component| component.sockets().any(|known| known == socket))
+    {
+        return Some(("ready", format!("expected a socket that is a flag's value somewhere, found `_{socket}`")));
+    }
+    None
 }
 
 /// Why there is no order in which components can be placed.

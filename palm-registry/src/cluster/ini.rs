@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::check::{Disorder, check, wrong_name};
+use super::check::{Disorder, check, wrong_name, wrong_value};
 use super::{Cluster, Component, FileError, Flag};
 
 /// Copies that a component may have, at most.
@@ -89,9 +89,12 @@ impl Cluster {
     /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
     pub fn from_ini(text: &str) -> Result<Self, FileError> {
         let (cluster, sections) = Self::read_ini(text)?;
-        for section in sections {
+        for (section, component) in sections.iter().zip(&cluster.components) {
             if let Some(reason) = wrong_name(&section.name) {
                 return Err(FileError::at(section.line, reason).key("name"));
+            }
+            if let Some((key, reason)) = wrong_value(&cluster, component) {
+                return Err(FileError::at(section.line, reason).of(&component.name).key(key));
             }
         }
         Ok(cluster)

@@ -178,3 +178,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn errors_of_toml_name_component_and_key() {
+    let file =
+        |more: &str| format!("[[component]]\nname = \"First\"\nscript = 'a'\n\n[[component]]\nname = \"A b\"\n{more}");
+    for (more, told) in [
+        ("", "line 5, [A b]: expected a key `script`, found none"),
+        (
+            "script = 'a'\nreplicas = -1",
+            "line 8, [A b], replicas: invalid value: integer `-1`, expected a number, 0 or more",
+        ),
+        (
+            "script = 'a'\nrestart = 'x'",
+            "line 8, [A b], restart: unknown variant `x`, expected one of `on-failure`, `always`, `never`",
+        ),
+        (
+            "script = 'a'\nready.cach = '_db'",
+            "line 8, [A b], ready.cach: unknown variant `cach`, expected one of `cache`, `tcp`, `command`, `line`",
+        ),
+        ("script = 7", "line 7, [A b], script: invalid type: integer `7`, expected a string"),
+    ] {
+        assert_eq!(Cluster::from_toml(&file(more)).unwrap_err().to_string(), told);
+    }
+}
+
+#[test]
+fn what_no_runner_could_do_is_told() {
+    let file = |more: &str| format!("[[component]]\nname = 'A'\nflags = {{ '--db' = '_db' }}\n{more}");
+    for (more, told) in [
+        ("script = \"a\\u0000\"", "line 2, [A], script: expected text without zero bytes"),
+        (
+            "script = 'a'\nenvironment = { 'B=C' = 'x' }",
+            "line 2, [A], environment: expected the name of a variable, without `=`, found `B=C`",
+        ),
+        (
+            "script = 'a'\ngrace-seconds = 9223372036854775807",
+            "line 2, [A], grace-seconds: expected a number from 0 to 86400, found 9223372036854775807",
+        ),
+        (
+            "script = 'a'\nready.tcp = '_bd'",
+            "line 2, [A], ready: expected a socket that is a flag's value somewhere, found `_bd`",
+        ),
+    ] {
+        assert_eq!(Cluster::from_toml(&file(more)).unwrap_err().to_string(), told);
+    }
+    assert!(Cluster::from_toml(&file("script = 'a'\nready.tcp = '_db'\ngrace-seconds = 86400")).is_ok());
+}

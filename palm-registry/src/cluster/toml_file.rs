@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::check::{Disorder, check, wrong_name};
+use super::check::{Disorder, check, wrong_name, wrong_value};
 use super::ini::REPLICAS_MAX;
 use super::{Cluster, Component, Extras, FileError, Flag, Readiness, Restart};
 
@@ -76,6 +76,9 @@ impl Cluster {
             if let Some(reason) = wrong_name(&component.name) {
                 return Err(FileError::at(line, reason).key("name"));
             }
+            if let Some((key, reason)) = wrong_value(&cluster, component) {
+                return Err(FileError::at(line, reason).of(&component.name).key(key));
+            }
         }
         Ok(cluster)
     }
@@ -85,7 +88,7 @@ impl Cluster {
         let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
         let file: File<Spanned<String>> = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(1, |span| line(span.start));
-            FileError::at(at, error.message().trim().to_owned())
+            told(text, at, error.message().trim())
         })?;
         let mut cluster = Self::default();
         for table in &file.component {
@@ -126,6 +129,35 @@ impl Cluster {
         let component = self.components.iter().map(table).collect();
         toml::to_string(&File::<String> { component }).unwrap_or_default()
     }
+}
+
+/// What the parser says of a line, with the component and the key that it is about.
+fn told(text: &str, at: usize, message: &str) -> FileError {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_begin = |line: &&str| line.starts_with("[[component]]");
+    let value = |line: &str, key: &str| {
+        let rest = line.strip_prefix(key)?.trim_start().strip_prefix('=')?;
+        toml::from_str::<toml::Table>(&format!("name = {rest}")).ok()?.get("name")?.as_str().map(str::to_owned)
+    };
+    let begin = lines.iter().take(at).rposition(is_begin);
+    let name = begin.and_then(|begin| {
+        let table = lines.iter().skip(begin + 1).take_while(|line| !is_begin(line));
+        table.take_while(|line| !line.starts_with('[')).find_map(|line| value(line, "name"))
+    });
+    let line = lines.get(at - 1).copied().unwrap_or_default();
+    let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "-_.\"".contains(c));
+    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| is_key(key));
+    let reason = match message.strip_prefix("missing field ") {
+        Some(key) => format!("expected a key {key}, found none"),
+        // The types of numbers are no words for people.
+        None => ["u32", "u64"].iter().fold(message.to_owned(), |text, number| {
+            text.strip_suffix(&format!("expected {number}"))
+                .map_or(text.clone(), |text| format!("{text}expected a number, 0 or more"))
+        }),
+    };
+    let error = FileError::at(at, reason);
+    let error = key.iter().fold(error, |error, key| error.key(key));
+    name.iter().fold(error, |error, name| error.of(name))
 }
 
 fn component(table: &Table<Spanned<String>>, line: &impl Fn(usize) -> usize) -> Result<Component, FileError> {

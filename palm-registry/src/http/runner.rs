@@ -15,6 +15,7 @@ use super::app::App;
 use super::error::BUSY;
 use super::problem::Problem;
 use super::wanted;
+use crate::plan::{HOST, is_host};
 use crate::store::{Changed, ClusterRow, Hearing, Store, now};
 use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, NAME_MAX, SYNC_PATH, Sync, TEXT_MAX, Wanted};
 
@@ -117,6 +118,9 @@ fn check_name(what: &str, name: &str) -> Result<(), Problem> {
 fn check_sync(said: &Sync) -> Result<(), Problem> {
     check_name("node.name", &said.node.name)?;
     check_name("node.ip", &said.node.ip)?;
+    if !is_host(&said.node.ip) {
+        return Err(Problem::invalid(format!("node.ip: expected {HOST}, found `{}`", said.node.ip)));
+    }
     if said.node.processors > 65_535 || said.node.ports_from == 0 {
         return Err(Problem::invalid("node: expected processors from 0 to 65535 and ports_from from 1 to 65535"));
     }

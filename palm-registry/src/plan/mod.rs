@@ -29,7 +29,7 @@ mod wanted;
 
 pub use command::Command;
 pub use missing::{Missing, Reason};
-pub use node::NodeOffer;
+pub use node::{HOST, NodeOffer, is_host};
 pub use nodes::{Instance, Node};
 pub use placing::{Plan, Socket};
 pub use wanted::Wanted;

@@ -173,7 +173,18 @@ fn a_node_may_run_out_of_ports() {
 fn an_offer_that_is_none_is_told_with_what_was_expected() {
     for (text, told) in [
         ("", "line 1: expected the section `[DEFAULT]` with Name, Ip, Processors and Ports_from"),
-        ("[DEFAULT]\nIp = 1", "line 1, [DEFAULT], Name: expected `Name = NAME`, by which the node is known again"),
+        (
+            "[DEFAULT]\nIp = 1",
+            "line 1, [DEFAULT], Name: expected `Name = NAME`, by which the node is known again, found none",
+        ),
+        (
+            "[DEFAULT]\nName=n\nIp=10.0.0.7 --tcp x",
+            "line 3, [DEFAULT], Ip: expected an address, such as 10.0.0.7, or a host's name, found `10.0.0.7 --tcp x`",
+        ),
+        (
+            "[DEFAULT]\nName=n\nIp=h",
+            "line 1, [DEFAULT], Processors: expected a number of slots from 0 to 65535, found none",
+        ),
         (
             "[DEFAULT]\nName=n\nIp=h\nProcessors = x",
             "line 4, [DEFAULT], Processors: expected a number of slots from 0 to 65535, found `x`",

@@ -7,4 +7,4 @@ mod group;
 mod lifeline;
 
 pub use group::Group;
-pub use lifeline::{Lifeline, watch, watched};
+pub use lifeline::{Lifeline, Mark, watch, watched};

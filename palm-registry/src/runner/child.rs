@@ -18,7 +18,7 @@ use crate::cluster::Readiness;
 use crate::process::{Group, Lifeline};
 use crate::wire::{Exit, Stream, WantedProcess};
 
-/// How long the streams of a process that has ended may stay open: only a process that left its group can hold them.
+/// How long the streams of a process that has ended may stay open: only a process that is being killed can hold them.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// What becomes of a process.
@@ -67,7 +67,7 @@ impl Child {
     ) -> Result<Self, String> {
         let mut command = program(&wanted.command, wanted, around)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        around.lifeline.mark(&mut command);
+        let mark = around.lifeline.mark_alone(&mut command);
         let socket = around.sockets.as_ref().and_then(|sockets| sockets.bind().ok()).map(Arc::new);
         if let Some(socket) = &socket {
             command.env(told::VARIABLE, socket.path());
@@ -117,11 +117,13 @@ impl Child {
 
         let hearing = socket.clone().map(|socket| tokio::spawn(async move { socket.hear().await }));
         let (ended, events, looking) = (group.clone(), events.clone(), check.clone());
+        let lifeline = around.lifeline.clone();
         tokio::spawn(async move {
             let status = child.wait().await;
             looking.inspect(AbortHandle::abort);
             // What it left running in its group would hold the streams open.
             locked(&ended).kill();
+            lifeline.sweep(mark);
             hearing.inspect(tokio::task::JoinHandle::abort);
             // Its last word, too.
             socket.inspect(|socket| socket.hear_now());

@@ -60,6 +60,8 @@ pub struct Config {
     pub view: Option<mpsc::Sender<Shown>>,
     /// Who is shown what they do.
     pub standing: Option<watch::Sender<Standing>>,
+    /// A folder that goes if the runner is killed.
+    pub temporary: Option<PathBuf>,
     /// Variables of the runner's environment that its processes do not get, as they are secrets.
     pub withheld: Vec<&'static str>,
 }
@@ -112,25 +114,19 @@ impl fmt::Display for RunnerError {
     }
 }
 
-impl std::error::Error for RunnerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Spool(_, error) | Self::Lifeline(error) => Some(error),
-            Self::Refused(error) => Some(error),
-            Self::Nothing => None,
-        }
-    }
-}
+// What each says has its cause in it, which whoever prints the whole chain would print again.
+impl std::error::Error for RunnerError {}
 
 /// Runs what the registry wants until it is told to stop, the registry sends it away, or, with Python's registry, all has ended.
 ///
 /// # Errors
 /// If it cannot begin, or was sent away. Nothing that it started is left.
 pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), RunnerError> {
-    let Config { client, node, spool, spool_max, programs, view, standing, withheld } = config;
+    let Config { client, node, spool, spool_max, programs, view, standing, temporary, withheld } = config;
     let opened = Spool::open(&spool, spool_max).map_err(|error| RunnerError::Spool(spool.clone(), error))?;
     let output = Arc::new(Output::new(opened, view));
     let lifeline = Lifeline::start().map_err(RunnerError::Lifeline)?;
+    temporary.iter().for_each(|folder| lifeline.remove(folder));
     let sockets = Sockets::open(&lifeline);
     let sockets = sockets.inspect_err(|error| tracing::warn!("processes cannot tell of themselves: {error}")).ok();
     let path = programs.and_then(path_with);

@@ -1,6 +1,6 @@
 //! Where lines go: into the spool, and to whoever looks on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(super) struct Output {
     view: Option<mpsc::Sender<Shown>>,
     /// Lines that whoever looks on was too slow for.
     hidden: AtomicU64,
+    /// Whether the spool could not be written last time.
+    is_losing: AtomicBool,
 }
 
 /// Which of a process's streams is read.
@@ -57,7 +59,13 @@ impl Source {
 
 impl Output {
     pub(super) fn new(spool: Spool, view: Option<mpsc::Sender<Shown>>) -> Self {
-        Self { spool: Mutex::new(spool), more: Notify::new(), view, hidden: AtomicU64::new(0) }
+        Self {
+            spool: Mutex::new(spool),
+            more: Notify::new(),
+            view,
+            hidden: AtomicU64::new(0),
+            is_losing: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn spool(&self) -> MutexGuard<'_, Spool> {
@@ -106,10 +114,14 @@ impl Output {
         let at = now();
         let Source { component, copy, stream } = source;
         let printed = |text| Printed { component: component.clone(), copy: *copy, stream: *stream, at, text };
-        let lines = texts.len();
-        if let Err(error) = self.spool().append(texts.into_iter().map(printed)) {
-            // The component goes on: its work is worth more than its words.
-            tracing::error!("{lines} lines of {component} are lost, as the spool cannot be written: {error}");
+        match self.spool().append(texts.into_iter().map(printed)) {
+            Ok(()) if self.is_losing.swap(false, Ordering::Relaxed) => tracing::info!("the spool can be written again"),
+            Ok(()) => {}
+            // The component goes on: its work is worth more than its words. The spool says how many are lost, once it can.
+            Err(error) if !self.is_losing.swap(true, Ordering::Relaxed) => {
+                tracing::error!("lines are lost, as the spool cannot be written: {error}");
+            }
+            Err(_) => {}
         }
         self.more.notify_one();
     }

@@ -1,7 +1,8 @@
 //! Lines on their way to the registry, in files: they outlast a registry that is away, and a runner that is killed.
 //!
 //! A folder has segments, `NUMBER.lines`, with a line of JSON for each line that was printed, and `state`, which says how far they are
-//! sent. At the bound the oldest segment goes; in its place a line for each process says how many were thrown away.
+//! sent. At the bound the oldest segment goes; in its place a line for each process says how many were thrown away. What cannot be
+//! written, as the disk is full, is lost; the next line that can be has one before it that says how many were.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -73,6 +74,8 @@ pub(super) struct Spool {
     /// The first line that is not sent.
     unsent: Position,
     last: u64,
+    /// How many lines of each process could not be written, and nobody was told of.
+    lost: BTreeMap<(String, u32), u64>,
     /// Instants do not go back, whatever the clock does.
     at: i64,
     _lock: File,
@@ -133,6 +136,7 @@ impl Spool {
             segments,
             file,
             unsent: Position::default(),
+            lost: BTreeMap::new(),
             at: 0,
             _lock: lock,
         };
@@ -151,30 +155,62 @@ impl Spool {
     /// # Errors
     /// If they cannot be written.
     pub(super) fn append(&mut self, lines: impl IntoIterator<Item = Printed>) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for printed in lines {
-            self.last += 1;
+        let lines: Vec<Printed> = lines.into_iter().collect();
+        let (mut bytes, mut last) = (Vec::new(), self.last);
+        for printed in self.told_of_lost().iter().chain(&lines) {
+            last += 1;
             self.at = self.at.max(printed.at);
-            let Printed { component, copy, stream, text, .. } = printed;
-            let line = Line { seq: self.last, component, copy, stream, at: self.at, text };
-            serde_json::to_writer(&mut bytes, &line)?;
+            let Printed { component, copy, stream, text, .. } = printed.clone();
+            serde_json::to_writer(&mut bytes, &Line { seq: last, component, copy, stream, at: self.at, text })?;
             bytes.push(b'\n');
         }
+        let written = match self.write(&bytes) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.make_room().and_then(|()| self.write(&bytes)).map_err(|_| error)
+            }
+            written => written,
+        };
+        if let Err(error) = written {
+            for Printed { component, copy, .. } in lines {
+                *self.lost.entry((component, copy)).or_default() += 1;
+            }
+            return Err(error);
+        }
+        self.last = last;
+        self.lost.clear();
+        while self.segments.len() > 1 && self.segments.values().sum::<u64>() > self.max {
+            self.drop_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// Adds bytes to the last segment, or to a new one if that is long.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (mut number, mut length) =
             self.segments.last_key_value().map_or((1, 0), |(number, length)| (*number, *length));
         if length > self.max / SEGMENTS {
             number += 1;
             length = 0;
             self.file = open_segment(&self.folder, number)?;
+            self.segments.insert(number, 0);
         }
-        if let Err(error) = self.file.write_all(&bytes) {
+        if let Err(error) = self.file.write_all(bytes) {
             // A line that is there in part would spoil the next.
             let _ = self.file.set_len(length);
             return Err(error);
         }
         self.segments.insert(number, length + bytes.len() as u64);
-        while self.segments.len() > 1 && self.segments.values().sum::<u64>() > self.max {
-            self.drop_oldest()?;
+        Ok(())
+    }
+
+    /// Empties the last segment, if all of it is sent.
+    fn make_room(&mut self) -> io::Result<()> {
+        if let Some(mut last) = self.segments.last_entry().filter(|_| self.state.sent >= self.last) {
+            self.file.set_len(0)?;
+            last.insert(0);
+            self.unsent = Position { segment: *last.key(), offset: 0 };
+            // The numbers go on from there.
+            self.write_state()?;
         }
         Ok(())
     }
@@ -225,14 +261,18 @@ impl Spool {
         if self.segments.contains_key(&batch.end.segment) && batch.end >= self.unsent {
             self.unsent = batch.end;
         }
-        self.write_state()?;
+        let written = self.write_state();
         while let Some((&number, _)) = self.segments.first_key_value()
             && number < self.unsent.segment
         {
             self.segments.remove(&number);
             fs::remove_file(segment_path(&self.folder, number))?;
         }
-        Ok(())
+        // On a disk that was full there is room now.
+        written.or_else(|_| {
+            self.make_room()?;
+            self.write_state()
+        })
     }
 
     /// Whether all is sent.
@@ -309,6 +349,18 @@ impl Spool {
             stream: Stream::Runner,
             at: dropped.at,
             text: format!("{} lines before this one were thrown away: the spool was full", dropped.lines),
+        });
+        told.collect()
+    }
+
+    /// The lines that say how many could not be written.
+    fn told_of_lost(&self) -> Vec<Printed> {
+        let told = self.lost.iter().map(|((component, copy), lines)| Printed {
+            component: component.clone(),
+            copy: *copy,
+            stream: Stream::Runner,
+            at: self.at,
+            text: format!("{lines} lines before this one are lost: the spool could not be written"),
         });
         told.collect()
     }
@@ -422,6 +474,44 @@ mod tests {
         spool.sent(&batch).unwrap();
         let next = spool.batch().unwrap();
         assert!(numbers(&next)[0] > 10 && next.lines[0].stream == Stream::Runner);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_full_disk_has_no_room_for_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        spool.append((1..=3).map(printed)).unwrap();
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut spool.file, full);
+        spool.append((4..=6).map(printed)).unwrap_err();
+        spool.append([printed(7)]).unwrap_err();
+        spool.file = file;
+        spool.append([printed(8)]).unwrap();
+        let batch = spool.batch().unwrap();
+        assert_eq!(numbers(&batch), [1, 2, 3, 8]);
+        let texts: Vec<_> =
+            batch.lines.iter().map(|line| (line.seq, line.text.split(" before").next().unwrap())).collect();
+        assert_eq!(texts[3..5], [(4, "2 lines"), (5, "2 lines")]);
+        spool.sent(&batch).unwrap();
+        assert!(spool.is_empty(), "nobody waits for what is lost");
+    }
+
+    #[test]
+    fn what_is_sent_makes_room_on_a_full_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        spool.append((1..=3).map(printed)).unwrap();
+        spool.make_room().unwrap();
+        let batch = spool.batch().unwrap();
+        assert_eq!(numbers(&batch), [1, 2, 3], "what is not sent stays");
+        spool.sent(&batch).unwrap();
+        spool.make_room().unwrap();
+        assert_eq!(fs::metadata(folder.path().join("1.lines")).unwrap().len(), 0);
+        drop(spool);
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        spool.append([printed(4)]).unwrap();
+        assert_eq!(spool.batch().unwrap().lines.iter().map(|line| line.seq).collect::<Vec<_>>(), [4]);
     }
 
     proptest! {

@@ -14,6 +14,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 const CRASH_BACKOFF: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
 /// A process that lived this long was well.
 const HEALTHY: Duration = Duration::from_secs(10);
+/// Whatever a registry says: an instant can only be so far away.
+const GRACE_MAX: Duration = Duration::from_secs(1 << 25);
 /// Quick ends, one after the other, that are a crash loop.
 const CRASHES: u32 = 5;
 
@@ -259,7 +261,7 @@ impl Supervisor {
                 let is_to_end = !self.wanted.run || differs(has, &self.wanted);
                 match stop {
                     None if is_to_end => {
-                        let grace = Duration::from_secs(self.wanted.grace_seconds);
+                        let grace = Duration::from_secs(self.wanted.grace_seconds).min(GRACE_MAX);
                         *stop = Some(Stop { kill_at: Some(now + grace) });
                         self.actions.push_back(Action::Terminate);
                     }

@@ -218,3 +218,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_grace_without_end_is_an_instant_that_there_can_be() {
+    let mut supervisor = Supervisor::new(at(0), WantedProcess { grace_seconds: u64::MAX, ..wanted(Restart::Never) });
+    supervisor.handle_started(at(1));
+    supervisor.handle_dismissed(at(2));
+    let timeout = supervisor.poll_timeout().unwrap();
+    assert!(std::time::Instant::now().checked_add(timeout).is_some(), "{timeout:?}");
+}
