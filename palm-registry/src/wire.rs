@@ -147,6 +147,9 @@ pub enum Exit {
 pub struct Wanted {
     /// After how long it wants to be told again, in milliseconds.
     pub interval_ms: u64,
+    /// The cluster's id, by which it is told from another that had the same key before.
+    #[serde(default)]
+    pub cluster: Option<String>,
     /// In the order in which it is to be started.
     pub wanted: Vec<WantedProcess>,
 }

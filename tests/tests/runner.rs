@@ -109,6 +109,36 @@ fn a_killed_runner_goes_on_with_its_spool_and_leaves_no_orphan() {
 }
 
 #[test]
+fn what_is_done_is_not_done_again_by_a_runner_that_starts_anew() {
+    within(180, || {
+        let registry = Registry::start("done");
+        let file = component("Job", "echo done", "") + &component("Long", "exec sleep 1000", "");
+        registry.add_cluster(KEY, &file);
+        let runs_after = |old: Option<u32>| {
+            let is_new = |all: &[Reported]| {
+                all.len() == 1 && all[0].state == State::Running && all[0].pid.is_some_and(|pid| old != Some(pid))
+            };
+            pid(&reported(&registry, "Long", "runs", is_new))
+        };
+        let mut runner_now = runner(&registry);
+        let mut long = runs_after(None);
+        let is_done = |all: &[Reported]| all.len() == 1 && all[0].state == State::Exited;
+        let done = reported(&registry, "Job", "is done", is_done);
+        for signal in [Signal::KILL, Signal::TERM] {
+            runner_now.signal(signal);
+            runner_now.exit(WAIT);
+            runner_now = runner(&registry);
+            long = runs_after(Some(long));
+            let again = reported(&registry, "Job", "is done still", is_done);
+            assert_eq!((again[0].exit, again[0].since), (Some(Exit::Code(0)), done[0].since), "{signal:?}");
+            assert_eq!(texts(&registry, Stream::Out), ["done"], "{signal:?}");
+        }
+        registry.change(KEY, |plan| assert!(plan.restart("Job")));
+        until("it is done again", WAIT, || (texts(&registry, Stream::Out) == ["done", "done"]).then_some(()));
+    });
+}
+
+#[test]
 fn what_dies_is_started_again_and_a_crash_loop_is_told() {
     within(180, || {
         let registry = Registry::start("restart");

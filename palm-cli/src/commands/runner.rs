@@ -120,6 +120,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         programs: up::programs(),
         view: None,
         standing: None,
+        remembers: true,
         temporary: None,
         withheld: vec![TOKEN, "PALM_RUNNER_CLUSTER"],
     };

@@ -132,6 +132,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             programs: up::programs(),
             view: shown.clone(),
             standing: Some(standing),
+            remembers: false,
             temporary: Some(temporary.path().to_owned()),
             withheld: Vec::new(),
         };

@@ -47,7 +47,7 @@ pub(crate) fn file(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     file.canonicalize().map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))
 }
 
-/// As [`file`], or where the file was that is meant, if it is up still.
+/// As [`file()`], or where the file was that is meant, if it is up still.
 pub(crate) fn file_or_its_place(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     file(named).or_else(|error| {
         let place = named.and_then(|named| {

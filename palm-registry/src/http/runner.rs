@@ -62,6 +62,7 @@ async fn sync(
     let said: Sync = read(request, expected).await?;
     check_sync(&said)?;
     let row = cluster(&store, key).await?;
+    let id = row.id.clone();
     if store.hear(key, &said).await? == Hearing::Another {
         let name = &said.node.name;
         let reason = format!("another runner speaks for the node {name}: name this one differently, or end that one");
@@ -73,7 +74,8 @@ async fn sync(
         Changed::Gone | Changed::Busy => return Err(gone()),
     };
     let nodes = store.nodes(key).await?;
-    Ok(Json(Wanted { interval_ms: INTERVAL_MS, wanted: wanted::of(&plan, &said.node.name, &nodes, now()) }))
+    let wanted = wanted::of(&plan, &said.node.name, &nodes, now());
+    Ok(Json(Wanted { interval_ms: INTERVAL_MS, cluster: Some(id), wanted }))
 }
 
 async fn logs(State(store): State<Store>, Query(asked): Query<Asked>, request: Request) -> Result<Json<Kept>, Problem> {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::child::{Child, Happened, Surroundings};
 use super::output::Source;
+use super::over::{Ended, Over};
 use super::sender::Dialect;
 use super::supervisor::{Action, Supervisor};
 use super::told::{Told, locked};
@@ -51,6 +52,8 @@ struct Entry {
     child: Option<Child>,
     /// What its process has told of itself, also one that has ended.
     told: Option<Arc<Mutex<Told>>>,
+    /// When it has ended, if that was before this runner began, in microseconds since 1970.
+    ended_at: Option<i64>,
 }
 
 pub(super) struct Fleet {
@@ -59,6 +62,9 @@ pub(super) struct Fleet {
     around: Arc<Surroundings>,
     dialect: watch::Sender<Dialect>,
     standing: Option<watch::Sender<Standing>>,
+    over: Over,
+    /// The id of the cluster, if its registry tells it.
+    cluster: Option<String>,
     run: Uuid,
     entries: BTreeMap<Key, Entry>,
     /// In the order in which they are started.
@@ -88,6 +94,7 @@ impl Fleet {
         around: Arc<Surroundings>,
         dialect: watch::Sender<Dialect>,
         standing: Option<watch::Sender<Standing>>,
+        over: Over,
     ) -> Self {
         Self {
             client,
@@ -95,6 +102,8 @@ impl Fleet {
             around,
             dialect,
             standing,
+            over,
+            cluster: None,
             run: Uuid::new_v4(),
             entries: BTreeMap::new(),
             order: Vec::new(),
@@ -158,6 +167,7 @@ impl Fleet {
                         self.starts += 1;
                         let (number, key) = (self.starts, key.clone());
                         entry.number = number;
+                        entry.ended_at = None;
                         let tell = move |happened| Event::Process { key: key.clone(), number, happened };
                         let started = Child::start(entry.supervisor.wanted(), &self.around, &self.events.0, tell);
                         let now = self.began.0.elapsed();
@@ -181,6 +191,29 @@ impl Fleet {
         }
         self.entries.retain(|_, entry| !entry.supervisor.is_gone());
         self.order.retain(|key| self.entries.contains_key(key));
+        // Those that end because the runner does are not over.
+        if self.ending.is_none() {
+            self.remember();
+        }
+    }
+
+    /// Writes down what is over.
+    fn remember(&mut self) {
+        let ended = self.entries.values().filter(|entry| entry.supervisor.has_ended());
+        let ended = ended.filter_map(|entry| {
+            let supervisor = &entry.supervisor;
+            let (wanted, exit, restarts) = (supervisor.wanted().clone(), supervisor.exit()?, supervisor.restarts());
+            Some(Ended { wanted, exit, restarts, at: self.since(entry) })
+        });
+        let ended = ended.collect();
+        self.over.keep(self.cluster.as_deref(), ended);
+    }
+
+    /// Since when something is in its state, in microseconds since 1970.
+    fn since(&self, entry: &Entry) -> i64 {
+        let (_, since) = entry.supervisor.state();
+        let here = self.began.1 + i64::try_from(since.as_micros()).unwrap_or(0);
+        entry.ended_at.filter(|_| entry.supervisor.has_ended()).unwrap_or(here)
     }
 
     fn on_event(&mut self, event: Event) {
@@ -248,7 +281,8 @@ impl Fleet {
 
     /// Has the supervisors know what is wanted.
     fn make(&mut self, wanted: Wanted) {
-        let now = self.now();
+        let (now, wanted_cluster) = (self.now(), wanted.cluster);
+        self.cluster.clone_from(&wanted_cluster);
         let key = |component: &str, copy| (component.to_owned(), copy);
         let keys: Vec<Key> = wanted.wanted.iter().map(|wanted| key(&wanted.component, wanted.copy)).collect();
         for (other, entry) in &mut self.entries {
@@ -261,8 +295,13 @@ impl Fleet {
                 Some(entry) => entry.supervisor.handle_wanted(now, wanted),
                 None => {
                     let entry_key = key(&wanted.component, wanted.copy);
-                    let supervisor = Supervisor::new(now, wanted);
-                    self.entries.insert(entry_key, Entry { supervisor, number: 0, child: None, told: None });
+                    let ended = self.over.of(wanted_cluster.as_deref(), &wanted);
+                    let ended_at = ended.map(|ended| ended.at);
+                    let supervisor = match ended {
+                        Some(ended) => Supervisor::over(now, wanted, ended.exit, ended.restarts),
+                        None => Supervisor::new(now, wanted),
+                    };
+                    self.entries.insert(entry_key, Entry { supervisor, number: 0, child: None, told: None, ended_at });
                 }
             }
         }
@@ -369,7 +408,7 @@ impl Fleet {
         let entries = self.order.iter().filter_map(|key| self.entries.get_key_value(key));
         let process = |((component, copy), entry): (&Key, &Entry)| {
             let supervisor = &entry.supervisor;
-            let ((state, since), pid) = (supervisor.state(), entry.child.as_ref().and_then(|child| child.id));
+            let ((state, _), pid) = (supervisor.state(), entry.child.as_ref().and_then(|child| child.id));
             let (messages, rate) = entry.told.as_ref().map_or((None, None), |told| {
                 let told = locked(told);
                 (told.messages(), told.rate(std::time::Instant::now()).filter(|_| pid.is_some()))
@@ -380,7 +419,7 @@ impl Fleet {
                 copy: *copy,
                 state,
                 pid,
-                since: self.began.1 + i64::try_from(since.as_micros()).unwrap_or(0),
+                since: self.since(entry),
                 restarts: supervisor.restarts(),
                 exit: supervisor.exit(),
                 cpu_seconds: used.cpu_seconds,

@@ -10,6 +10,7 @@ mod child;
 mod fleet;
 mod lines;
 mod output;
+mod over;
 mod python;
 mod ready;
 mod sender;
@@ -36,6 +37,7 @@ use crate::wire::Process;
 use child::Surroundings;
 use fleet::Fleet;
 use output::Output;
+use over::Over;
 use sender::Dialect;
 use spool::Spool;
 use told::Sockets;
@@ -60,6 +62,8 @@ pub struct Config {
     pub view: Option<mpsc::Sender<Shown>>,
     /// Who is shown what they do.
     pub standing: Option<watch::Sender<Standing>>,
+    /// Whether what is done is not done again when a runner with the same spool is started anew.
+    pub remembers: bool,
     /// A folder that goes if the runner is killed.
     pub temporary: Option<PathBuf>,
     /// Variables of the runner's environment that its processes do not get, as they are secrets.
@@ -122,7 +126,7 @@ impl std::error::Error for RunnerError {}
 /// # Errors
 /// If it cannot begin, or was sent away. Nothing that it started is left.
 pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), RunnerError> {
-    let Config { client, node, spool, spool_max, programs, view, standing, temporary, withheld } = config;
+    let Config { client, node, spool, spool_max, programs, view, standing, remembers, temporary, withheld } = config;
     let opened = Spool::open(&spool, spool_max).map_err(|error| RunnerError::Spool(spool.clone(), error))?;
     let output = Arc::new(Output::new(opened, view));
     let lifeline = Lifeline::start().map_err(RunnerError::Lifeline)?;
@@ -134,7 +138,8 @@ pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), R
     let (dialect, told) = watch::channel(Dialect::Unknown);
     let sending = tokio::spawn(sender::send(client.clone(), node.name.clone(), output.clone(), told));
 
-    let ended = Fleet::new(client, node, around, dialect, standing).run(orders).await;
+    let over = if remembers { Over::read(&spool) } else { Over::default() };
+    let ended = Fleet::new(client, node, around, dialect, standing, over).run(orders).await;
 
     let arrived = async {
         while !output.spool().is_empty() {

@@ -23,7 +23,7 @@ pub(super) fn wanted(lines: &[String]) -> Wanted {
             generation: 0,
         });
     }
-    Wanted { interval_ms: 0, wanted }
+    Wanted { interval_ms: 0, cluster: None, wanted }
 }
 
 /// A name for what has none here: the program and what goes before its flags.

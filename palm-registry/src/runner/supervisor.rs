@@ -87,6 +87,18 @@ impl Supervisor {
         supervisor
     }
 
+    /// A process that is wanted, and has ended before in such a way that it is not started again.
+    pub(super) fn over(now: Duration, wanted: WantedProcess, exit: Exit, restarts: u64) -> Self {
+        let mut supervisor = Self::new(now, wanted);
+        if supervisor.wanted.run {
+            supervisor.actions.clear();
+            supervisor.phase = Phase::Over { failed: exit != Exit::Code(0) };
+        }
+        (supervisor.exit, supervisor.restarts) = (Some(exit), restarts);
+        supervisor.go_on(now);
+        supervisor
+    }
+
     /// It is wanted so from now on.
     pub(super) fn handle_wanted(&mut self, now: Duration, wanted: WantedProcess) {
         self.is_dismissed = false;
@@ -207,6 +219,11 @@ impl Supervisor {
         matches!(self.phase, Phase::Alive { .. } | Phase::Launching)
     }
 
+    /// Whether it has ended by itself, and is not started again.
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Over { .. })
+    }
+
     /// Whether there is none, and none will come by itself.
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over { .. } | Phase::Stopped)
@@ -297,7 +314,7 @@ impl Supervisor {
 }
 
 /// Whether what was started as one is to be replaced by the other.
-fn differs(has: &WantedProcess, wanted: &WantedProcess) -> bool {
+pub(super) fn differs(has: &WantedProcess, wanted: &WantedProcess) -> bool {
     has.generation < wanted.generation
         || (&has.command, &has.environment, &has.directory) != (&wanted.command, &wanted.environment, &wanted.directory)
 }

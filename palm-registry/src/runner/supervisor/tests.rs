@@ -40,6 +40,26 @@ fn started(wanted: WantedProcess) -> Supervisor {
 }
 
 #[test]
+fn what_has_ended_before_is_started_again_only_if_somebody_says_so() {
+    let mut supervisor = Supervisor::over(at(5), wanted(Restart::OnFailure), Exit::Code(0), 3);
+    assert_eq!(
+        (supervisor.state(), supervisor.exit(), supervisor.restarts()),
+        ((State::Exited, at(5)), Some(Exit::Code(0)), 3)
+    );
+    assert!(actions(&mut supervisor).is_empty() && supervisor.has_ended());
+    supervisor.handle_wanted(at(6), wanted(Restart::OnFailure));
+    assert!(actions(&mut supervisor).is_empty());
+    supervisor.handle_wanted(at(7), WantedProcess { generation: 1, ..wanted(Restart::OnFailure) });
+    assert_eq!(actions(&mut supervisor), [Action::Start]);
+    let failed = Supervisor::over(at(0), wanted(Restart::Never), Exit::Code(1), 0);
+    assert_eq!(failed.state().0, State::Failed);
+    let stopped = WantedProcess { run: false, ..wanted(Restart::OnFailure) };
+    let mut supervisor = Supervisor::over(at(0), stopped, Exit::Code(0), 0);
+    supervisor.handle_wanted(at(1), wanted(Restart::OnFailure));
+    assert_eq!(actions(&mut supervisor), [Action::Start], "as it is for one that was stopped");
+}
+
+#[test]
 fn it_is_started_again_as_its_policy_says() {
     for (restart, exit, state) in [
         (Restart::OnFailure, Exit::Code(0), State::Exited),
