@@ -10,7 +10,7 @@ use palm_registry::cluster::Cluster;
 use palm_registry::http::{App, Settings};
 use palm_registry::plan::NodeOffer;
 use palm_registry::runner::{self, Config, Order, Standing};
-use palm_registry::store::{ClusterRow, Saved, Store};
+use palm_registry::store::{ClusterRow, Saved, Store, secret};
 use palm_registry::wire::{Exit, Process, State};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -220,7 +220,7 @@ async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> any
             (row, saved)
         }
         None => {
-            let key = uuid::Uuid::new_v4().to_string();
+            let key = secret::key();
             let row = ClusterRow::new(key, &user, Some(alias), text, cluster);
             let saved = store.add_cluster(&row).await?;
             (row, saved)

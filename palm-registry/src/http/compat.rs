@@ -8,14 +8,13 @@ use axum::routing::get;
 use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::access::{Peer, record_of};
 use super::error::{BUSY, Refused};
 use super::time;
 use crate::cluster::Cluster;
 use crate::plan::{NodeOffer, Plan};
-use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User};
+use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User, secret};
 use crate::wire::LogMessages;
 
 pub(super) fn router() -> Router<Store> {
@@ -86,7 +85,7 @@ async fn owned(store: &Store, user: &User, asked: Asked) -> Result<ClusterRow, R
 async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Result<String, Refused> {
     let description = asked.description.ok_or_else(|| Refused::bad("expected description=FILE"))?;
     let cluster = Cluster::from_text(&description).map_err(|error| Refused::bad(error.to_string()))?;
-    let key = asked.key.filter(|key| !key.is_empty()).unwrap_or_else(|| Uuid::new_v4().to_string());
+    let key = asked.key.filter(|key| !key.is_empty()).unwrap_or_else(secret::key);
     let row = ClusterRow::new(key.clone(), user, asked.alias.clone(), description.clone(), cluster.clone());
     if store.add_cluster(&row).await? == Saved::Yes {
         record_of(store, user, peer, "cluster made", &row.id, row.alias.as_deref().unwrap_or_default()).await?;

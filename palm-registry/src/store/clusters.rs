@@ -138,8 +138,8 @@ impl Store {
     pub async fn add_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let added = sqlx::query(
-            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision, id, secret) \
-             VALUES ($1, $2, $3, $4, $4, $5, $6, 0, $7, $8) ON CONFLICT DO NOTHING",
+            "INSERT INTO clusters (key, owner, alias, created, changed, description, plan, revision, id, secret, secret_hash) \
+             VALUES ($1, $2, $3, $4, $4, $5, $6, 0, $7, $8, $9) ON CONFLICT DO NOTHING",
         )
         .bind(&row.key)
         .bind(row.owner)
@@ -149,6 +149,7 @@ impl Store {
         .bind(written(&row.plan))
         .bind(&row.id)
         .bind(&row.secret)
+        .bind(secret::hash(&row.secret))
         .execute(&mut *transaction)
         .await?;
         if added.rows_affected() == 0 || !keys::take(&mut transaction, &row.secret, row.owner).await? {

@@ -28,7 +28,7 @@ impl Store {
         if !is_askable(key) {
             return Ok(Presented::Unknown);
         }
-        let found = sqlx::query("SELECT key FROM clusters WHERE secret = $1").bind(key);
+        let found = sqlx::query("SELECT key FROM clusters WHERE secret_hash = $1").bind(secret::hash(key));
         if let Some(found) = found.fetch_optional(&self.read).await? {
             return Ok(Presented::Current(found.try_get(0)?));
         }
@@ -48,8 +48,8 @@ impl Store {
         if !is_askable(key) {
             return Ok(None);
         }
-        let statement = format!("SELECT {COLUMNS} FROM clusters WHERE secret = $1");
-        let found = sqlx::query(&statement).bind(key).fetch_optional(&self.read).await?;
+        let statement = format!("SELECT {COLUMNS} FROM clusters WHERE secret_hash = $1");
+        let found = sqlx::query(&statement).bind(secret::hash(key)).fetch_optional(&self.read).await?;
         match found {
             Some(found) => self.whole(&found).await,
             None => Ok(None),
@@ -73,12 +73,19 @@ impl Store {
     /// # Errors
     /// If the store fails; then it has the key that it had.
     pub async fn change_key(&self, cluster: &ClusterRow) -> Result<Option<String>, StoreError> {
-        let new = uuid::Uuid::new_v4().to_string();
+        let new = secret::key();
         let mut transaction = self.pool.begin().await?;
         // Who has read the cluster before is told, by the revision, that it is another.
-        let statement = "UPDATE clusters SET secret = $1, revision = revision + 1 WHERE key = $2 AND secret = $3";
+        let statement =
+            "UPDATE clusters SET secret = $1, secret_hash = $4, revision = revision + 1 WHERE key = $2 AND secret = $3";
         let changed = sqlx::query(statement);
-        let changed = changed.bind(&new).bind(&cluster.key).bind(&cluster.secret).execute(&mut *transaction).await?;
+        let changed = changed
+            .bind(&new)
+            .bind(&cluster.key)
+            .bind(&cluster.secret)
+            .bind(secret::hash(&new))
+            .execute(&mut *transaction)
+            .await?;
         if changed.rows_affected() == 0 {
             return Ok(None);
         }
@@ -86,6 +93,16 @@ impl Store {
         transaction.commit().await?;
         Ok(Some(new))
     }
+}
+
+/// Works out by what keys are looked up that an earlier version has kept.
+pub(super) async fn hash_all(pool: &sqlx::AnyPool) -> Result<(), StoreError> {
+    for row in sqlx::query("SELECT secret FROM clusters WHERE secret_hash = ''").fetch_all(pool).await? {
+        let key: &str = row.try_get(0)?;
+        let hashed = sqlx::query("UPDATE clusters SET secret_hash = $1 WHERE secret = $2");
+        hashed.bind(secret::hash(key)).bind(key).execute(pool).await?;
+    }
+    Ok(())
 }
 
 /// PostgreSQL has no place for a zero byte, and takes it for an error.

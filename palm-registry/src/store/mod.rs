@@ -117,6 +117,7 @@ impl Store {
         if is_postgres {
             let pool = connections(CONNECTIONS, "").connect(url).await?;
             POSTGRES.run(&pool).await.map_err(StoreError::Migration)?;
+            keys::hash_all(&pool).await?;
             return Ok(Self::of(pool.clone(), pool));
         }
         let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
@@ -128,6 +129,7 @@ impl Store {
         let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
         let pool = connections(1, settings).connect(&url).await?;
         SQLITE.run(&pool).await.map_err(StoreError::Migration)?;
+        keys::hash_all(&pool).await?;
         let read = connections(READERS, "PRAGMA query_only = ON").connect_lazy(&url)?;
         Ok(Self::of(pool, read))
     }

@@ -15,6 +15,17 @@ pub fn secret() -> String {
     hexadecimal(&bytes)
 }
 
+/// A new cluster's key: 128 random bits, in the form of a UUID.
+///
+/// # Panics
+/// As [`secret`].
+#[must_use]
+pub fn key() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system has random numbers");
+    uuid::Uuid::from_bytes(bytes).to_string()
+}
+
 /// By what a secret is known. As it is random, one round is enough; and as it is looked up by this, no time tells anything of it.
 #[must_use]
 pub fn hash(secret: &str) -> String {

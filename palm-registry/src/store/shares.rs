@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use super::clusters::COLUMNS;
 use super::keys::is_askable;
 use super::users::number;
-use super::{ClusterRow, Store, StoreError, User};
+use super::{ClusterRow, Store, StoreError, User, secret};
 use crate::api::shares::Share;
 
 /// A cluster as somebody finds it.
@@ -104,7 +104,7 @@ impl Store {
         if !is_askable(key) {
             return Ok(true);
         }
-        let found = sqlx::query("SELECT python FROM clusters WHERE secret = $1").bind(key);
+        let found = sqlx::query("SELECT python FROM clusters WHERE secret_hash = $1").bind(secret::hash(key));
         found.fetch_optional(&self.read).await?.map_or(Ok(true), |row| Ok(number(&row, 0)? != 0))
     }
 

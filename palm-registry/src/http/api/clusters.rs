@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
-use uuid::Uuid;
 
 use super::account::check_label;
 use super::extract::{Body, Query};
@@ -16,7 +15,7 @@ use crate::http::access::{Caller, ClusterFor, MANAGE, SEE, record};
 use crate::http::app::App;
 use crate::http::error::BUSY;
 use crate::http::problem::Problem;
-use crate::store::{Changed, ClusterRow, Found, Saved};
+use crate::store::{Changed, ClusterRow, Found, Saved, secret};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -91,7 +90,7 @@ pub(crate) async fn create(
     caller.check(General::AddCluster)?;
     body.alias.as_deref().map_or(Ok(()), check_label)?;
     let cluster = read(&body.file)?;
-    let row = ClusterRow::new(Uuid::new_v4().to_string(), &caller.user, body.alias, body.file, cluster);
+    let row = ClusterRow::new(secret::key(), &caller.user, body.alias, body.file, cluster);
     if app.store.add_cluster(&row).await? == Saved::Conflict {
         return Err(Problem::conflict("try again"));
     }
