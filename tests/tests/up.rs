@@ -69,6 +69,11 @@ fn the_example_shows_a_job_done() {
     within(240, || {
         let folder = Folder::new("example");
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/parallel.toml");
+        let file = std::fs::read_to_string(&example).unwrap();
+        let readme = std::fs::read_to_string(example.parent().unwrap().join("../README.md")).unwrap();
+        let shown: Vec<_> = readme.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+        let components = &file[file.find("[[component]]").unwrap()..];
+        assert!(shown.join("\n").contains(components.trim_end()), "the README shows the example");
         let mut up = folder.palm("up", &["--exit-when", "Launcher"], &example);
         assert!(up.exit(Duration::from_secs(120)).success());
         let lines = up.printed(Stream::Out);
