@@ -16,7 +16,7 @@ use super::error::BUSY;
 use super::problem::Problem;
 use super::wanted;
 use crate::plan::{HOST, is_host};
-use crate::store::{Changed, ClusterRow, Hearing, Store, now};
+use crate::store::{Changed, Hearing, Store, now};
 use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, NAME_MAX, SYNC_PATH, Sync, TEXT_MAX, Wanted};
 
 /// Longest body of a request, in bytes.
@@ -57,13 +57,12 @@ async fn sync(
     Query(asked): Query<Asked>,
     request: Request,
 ) -> Result<Json<Wanted>, Problem> {
-    let key = &cluster_of(&store, request.headers(), asked.cluster.as_deref()).await?;
+    let row = cluster_of(&store, request.headers(), asked.cluster.as_deref()).await?;
     let expected = "{\"node\": {\"name\", \"ip\", \"processors\", \"ports_from\"}, \"run\", \"processes\": []}";
     let said: Sync = read(request, expected).await?;
     check_sync(&said)?;
-    let row = cluster(&store, key).await?;
-    let id = row.id.clone();
-    if store.hear(key, &said).await? == Hearing::Another {
+    let (key, id) = (row.key.clone(), row.id.clone());
+    if store.hear(&key, &said).await? == Hearing::Another {
         let name = &said.node.name;
         let reason = format!("another runner speaks for the node {name}: name this one differently, or end that one");
         return Err(Problem::conflict(reason));
@@ -71,15 +70,16 @@ async fn sync(
     let offered = if said.leaving { Changed::Yes(row.plan) } else { store.offer(row, &said.node).await? };
     let plan = match offered {
         Changed::Yes(plan) => plan,
-        Changed::Gone | Changed::Busy => return Err(gone()),
+        // It was there a moment ago.
+        Changed::Gone | Changed::Busy => return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY)),
     };
-    let nodes = store.nodes(key).await?;
+    let nodes = store.nodes(&key).await?;
     let wanted = wanted::of(&plan, &said.node.name, &nodes, now());
     Ok(Json(Wanted { interval_ms: INTERVAL_MS, cluster: Some(id), wanted }))
 }
 
 async fn logs(State(store): State<Store>, Query(asked): Query<Asked>, request: Request) -> Result<Json<Kept>, Problem> {
-    let key = &cluster_of(&store, request.headers(), asked.cluster.as_deref()).await?;
+    let row = cluster_of(&store, request.headers(), asked.cluster.as_deref()).await?;
     let expected =
         "{\"node\", \"spool\", \"lines\": [{\"seq\", \"component\", \"copy\", \"stream\", \"at\", \"text\"}]}";
     let mut sent: Lines = read(request, expected).await?;
@@ -88,16 +88,7 @@ async fn logs(State(store): State<Store>, Query(asked): Query<Asked>, request: R
         // PostgreSQL has no place for it.
         line.text = line.text.replace('\0', "\u{fffd}");
     }
-    Ok(Json(Kept { seq: store.add_lines(key, sent).await? }))
-}
-
-async fn cluster(store: &Store, key: &str) -> Result<ClusterRow, Problem> {
-    store.cluster(key).await?.ok_or_else(gone)
-}
-
-/// It was there a moment ago.
-fn gone() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY)
+    Ok(Json(Kept { seq: store.add_lines(&row.key, sent).await? }))
 }
 
 /// Reads a body, of a node that is known by now.

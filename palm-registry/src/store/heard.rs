@@ -41,10 +41,10 @@ impl Known {
 
 impl Heard {
     /// A node has said something, which the store has.
-    pub(super) fn note(&self, cluster: &str, row: NodeRow) {
+    pub(super) fn note(&self, cluster: &str, row: Arc<NodeRow>) {
         if let Some(known) = self.lock().get_mut(cluster) {
             known.noted.insert(row.offer.name.clone(), Instant::now());
-            Arc::make_mut(&mut known.nodes).insert(row.offer.name.clone(), Arc::new(row));
+            Arc::make_mut(&mut known.nodes).insert(row.offer.name.clone(), row);
         }
     }
 

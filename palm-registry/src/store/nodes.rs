@@ -56,12 +56,12 @@ impl Store {
     /// If the store fails; then nothing is kept.
     pub async fn hear(&self, cluster: &str, said: &Sync) -> Result<Hearing, StoreError> {
         let at = now();
-        let row = NodeRow {
+        let row = Arc::new(NodeRow {
             offer: said.node.clone(),
             run: said.run.to_string(),
             seen: if said.leaving { 0 } else { at },
             processes: said.processes.clone(),
-        };
+        });
         let hearing = self.signs.write(Sign { cluster: cluster.to_owned(), at, row: row.clone() }).await?;
         if hearing == Hearing::Yes {
             self.heard.note(cluster, row);
@@ -122,7 +122,7 @@ impl Store {
 pub(super) struct Sign {
     cluster: String,
     at: i64,
-    row: NodeRow,
+    row: Arc<NodeRow>,
 }
 
 impl Write for Sign {

@@ -5,9 +5,9 @@ use axum::http::{HeaderMap, StatusCode};
 use super::caller::{bearer, relation, unknown_token};
 use super::permission::{self, Action, Relation, Standing, Verdict};
 use crate::http::problem::Problem;
-use crate::store::{Presented, Store};
+use crate::store::{ClusterRow, Presented, Store};
 
-/// By what the store knows the cluster of a node: the one that the token's user may run and whose id is asked for; or, if none is, the one
+/// The cluster of a node: the one that the token's user may run and whose id is asked for; or, if none is, the one
 /// with the key that stands in the token's place.
 ///
 /// # Errors
@@ -17,7 +17,7 @@ pub(in crate::http) async fn cluster_of(
     store: &Store,
     headers: &HeaderMap,
     id: Option<&str>,
-) -> Result<String, Problem> {
+) -> Result<ClusterRow, Problem> {
     let bearer = bearer(headers).filter(|bearer| !bearer.is_empty()).ok_or_else(|| {
         let message =
             "expected the header `Authorization: Bearer KEY` with the cluster's key, or a token and `?cluster=ID`";
@@ -30,18 +30,21 @@ pub(in crate::http) async fn cluster_of(
 }
 
 /// That there is no cluster with a key is not told by 404, which says that there is no such interface.
-async fn by_key(store: &Store, key: &str) -> Result<String, Problem> {
+async fn by_key(store: &Store, key: &str) -> Result<ClusterRow, Problem> {
+    if let Some(row) = store.cluster_with_key(key).await? {
+        return Ok(row);
+    }
     let (code, message) = match store.presented(key).await? {
-        Presented::Current(key) => return Ok(key),
         Presented::Deleted => return Err(deleted()),
         Presented::Replaced => ("old-key", "the cluster has another key now: start the runner with that"),
-        Presented::Unknown => ("bad-key", "there is no cluster with this key"),
+        // One that has come to be this moment is asked for again.
+        Presented::Unknown | Presented::Current(_) => ("bad-key", "there is no cluster with this key"),
     };
     let message = format!("{message}; who manages it is told its key by `palm cluster key NAME`");
     Err(Problem::new(StatusCode::UNAUTHORIZED, code, message))
 }
 
-async fn by_token(store: &Store, token: &str, id: &str) -> Result<String, Problem> {
+async fn by_token(store: &Store, token: &str, id: &str) -> Result<ClusterRow, Problem> {
     let (user, scope) = store.token(token).await?.ok_or_else(unknown_token)?;
     let standing = Standing { is_admin: user.is_admin, scope };
     let Some(found) = store.find_cluster(id, user.id).await? else {
@@ -51,7 +54,7 @@ async fn by_token(store: &Store, token: &str, id: &str) -> Result<String, Proble
         return Err(if was_deleted { deleted() } else { Problem::not_found("cluster") });
     };
     match permission::on_cluster(standing, relation(&user, &found), Action::Run) {
-        Verdict::Allowed => Ok(found.row.key),
+        Verdict::Allowed => Ok(found.row),
         Verdict::Hidden => Err(Problem::not_found("cluster")),
         Verdict::Forbidden => Err(Problem::forbidden("you may see this cluster, but not be one of its nodes")),
     }
