@@ -4,7 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use palm_proto::zmtp::{CONTROL_MAX, Connection, Decoded, FRAME_HEADER_MAX, Limits, ProtocolError, SocketType};
+use palm_proto::zmtp::{
+    CONTROL_MAX, Connection, Decoded, EXTENSIONS, FRAME_HEADER_MAX, Limits, ProtocolError, SocketType, property,
+};
 
 const LIMITS: Limits = Limits { max_frame: 4096, max_command: 512, max_topic: 64 };
 const GREETING: &[u8; 16] = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL";
@@ -33,8 +35,9 @@ fn run(mut connection: Connection, input: &[u8], piece: usize) -> (Vec<(Decoded,
                     break;
                 }
                 Decoded::Consumed { used } => (*used, &[][..]),
-                Decoded::Ready { used, identity } => {
-                    assert!(connection.is_ready() && identity.len() <= 255);
+                Decoded::Ready { used, identity, properties } => {
+                    assert!(connection.is_ready() && identity.len() <= 255 && properties.end == *used);
+                    let _ = property(&rest[properties.clone()], EXTENSIONS);
                     (*used, &rest[identity.clone()])
                 }
                 Decoded::Frame { used, body, .. } => {

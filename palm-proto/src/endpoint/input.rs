@@ -94,7 +94,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                     used += len;
                     self.mark_ready(index);
                 }
-                Decoded::Ready { used: len, identity } => {
+                Decoded::Ready { used: len, identity, .. } => {
                     used += len;
                     let identity = rest.get(identity).unwrap_or(&[]);
                     if !self.on_ready(now, index, id, identity) {

@@ -8,7 +8,7 @@ use crate::collections::{List, Queue, Slab};
 use crate::master::{Master, MasterStorage, NameTooLong, Tags};
 use crate::random::Seed;
 use crate::time::Instant;
-use crate::zmtp::{CONTROL_MAX, Connection, Limits};
+use crate::zmtp::{CONTROL_MAX, Connection, Limits, METADATA_MAX, Metadata};
 
 use super::config::{EndpointConfig, EndpointCounters};
 use super::event::{EndpointEvent, Fault};
@@ -40,7 +40,9 @@ pub struct Endpoint<S: EndpointStorage> {
     /// Connections that wait to be allowed to send.
     pub(super) blocked: List<InBlocked>,
     pub(super) timers: Timers,
-    pub(super) control: [u8; CONTROL_MAX],
+    pub(super) control: [u8; CONTROL_MAX + METADATA_MAX],
+    /// What each READY tells.
+    pub(super) metadata: Metadata,
     /// What follows the message that is sent last.
     pub(super) tags: Tags,
     pub(super) events: S::Events,
@@ -76,7 +78,8 @@ impl<S: EndpointStorage> Endpoint<S> {
             ready: List::new(),
             blocked: List::new(),
             timers: Timers::new(config.handshake_timeout, config.heartbeat, config.partial_timeout),
-            control: [0; CONTROL_MAX],
+            control: [0; CONTROL_MAX + METADATA_MAX],
+            metadata: Metadata::new(),
             tags: Tags::new(),
             events: S::Events::default(),
             counters: EndpointCounters::default(),
@@ -91,6 +94,12 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// The cache, for its owner: to preset what discovery needs.
     pub fn cache(&mut self) -> &mut Cache<BufferOf<S>, S::Entries, S::EntryPlaces> {
         &mut self.cache
+    }
+
+    /// Has the handshakes that follow tell a property, if there is room for it: `false` if there is none. So a peer learns what the
+    /// master can do without a request, which a master that is not ours would not know.
+    pub fn tell(&mut self, name: &str, value: &[u8]) -> bool {
+        self.metadata.add(name, value)
     }
 
     /// The master.

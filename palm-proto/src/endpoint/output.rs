@@ -24,7 +24,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         let peer = &mut self.peers[index];
         if let Some(zmtp) = peer.zmtp().filter(|zmtp| zmtp.has_transmit()) {
-            let len = zmtp.poll_transmit(&mut self.control);
+            let len = zmtp.poll_transmit_with(&mut self.control, &self.metadata);
             peer.outgoing += len as u32;
             self.master.reserve(None, len);
             let lead = self.control.get(..len).unwrap_or(&[]);

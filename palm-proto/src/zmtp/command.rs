@@ -62,7 +62,7 @@ pub(super) fn properties(data: &[u8]) -> Result<Properties<'_>, ProtocolError> {
 }
 
 /// Name and value of the first property, and what follows it.
-fn property(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+pub(super) fn property(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (&len, rest) = data.split_first()?;
     let (name, rest) = rest.split_at_checked(usize::from(len))?;
     let (len, rest) = rest.split_first_chunk::<4>()?;
@@ -84,19 +84,32 @@ pub(super) fn reason(data: &[u8]) -> ShortText {
     ShortText::new(text.get(..usize::from(len)).unwrap_or(text))
 }
 
-/// Writes READY.
-pub(super) fn put_ready(sink: &mut impl Sink, socket: SocketType, identity: &[u8]) -> Result<(), NoRoom> {
+/// Writes READY, with properties that are encoded already.
+pub(super) fn put_ready(
+    sink: &mut impl Sink,
+    socket: SocketType,
+    identity: &[u8],
+    metadata: &[u8],
+) -> Result<(), NoRoom> {
     let properties = [(SOCKET_TYPE, socket.name().as_bytes()), (IDENTITY, identity)];
-    let properties = properties.get(..if socket.has_identity() { 2 } else { 1 }).unwrap_or(&[]);
-    let len = properties.iter().map(|(name, value)| 1 + name.len() + 4 + value.len()).sum();
-    sink.put(command_header(READY, len).as_ref())?;
+    let named = socket.has_identity() || !identity.is_empty();
+    let properties = properties.get(..if named { 2 } else { 1 }).unwrap_or(&[]);
+    let len: usize = properties.iter().map(|(name, value)| 1 + name.len() + 4 + value.len()).sum();
+    sink.put(command_header(READY, len + metadata.len()).as_ref())?;
     for (name, value) in properties {
-        sink.put(&[name.len() as u8])?;
-        sink.put(name)?;
-        sink.put(&(value.len() as u32).to_be_bytes())?;
-        sink.put(value)?;
+        put_property(sink, name, value)?;
     }
-    Ok(())
+    sink.put(metadata)
+}
+
+/// Writes one property of a READY.
+pub(super) fn put_property(sink: &mut impl Sink, name: &[u8], value: &[u8]) -> Result<(), NoRoom> {
+    let name_len = u8::try_from(name.len()).map_err(|_| NoRoom)?;
+    let value_len = u32::try_from(value.len()).map_err(|_| NoRoom)?;
+    sink.put(&[name_len])?;
+    sink.put(name)?;
+    sink.put(&value_len.to_be_bytes())?;
+    sink.put(value)
 }
 
 /// Writes ERROR.
@@ -136,12 +149,16 @@ mod tests {
     #[test]
     fn commands_are_those_of_the_specification() {
         assert_eq!(
-            written(|out| put_ready(out, SocketType::Push, b"ignored")),
+            written(|out| put_ready(out, SocketType::Push, b"", b"")),
             b"\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x04PUSH"
         );
         assert_eq!(
-            written(|out| put_ready(out, SocketType::Dealer, b"me")),
+            written(|out| put_ready(out, SocketType::Dealer, b"me", b"")),
             b"\x04\x2b\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\x02me"
+        );
+        assert_eq!(
+            written(|out| put_ready(out, SocketType::Push, b"me", b"\x01X\0\0\0\x01y")),
+            b"\x04\x30\x05READY\x0bSocket-Type\0\0\0\x04PUSH\x08Identity\0\0\0\x02me\x01X\0\0\0\x01y"
         );
         assert_eq!(written(|out| put_error(out, &ShortText::new(b"no"))), b"\x04\x09\x05ERROR\x02no");
         assert_eq!(written(|out| put_ping(out, 300)), b"\x04\x07\x04PING\x01\x2c");

@@ -7,13 +7,13 @@ use crate::message::{NoRoom, Sink, SliceSink};
 
 use super::command::{self, CONTEXT_MAX};
 use super::frame::{self, COMMAND, CommandHeader, Head, MORE};
-use super::{Limits, ProtocolError, ShortText, SocketType, greeting};
+use super::{Limits, Metadata, ProtocolError, ShortText, SocketType, greeting};
 
 /// Longest identity that [`Connection::with_identity`] takes, in bytes.
-pub const IDENTITY_MAX: usize = 32;
+pub const IDENTITY_MAX: usize = 64;
 
 /// Room in which [`Connection::poll_transmit`] can always write the next unit, in bytes.
-pub const CONTROL_MAX: usize = 96;
+pub const CONTROL_MAX: usize = 112;
 
 /// One end of a ZMTP connection: handshake, frames and commands (`docs/spec.md`, section 4).
 ///
@@ -87,6 +87,8 @@ pub enum Decoded {
         used: usize,
         /// Where in the input the peer's identity is, at most 255 bytes; empty if it gave itself none.
         identity: Range<usize>,
+        /// Where in the input all its properties are, for [`property`](super::property).
+        properties: Range<usize>,
     },
     /// One frame of a message. From a PUB, one that is no subscription, which a PUB should pass over.
     Frame {
@@ -134,7 +136,8 @@ impl Connection {
         }
     }
 
-    /// Gives the socket a name for its peer, by which a ROUTER addresses it. Only REQ, DEALER and ROUTER sockets tell it.
+    /// Gives the socket a name for its peer: a ROUTER addresses it by that, and a master of ours knows by it which connections
+    /// are of one worker.
     ///
     /// # Errors
     /// If it is longer than [`IDENTITY_MAX`], or begins with a zero byte, which is reserved for names that a ROUTER
@@ -177,11 +180,17 @@ impl Connection {
     ///
     /// They must be sent before any message is, and must not be put between the frames of one message.
     pub fn poll_transmit(&mut self, out: &mut [u8]) -> usize {
+        self.poll_transmit_with(out, &Metadata::new())
+    }
+
+    /// As [`poll_transmit`](Self::poll_transmit), with properties of the application's in READY: the next unit always fits into
+    /// [`CONTROL_MAX`] and [`METADATA_MAX`](super::METADATA_MAX) bytes.
+    pub fn poll_transmit_with(&mut self, out: &mut [u8], metadata: &Metadata) -> usize {
         let mut written = 0;
         while self.pending != 0 {
             let unit = 1 << self.pending.trailing_zeros();
             let mut sink = SliceSink::new(out.get_mut(written..).unwrap_or(&mut []));
-            if self.put(unit, &mut sink).is_err() {
+            if self.put(unit, metadata, &mut sink).is_err() {
                 break;
             }
             written += sink.position();
@@ -364,7 +373,11 @@ impl Connection {
                 let properties = command::properties(data)?;
                 self.on_ready(properties.socket_type)?;
                 let identity = properties.identity;
-                Ok(Decoded::Ready { used, identity: start + identity.start..start + identity.end })
+                Ok(Decoded::Ready {
+                    used,
+                    identity: start + identity.start..start + identity.end,
+                    properties: start..used,
+                })
             }
             name if name == command::READY || self.phase == Phase::Handshake => {
                 Err(ProtocolError::UnexpectedCommand { name: ShortText::new(name) })
@@ -429,10 +442,10 @@ impl Connection {
         self.pending = 0;
     }
 
-    fn put(&self, unit: u8, sink: &mut impl Sink) -> Result<(), NoRoom> {
+    fn put(&self, unit: u8, metadata: &Metadata, sink: &mut impl Sink) -> Result<(), NoRoom> {
         match unit {
             GREETING => sink.put(&greeting::OURS),
-            READY => command::put_ready(sink, self.socket, &self.identity),
+            READY => command::put_ready(sink, self.socket, &self.identity, metadata.as_bytes()),
             ERROR => command::put_error(sink, &self.error),
             PONG => command::put_pong(sink, &self.pong),
             _ => command::put_ping(sink, self.ping_ttl),

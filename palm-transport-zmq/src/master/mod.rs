@@ -16,6 +16,7 @@ use palm_proto::PooledBuffer;
 use palm_proto::endpoint::{Endpoint, EndpointCounters, HeapEndpoint, Service, heap_tables};
 use palm_proto::master::{Counters as MasterCounters, Gauges};
 use palm_proto::random::Seed;
+use palm_proto::zmtp::{EXTENSIONS, MAX_MESSAGE, NATIVE_ADDRESS};
 use tokio::task::JoinSet;
 
 pub use config::MasterConfig;
@@ -205,6 +206,13 @@ impl Master {
                 .cache()
                 .preset(key.as_bytes(), value.as_bytes())
                 .map_err(|_| BindError::Config { why: "the cache's bounds leave no room for the addresses" })?;
+        }
+        // Peers of ours need not ask then, which a master that is not ours takes for a mistake.
+        let told = [(EXTENSIONS, "1"), (MAX_MESSAGE, &config.max_message.to_string()), (NATIVE_ADDRESS, &native)];
+        for (name, value) in told.into_iter().filter(|(_, value)| !value.is_empty()) {
+            if !endpoint.tell(name, value.as_bytes()) {
+                tracing::warn!("{value} is too long for peers to be told of it");
+            }
         }
         Ok(Self { shared: Arc::new(Shared::new(endpoint)), listeners, addresses, config })
     }
