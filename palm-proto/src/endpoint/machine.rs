@@ -8,14 +8,14 @@ use crate::collections::{List, Queue, Slab};
 use crate::master::{Master, MasterStorage, NameTooLong, Tags};
 use crate::random::Seed;
 use crate::time::Instant;
-use crate::zmtp::{CONTROL_MAX, Connection, Limits, METADATA_MAX, Metadata};
+use crate::zmtp::{Connection, Limits};
 
 use super::config::{EndpointConfig, EndpointCounters};
 use super::event::{EndpointEvent, Fault};
 use super::input::Next;
 use super::native::Natives;
 use super::part::Part;
-use super::peer::{ConnectionId, InBlocked, InReady, Peer, Role, Service, Speech, ZeroMq};
+use super::peer::{ConnectionId, Control, InBlocked, InReady, Peer, Role, Service, Speech, ZeroMq};
 use super::storage::{EndpointStorage, EndpointTables};
 use super::timers::{Class, Timers};
 
@@ -40,9 +40,8 @@ pub struct Endpoint<S: EndpointStorage> {
     /// Connections that wait to be allowed to send.
     pub(super) blocked: List<InBlocked>,
     pub(super) timers: Timers,
-    pub(super) control: [u8; CONTROL_MAX + METADATA_MAX],
-    /// What each READY tells.
-    pub(super) metadata: Metadata,
+    /// None where nobody speaks ZeroMQ.
+    pub(super) control: Option<S::Control>,
     /// What follows the message that is sent last.
     pub(super) tags: Tags,
     pub(super) events: S::Events,
@@ -78,8 +77,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             ready: List::new(),
             blocked: List::new(),
             timers: Timers::new(config.handshake_timeout, config.heartbeat, config.partial_timeout),
-            control: [0; CONTROL_MAX + METADATA_MAX],
-            metadata: Metadata::new(),
+            control: S::Control::some(Control::new()),
             tags: Tags::new(),
             events: S::Events::default(),
             counters: EndpointCounters::default(),
@@ -99,7 +97,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// Has the handshakes that follow tell a property, if there is room for it: `false` if there is none. So a peer learns what the
     /// master can do without a request, which a master that is not ours would not know.
     pub fn tell(&mut self, name: &str, value: &[u8]) -> bool {
-        self.metadata.add(name, value)
+        self.control.as_mut().is_some_and(|control| control.part_mut().metadata.add(name, value))
     }
 
     /// The master.

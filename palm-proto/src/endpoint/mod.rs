@@ -43,7 +43,7 @@ pub use native::{
 #[cfg(feature = "alloc")]
 pub use native::{HeapNative, native_tables};
 pub use part::{Absent, Part};
-pub use peer::{ConnectionId, Peer, Service, ZeroMq};
+pub use peer::{ConnectionId, Control, Peer, Service, ZeroMq};
 pub use storage::{EndpointStorage, EndpointTables, FixedEndpoint, NativeEndpoint};
 #[cfg(feature = "alloc")]
 pub use storage::{HeapEndpoint, heap_tables};

@@ -4,7 +4,8 @@ use crate::time::Instant;
 use crate::zmtp::{CONTROL_MAX, frame_header};
 
 use super::machine::{BufferOf, Endpoint};
-use super::peer::{ConnectionId, Role};
+use super::part::Part;
+use super::peer::{ConnectionId, Control, Role};
 use super::storage::EndpointStorage;
 use super::transmit::{Body, Outlet, Topic, Transmit};
 
@@ -24,10 +25,11 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         let peer = &mut self.peers[index];
         if let Some(zmtp) = peer.zmtp().filter(|zmtp| zmtp.has_transmit()) {
-            let len = zmtp.poll_transmit_with(&mut self.control, &self.metadata);
+            let Control { out, metadata } = self.control.as_mut()?.part_mut();
+            let len = zmtp.poll_transmit_with(out, metadata);
             peer.outgoing += len as u32;
             self.master.reserve(None, len);
-            let lead = self.control.get(..len).unwrap_or(&[]);
+            let lead = out.get(..len).unwrap_or(&[]);
             return Some(Transmit { lead, ..Transmit::EMPTY });
         }
         if peer.closing || peer.outgoing >= cap {

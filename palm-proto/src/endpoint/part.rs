@@ -4,7 +4,7 @@ use core::fmt::Debug;
 
 use crate::buffer::{Buffer, Span};
 
-use super::peer::ZeroMq;
+use super::peer::{Control, ZeroMq};
 
 /// A part that a storage type either has, as the `T` itself, or leaves out, as [`Absent`].
 pub trait Part<T>: Debug + Sized {
@@ -44,6 +44,24 @@ impl<T> Part<T> for Absent {
 }
 
 impl<B: Buffer + Debug> Part<Self> for Span<B> {
+    fn some(part: Self) -> Option<Self> {
+        Some(part)
+    }
+
+    fn part(&self) -> &Self {
+        self
+    }
+
+    fn part_mut(&mut self) -> &mut Self {
+        self
+    }
+
+    fn into_part(self) -> Self {
+        self
+    }
+}
+
+impl Part<Self> for Control {
     fn some(part: Self) -> Option<Self> {
         Some(part)
     }

@@ -6,7 +6,7 @@ use crate::buffer::Span;
 use crate::collections::{Link, Linked};
 use crate::master::{SenderId, SubscriberId, WorkerId};
 use crate::time::Instant;
-use crate::zmtp::{Connection, SocketType};
+use crate::zmtp::{CONTROL_MAX, Connection, METADATA_MAX, Metadata, SocketType};
 
 use super::part::Part;
 use super::reply::Request;
@@ -107,6 +107,21 @@ pub struct ZeroMq<B> {
 impl<B> ZeroMq<B> {
     pub(super) fn new(zmtp: Connection) -> Self {
         Self { zmtp, request: Request::default() }
+    }
+}
+
+/// What all connections that speak ZeroMQ share; named only by storage types.
+#[derive(Debug)]
+pub struct Control {
+    /// Where greetings, READYs, PINGs and PONGs are written.
+    pub(super) out: [u8; CONTROL_MAX + METADATA_MAX],
+    /// What each READY tells beside what ZMTP has it tell.
+    pub(super) metadata: Metadata,
+}
+
+impl Control {
+    pub(super) const fn new() -> Self {
+        Self { out: [0; CONTROL_MAX + METADATA_MAX], metadata: Metadata::new() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::master::{FixedStorage, MasterStorage, Tables};
 use super::event::EndpointEvent;
 use super::native::{FixedNative, NativeStorage, NativeTables};
 use super::part::{Absent, Part};
-use super::peer::{Peer, ZeroMq};
+use super::peer::{Control, Peer, ZeroMq};
 
 /// Events that wait to be polled at most, where tables lie inline: each takes 128 bytes.
 const EVENTS_INLINE: usize = 2;
@@ -21,6 +21,8 @@ pub trait EndpointStorage: Debug {
     type Master: MasterStorage;
     /// What there is to a connection that speaks ZeroMQ; [`Absent`] where none does.
     type ZeroMq: Part<ZeroMq<<Self::Master as MasterStorage>::Buffer>>;
+    /// What connections that speak ZeroMQ share; [`Absent`] where none does.
+    type Control: Part<Control>;
     /// Connections.
     type Peers: Table<Slot<Peer<Self::ZeroMq>>> + Debug;
     /// The cache's entries.
@@ -54,6 +56,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
 {
     type Master = FixedStorage<B, TASKS, PEERS>;
     type ZeroMq = ZeroMq<B>;
+    type Control = Control;
     type Peers = heapless::Vec<Slot<Peer<ZeroMq<B>>>, PEERS>;
     type Entries = heapless::Vec<Slot<Entry<B>>, PEERS>;
     type EntryPlaces = heapless::Vec<Place, PEERS>;
@@ -96,6 +99,7 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const RESULTS: usize, const 
 {
     type Master = FixedStorage<B, TASKS, PEERS, SessionTopic, RESULTS>;
     type ZeroMq = Absent;
+    type Control = Absent;
     type Peers = heapless::Vec<Slot<Peer<Absent>>, PEERS>;
     type Entries = heapless::Vec<Slot<Entry<B>>, 0>;
     type EntryPlaces = heapless::Vec<Place, 0>;
@@ -142,6 +146,7 @@ mod heap {
     impl<B: Buffer + Clone + Debug> EndpointStorage for HeapEndpoint<B> {
         type Master = HeapStorage<B>;
         type ZeroMq = ZeroMq<B>;
+        type Control = Control;
         type Peers = HeapTable<Slot<Peer<ZeroMq<B>>>>;
         type Entries = HeapTable<Slot<Entry<B>>>;
         type EntryPlaces = HeapTable<Place>;
