@@ -148,7 +148,7 @@ impl Wish {
                 "the master whose cache is at {db} takes native peers at {address}, which cannot be reached from here"
             ))),
             Err(error) => {
-                tracing::info!("{address} cannot be reached ({error:#}): speaking ZeroMQ");
+                tracing::info!("{address} cannot be reached ({}): speaking ZeroMQ", crate::output::causes(&error));
                 Ok(None)
             }
         }

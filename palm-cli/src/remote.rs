@@ -99,8 +99,7 @@ impl Remote {
 
     /// Prints this JSON, or what a person reads instead.
     pub(crate) fn print(&self, json: &str, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let text = if self.json { format!("{json}\n") } else { text() };
-        output::data(text.as_bytes())
+        if self.json { output::json(json) } else { output::text(text().as_bytes()) }
     }
 
     /// The id of the cluster that somebody means: by its alias, its id, or what the ids of no two begin with.

@@ -170,7 +170,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                 check_length(&cache, key.len() + value.len()).await?;
                 let kept_under = cache.set(&key, &value).await.map_err(no_answer)?;
                 if key.is_empty() {
-                    output::data(format!("{kept_under}\n").as_bytes())?;
+                    output::text(format!("{kept_under}\n").as_bytes())?;
                 }
             }
             Action::Delete { key, .. } => {
@@ -254,7 +254,7 @@ fn native(peer: &Peer, args: Args) -> anyhow::Result<Outcome> {
                 Err(_) => ("value_base64", base64::engine::general_purpose::STANDARD.encode(&found.value)),
             };
             object[name] = text.into();
-            output::data(format!("{object}\n").as_bytes())?;
+            output::json(&object.to_string())?;
         }
         Action::Set { key, value, file, ttl, if_absent, if_version, version } => {
             if key.is_empty() {
@@ -267,7 +267,7 @@ fn native(peer: &Peer, args: Args) -> anyhow::Result<Outcome> {
             };
             match cache.set_with(&key, read_value(value, file.as_deref())?, ttl, condition) {
                 Ok(now) if version => {
-                    output::data(format!("{}\n", serde_json::json!({"key": key, "version": now})).as_bytes())?;
+                    output::json(&serde_json::json!({"key": key, "version": now}).to_string())?;
                 }
                 Ok(_) => {}
                 Err(error) => return not_done(&key, error),
@@ -308,7 +308,7 @@ fn not_done(key: &str, error: CacheError) -> anyhow::Result<Outcome> {
 
 /// Writes a value to standard output.
 fn print(value: &[u8]) -> anyhow::Result<()> {
-    output::data(value)?;
+    output::text(value)?;
     // A person's prompt gets a line of its own; a file or a pipe gets the value and nothing else.
     if std::io::stdout().is_terminal() && !value.ends_with(b"\n") {
         output::data(b"\n")?;

@@ -26,12 +26,12 @@ pub(super) fn validate(file: &Path, json: bool) -> anyhow::Result<()> {
     let text = checked(file)?;
     let found = Validation::of(&text);
     if json {
-        output::data(format!("{}\n", serde_json::to_string(&found)?).as_bytes())?;
+        output::json(&serde_json::to_string(&found)?)?;
     }
     cluster(file, &text)?;
     if !json {
         let count = output::counted(found.components.len() as u64, "component");
-        output::data(format!("{count}: {}\n", found.components.join(", ")).as_bytes())?;
+        output::text(format!("{count}: {}\n", found.components.join(", ")).as_bytes())?;
     }
     Ok(())
 }
@@ -48,8 +48,7 @@ pub(super) fn convert(file: &Path, to: Option<Form>, json: bool) -> anyhow::Resu
             anyhow::anyhow!("{}: INI cannot say this: {}", file.display(), keys.join(", "))
         })?,
     };
-    let text = if json { format!("{}\n", json!({ "file": converted })) } else { converted };
-    output::data(text.as_bytes())
+    if json { output::json(&json!({ "file": converted }).to_string()) } else { output::text(converted.as_bytes()) }
 }
 
 /// Prints what differs between two versions of a cluster's file.

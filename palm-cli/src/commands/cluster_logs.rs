@@ -151,7 +151,7 @@ pub(super) async fn run(remote: &Remote, args: Args) -> anyhow::Result<()> {
         }
     }
     if let Some(document) = document {
-        return output::data(format!("{}\n", remote::document(&document)).as_bytes());
+        return output::json(&remote::document(&document));
     }
     if !args.follow {
         return Ok(());
@@ -205,7 +205,7 @@ impl Printer {
     /// A line as it is printed; one of several lines, which Python's clients may send, as several.
     fn line(&mut self, line: &Answer<Line>) -> String {
         if self.json {
-            return format!("{}\n", line.text);
+            return format!("{}\n", output::harmless_json(&line.text));
         }
         let line = &line.value;
         line.text.trim_end_matches('\n').split('\n').map(|text| self.labelled(line, text)).collect()

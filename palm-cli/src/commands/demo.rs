@@ -192,5 +192,5 @@ impl Tally {
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
-    output::data(text.as_bytes())
+    output::text(text.as_bytes())
 }

@@ -2,38 +2,46 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use palm_transport_tcp::PeerOptions;
-use palm_transport_zmq::{Client, ConnectError, Status, tell_runner};
+use palm_transport_zmq::{Client, ConnectError, tell_runner};
 
-use super::{DEFAULT_DB, StopSignals, block_on, unreachable, wrong_server};
+use super::{DEFAULT_DB, block_on, unreachable, wrong_server};
 use crate::args::Global;
+use crate::launch::follower::{Ended, Follower, Gone};
 use crate::launch::input::{Bounds, Source};
-use crate::launch::job::{self, Job, Options};
+use crate::launch::job::{Job, Options};
 use crate::launch::ledger::Ledger;
 use crate::launch::messages::Messages;
 use crate::launch::native::{self, Connection, OpenError};
+use crate::launch::stop::Stop;
 use crate::native::{Flags, Peer, Wish, follow, reach};
+use crate::output::Folder;
 use crate::output::progress::Progress;
-use crate::output::results::{Folder, Sink, Style};
+use crate::output::results::{Sink, Style};
 use crate::{Outcome, output, values, wrong_use};
 
 /// Room for what a message has besides its payload and the texts that the command line gives: ids, numbers, and what goes
 /// before each field.
 const ENVELOPE: usize = 192;
 
+/// Messages without a result at a time unless something else is said: where each has its results, and where many may have none.
+const WINDOW: u32 = 256;
+const WINDOW_EXPECTING: u32 = 100_000;
+
 const EXAMPLES: &str = "\
 Examples:
   palm launch --server test --function foo
       sends ten times ' a message', as the Python example does, and prints the
       ten results
+
+  palm launch --server test --function upper --message hello
+      sends one message; --repeat says if there are to be more
 
   palm launch --server test --function upper --lines words.txt --ordered
   producer | palm launch --server test --function upper --lines - | consumer
@@ -53,13 +61,28 @@ Examples:
       a pipeline: a function for each stage, results taken from the last one's
       address
 
+  palm launch --server stage1 --function 'parse stage2.filter' --lines in.txt \\
+      --sub tcp://node-2:5556 --expect 40
+      a pipeline that ends some messages on the way: complete with 40 results
+
   palm launch --connect node-1:5550 --token-file token --function upper \\
       --lines words.txt --priority 2 --deadline 10s
       a master's native listener instead of its ZeroMQ sockets
 
-Results go to standard output, everything else to standard error. Ctrl-C ends
-the job and says what is missing. Exit status: 0 every message has its
-results; 1 some failed or are missing, and it says which; 2 wrong use.";
+Results go to standard output, everything else to standard error. A result that
+ends in a line break gets no second one; --output raw and --output-dir keep
+every byte. What a terminal is shown has no control characters in it but
+colours; --output raw is as it is.
+
+A FIFO is read once, from its first writer on, and ends when its last writer
+closes it. A line or a file that is too long fails alone; the others are sent.
+
+Files in --output-dir that an earlier run has written are replaced; an input is
+never overwritten.
+
+Ctrl-C ends the job and says what is missing; a second one ends it at once.
+Exit status: 0 every message has its results; 1 some failed or are missing, and
+it says which; 2 wrong use.";
 
 /// Flags of `palm launch`.
 #[derive(Debug, clap::Args)]
@@ -89,13 +112,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) native: Flags,
 
-    /// The message to send
-    #[arg(long, value_name = "TEXT", default_value = " a message", help_heading = "Messages")]
-    pub(crate) message: String,
-    /// How often to send it
-    #[arg(long, value_name = "TIMES", default_value = "10", help_heading = "Messages")]
-    pub(crate) repeat: u64,
-    /// Send each line of this file, or of standard input (-)
+    /// The message to send [default: ' a message', ten times]
+    #[arg(long, value_name = "TEXT", help_heading = "Messages")]
+    pub(crate) message: Option<String>,
+    /// How often to send it [default: once]
+    #[arg(long, value_name = "TIMES", help_heading = "Messages")]
+    pub(crate) repeat: Option<u64>,
+    /// Send each line of this file or FIFO, or of standard input (-)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["message", "repeat", "files"], help_heading = "Messages")]
     pub(crate) lines: Option<PathBuf>,
     /// Send each of these files
@@ -108,12 +131,15 @@ pub(crate) struct Args {
     /// Results of each message
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) results: u32,
+    /// Results of all messages together, where a message may have fewer than --results: done when so many are there and all is sent
+    #[arg(long, value_name = "NUMBER", conflicts_with = "ordered", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Delivery")]
+    pub(crate) expect: Option<u64>,
     /// Give the results in the order of the messages
     #[arg(long, help_heading = "Delivery")]
     pub(crate) ordered: bool,
-    /// Messages without a result at a time at most
-    #[arg(long, value_name = "MESSAGES", default_value = "256", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
-    pub(crate) window: u32,
+    /// Messages without a result at a time at most [default: 256; 100000 with --expect]
+    #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
+    pub(crate) window: Option<u32>,
     /// Bytes of messages without a result at a time at most
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = values::size_above_zero, help_heading = "Delivery")]
     pub(crate) in_flight: usize,
@@ -144,6 +170,12 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 }
 
+impl Args {
+    fn window(&self) -> u32 {
+        self.window.unwrap_or(if self.expect.is_some() { WINDOW_EXPECTING } else { WINDOW })
+    }
+}
+
 /// Runs the job.
 ///
 /// # Errors
@@ -155,14 +187,15 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         return Err(no_server());
     }
     let wish = args.native.wish(&zmq_only(&args))?;
+    let mut stop = Stop::listen()?;
     block_on(async {
         // Before anything is sent, whatever is wrong with the input or the output.
-        let sink = sink(&args)?;
         let source = source(&args);
         source.check().map_err(|(path, error)| wrong_use(format!("cannot read {}: {error}", path.display())))?;
+        let sink = sink(&args, &source)?;
         let server = tokio::select! {
             server = connect(&args, wish) => server?,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before there was a connection; nothing was sent"),
+            () = stop.asked() => anyhow::bail!("stopped before there was a connection; nothing was sent"),
         };
         let function = qualified(function, args.server.as_deref().unwrap_or_else(|| server.name()));
         let message = server.longest_payload(&args, &function);
@@ -170,7 +203,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let items = source.open(Bounds { in_flight: args.in_flight, message }).context("cannot read what to send")?;
         let progress = Progress::start(total, args.quiet);
         let options = Options {
-            window: args.window,
+            window: args.window(),
             ordered: args.ordered,
             timeout: args.timeout,
             retries: args.retries,
@@ -179,14 +212,14 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             priority: args.priority,
             deadline: args.deadline,
         };
-        let ledger = Rc::new(RefCell::new(Ledger::new(args.results)));
+        let ledger = Rc::new(RefCell::new(Ledger::new(args.results, args.expect)));
         let results = ledger.borrow().results();
         let _telling = tell_runner(move || results.load(Ordering::Relaxed));
         let (job, gone) = server.job(&function, Messages::new(items, Rc::clone(&ledger)), options);
-        let mut follower = Follower { args: &args, job, gone, sink, ledger, progress };
+        let mut follower = Follower { args: &args, job, gone, sink, ledger: Rc::clone(&ledger), progress, stop };
         let ended = follower.follow().await;
         follower.progress.finish();
-        let ledger = follower.ledger.borrow();
+        let ledger = ledger.borrow();
         let ended = ended?;
         let troubles = ledger.troubles();
         if !troubles.is_empty() {
@@ -211,13 +244,20 @@ fn source(args: &Args) -> Source {
         Some(path) if path.as_os_str() == "-" => Source::Lines(None),
         Some(path) => Source::Lines(Some(path.clone())),
         None if !args.files.is_empty() => Source::Files(args.files.clone()),
-        None => Source::Repeat { message: Bytes::from(args.message.clone()), count: args.repeat },
+        None => {
+            // As Python's example does it, if nothing else is said.
+            let (message, count) = match &args.message {
+                Some(message) => (message.as_str(), 1),
+                None => (" a message", 10),
+            };
+            Source::Repeat { message: Bytes::from(message.to_owned()), count: args.repeat.unwrap_or(count) }
+        }
     }
 }
 
-fn sink(args: &Args) -> anyhow::Result<Sink> {
+fn sink(args: &Args, source: &Source) -> anyhow::Result<Sink> {
     Ok(match &args.output_dir {
-        Some(path) => Sink::folder(Folder::create(path, &args.files, args.results > 1)?),
+        Some(path) => Sink::folder(Folder::create(path, &source.files(), !args.files.is_empty(), args.results)?),
         None => Sink::stdout(args.output),
     })
 }
@@ -233,11 +273,8 @@ fn zmq_only(args: &Args) -> Vec<&'static str> {
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
 }
 
-/// Ends when there is no native master to be found any more.
-type Gone = Pin<Box<dyn Future<Output = ()>>>;
-
 /// A server that is connected to.
-enum Server {
+pub(crate) enum Server {
     Zmq {
         client: Client,
         name: String,
@@ -288,7 +325,8 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
     let begun = Instant::now();
     if let Some(peer) = wish.peer(db, Some(args.connect_timeout)).await? {
         let patience = args.connect_timeout.saturating_sub(begun.elapsed()).max(Duration::from_millis(100));
-        let options = PeerOptions { token: peer.token.clone(), window: args.window, ..PeerOptions::new(&peer.address) };
+        let options =
+            PeerOptions { token: peer.token.clone(), window: args.window(), ..PeerOptions::new(&peer.address) };
         match Connection::open(&options, patience).await {
             Ok(connection) => return checked(args, connection, &peer),
             Err(OpenError::Refused(why)) if peer.optional => {
@@ -306,7 +344,7 @@ async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
     connect_zmq(args).await
 }
 
-async fn connect_zmq(args: &Args) -> anyhow::Result<Server> {
+pub(crate) async fn connect_zmq(args: &Args) -> anyhow::Result<Server> {
     let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
     let server = args.server.as_deref().ok_or_else(no_server)?;
     let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
@@ -355,114 +393,6 @@ fn checked(args: &Args, connection: Connection, peer: &Peer) -> anyhow::Result<S
     match &args.server {
         Some(server) if server != connection.master() => Err(wrong_server(&peer.address, connection.master(), server)),
         _ => Ok(Server::Native(connection, peer.clone())),
-    }
-}
-
-/// How following a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    /// Everything has come to its end.
-    Complete,
-    /// A signal stopped it.
-    Stopped,
-}
-
-/// A job, and what is made of its outcomes.
-struct Follower<'a> {
-    args: &'a Args,
-    job: Job,
-    gone: Gone,
-    sink: Sink,
-    ledger: Rc<RefCell<Ledger>>,
-    progress: Progress,
-}
-
-impl Follower<'_> {
-    async fn follow(&mut self) -> anyhow::Result<Ended> {
-        let mut signals = StopSignals::listen()?;
-        loop {
-            // What is there already is collected; what is collected is written when there is no more, or enough.
-            let outcome = match self.job.next().now_or_never() {
-                Some(outcome) if !self.sink.is_full() => outcome,
-                Some(outcome) => {
-                    if self.flush(&mut signals).await? == Ended::Stopped {
-                        return Ok(Ended::Stopped);
-                    }
-                    outcome
-                }
-                None => {
-                    if self.flush(&mut signals).await? == Ended::Stopped {
-                        return Ok(Ended::Stopped);
-                    }
-                    self.show_progress();
-                    tokio::select! {
-                        outcome = self.job.next() => outcome,
-                        _ = signals.next() => return Ok(Ended::Stopped),
-                        () = &mut self.gone => {
-                            if self.go_over_to_zmq(&mut signals).await? == Ended::Stopped {
-                                return Ok(Ended::Stopped);
-                            }
-                            continue;
-                        }
-                    }
-                }
-            };
-            match outcome {
-                Some(outcome) => self.take(outcome),
-                None => return self.flush(&mut signals).await,
-            }
-        }
-    }
-
-    /// What is under way goes on over ZeroMQ, as soon as the master is reached.
-    async fn go_over_to_zmq(&mut self, signals: &mut StopSignals) -> anyhow::Result<Ended> {
-        self.gone = Box::pin(std::future::pending());
-        let server = tokio::select! {
-            server = connect_zmq(self.args) => server?,
-            _ = signals.next() => return Ok(Ended::Stopped),
-        };
-        if let Server::Zmq { client, .. } = server {
-            self.job = std::mem::replace(&mut self.job, Job::Between).over_zmq(&client);
-        }
-        Ok(Ended::Complete)
-    }
-
-    fn show_progress(&self) {
-        let ledger = self.ledger.borrow();
-        self.progress.at(ledger.through(), || ledger.note());
-    }
-
-    fn take(&mut self, outcome: job::Outcome) {
-        let mut ledger = self.ledger.borrow_mut();
-        match outcome.result {
-            Ok(payload) => {
-                if let Some(arrived) = ledger.arrived(outcome.sequence) {
-                    self.sink.put(&arrived, Ok(payload));
-                }
-            }
-            Err(failure) => {
-                let status = failure.status.to_string();
-                let why: &dyn std::fmt::Display = match failure.status {
-                    Status::Failed if !failure.text.is_empty() => &failure.text,
-                    _ => &failure,
-                };
-                let arrived = match failure.status {
-                    Status::DeadlineExceeded => ledger.late(outcome.sequence, why),
-                    _ => ledger.failed(outcome.sequence, why),
-                };
-                if let Some(arrived) = arrived {
-                    self.sink.put(&arrived, Err((&status, &failure.text)));
-                }
-            }
-        }
-    }
-
-    async fn flush(&mut self, signals: &mut StopSignals) -> anyhow::Result<Ended> {
-        tokio::select! {
-            biased;
-            written = self.sink.flush() => written.map(|()| Ended::Complete),
-            _ = signals.next() => Ok(Ended::Stopped),
-        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Global {
 }
 
 /// Runs `work` on a runtime of one thread, which is the fastest for sockets (one loop, no hand-over between threads).
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")?;
     let result = runtime.block_on(work);

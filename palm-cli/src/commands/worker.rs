@@ -130,7 +130,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         && !std::io::stdout().is_terminal()
     {
         // A runner sees nothing but the log.
-        tracing::error!("{error:#}");
+        tracing::error!("{}", crate::output::causes(error));
     }
     ended
 }

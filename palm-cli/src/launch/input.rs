@@ -44,8 +44,6 @@ pub(crate) struct InputError {
     pub(crate) label: Label,
     /// Why.
     pub(crate) reason: String,
-    /// Whether nothing follows it.
-    pub(crate) fatal: bool,
 }
 
 /// Bounds on what is read.
@@ -67,28 +65,37 @@ impl Source {
         }
     }
 
-    /// Whether the file of lines can be read.
+    /// Whether the file of lines can be read. It is not opened: to open a FIFO waits for its writer, and to close it again
+    /// loses what was written.
     ///
     /// # Errors
     /// The file, and why not.
     pub(crate) fn check(&self) -> Result<(), (PathBuf, io::Error)> {
-        match self {
-            Self::Lines(Some(path)) => {
-                let opened = File::open(path).and_then(|file| file.metadata());
-                match opened {
-                    Ok(meta) if meta.is_dir() => Err((path.clone(), io::ErrorKind::IsADirectory.into())),
-                    Ok(_) => Ok(()),
-                    Err(error) => Err((path.clone(), error)),
-                }
+        let Self::Lines(Some(path)) = self else { return Ok(()) };
+        let readable = || {
+            if path.metadata()?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
             }
-            Self::Lines(None) | Self::Repeat { .. } | Self::Files(_) => Ok(()),
+            rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(io::Error::from)
+        };
+        readable().map_err(|error| (path.clone(), error))
+    }
+
+    /// The files that are read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Lines(Some(path)) => vec![path.clone()],
+            Self::Lines(None) => vec!["/dev/stdin".into()],
+            Self::Files(paths) => paths.clone(),
+            Self::Repeat { .. } => Vec::new(),
         }
     }
 
-    /// Starts to read, in a thread of its own, which ends with the source or when the receiver is dropped.
+    /// Starts to read, in a thread of its own, which ends with the source or when the receiver is dropped. A FIFO that nobody
+    /// writes to yet is waited for there.
     ///
     /// # Errors
-    /// If the file of lines cannot be opened, or no thread be started.
+    /// If no thread can be started.
     pub(crate) fn open(self, bounds: Bounds) -> io::Result<mpsc::Receiver<Result<Item, InputError>>> {
         let (out, items) = mpsc::channel(AHEAD);
         // Far below what a semaphore can hold on a 64-bit machine, and capped for the others.
@@ -98,10 +105,10 @@ impl Source {
             Self::Repeat { message, count } => Box::new(move || feeder.repeat(&message, count)),
             Self::Files(paths) => Box::new(move || feeder.files(paths)),
             Self::Lines(None) => Box::new(move || feeder.lines(BufReader::with_capacity(1 << 16, io::stdin()))),
-            Self::Lines(Some(path)) => {
-                let file = BufReader::with_capacity(1 << 16, File::open(path)?);
-                Box::new(move || feeder.lines(file))
-            }
+            Self::Lines(Some(path)) => Box::new(move || match File::open(&path) {
+                Ok(file) => feeder.lines(BufReader::with_capacity(1 << 16, file)),
+                Err(error) => feeder.fail(Label::File(path), error.to_string()),
+            }),
         };
         std::thread::Builder::new().name("palm-input".to_owned()).spawn(work)?;
         Ok(items)
@@ -142,32 +149,29 @@ impl Feeder {
 
     fn lines(&self, mut input: impl BufRead) {
         let most = self.bounds.message;
-        let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(2);
         for number in 1.. {
-            let mut line = Vec::new();
             let label = Label::Line(number);
-            let failed = match (&mut input).take(limit).read_until(b'\n', &mut line) {
-                Ok(0) => return,
-                Ok(_) => {
-                    if line.ends_with(b"\n") {
-                        line.pop();
-                    }
-                    (line.len() > most).then(|| too_long(most))
-                }
-                Err(error) => Some(error.to_string()),
-            };
-            let sent = match failed {
-                // Where the next line begins is not known without reading this one to its end.
-                Some(reason) => {
-                    let _ = self.out.blocking_send(Err(InputError { label, reason, fatal: true }));
-                    return;
-                }
-                None => self.send(label, line.len(), || Ok(line.into())),
+            let sent = match read_line(&mut input, most) {
+                Ok(Line::Whole(line)) => self.send(label, line.len(), || Ok(line.into())),
+                Ok(Line::TooLong) => self.pass_over(label, too_long(most)),
+                Ok(Line::End) => return,
+                Err(error) => return self.fail(label, format!("{error}; nothing is read after it")),
             };
             if sent.is_err() {
                 return;
             }
         }
+    }
+
+    /// What follows is sent all the same.
+    fn pass_over(&self, label: Label, reason: String) -> Result<(), Gone> {
+        self.out.blocking_send(Err(InputError { label, reason })).map_err(|_| Gone)
+    }
+
+    /// Nothing follows.
+    fn fail(&self, label: Label, reason: String) {
+        // Whoever wants no more need not be told.
+        let _ = self.pass_over(label, reason);
     }
 
     /// Waits for its share of the budget, and only then reads the payload.
@@ -185,10 +189,36 @@ impl Feeder {
         let Some(budget) = budget else { return Err(Gone) };
         let item = match payload() {
             Ok(payload) => Ok(Item { label, payload, budget }),
-            Err(reason) => Err(InputError { label, reason, fatal: false }),
+            Err(reason) => Err(InputError { label, reason }),
         };
         self.out.blocking_send(item).map_err(|_| Gone)
     }
+}
+
+/// What was read of a file of lines.
+enum Line {
+    /// A line, without its end.
+    Whole(Vec<u8>),
+    /// A line that may not be sent. It is read to its end, and none of it is kept.
+    TooLong,
+    /// There are no more.
+    End,
+}
+
+fn read_line(input: &mut impl BufRead, most: usize) -> io::Result<Line> {
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let mut line = Vec::new();
+    if input.take(limit).read_until(b'\n', &mut line)? == 0 {
+        return Ok(Line::End);
+    }
+    if line.ends_with(b"\n") {
+        line.pop();
+    } else if line.len() > most {
+        drop(line);
+        input.skip_until(b'\n')?;
+        return Ok(Line::TooLong);
+    }
+    Ok(Line::Whole(line))
 }
 
 fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, String> {
@@ -216,7 +246,7 @@ mod tests {
         while let Some(item) = items.recv().await {
             seen.push(match item {
                 Ok(item) => format!("{}: {}", item.label, String::from_utf8_lossy(&item.payload)),
-                Err(error) => format!("{}! {}", error.label, if error.fatal { "fatal" } else { "skipped" }),
+                Err(error) => format!("{}! {}", error.label, error.reason.split(' ').next().unwrap()),
             });
         }
         seen
@@ -236,10 +266,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_may_be_as_long_as_the_bound_and_no_longer() {
-        let lines = file(b"0123456789\n0123456789A\nx");
+    async fn a_line_that_is_too_long_is_passed_over_alone() {
+        let long = "A".repeat(1 << 17);
+        let lines = file(format!("0123456789\n0123456789A\nx\n{long}\ny\n\n{long}").as_bytes());
         let seen = all(Source::Lines(Some(lines.path().to_owned())), BOUNDS).await;
-        assert_eq!(seen, ["line 1: 0123456789", "line 2! fatal"]);
+        let expected = ["1: 0123456789", "2! longer", "3: x", "4! longer", "5: y", "6: ", "7! longer"]
+            .map(|line| format!("line {line}"));
+        assert_eq!(seen, expected);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_vanishes_before_it_is_read_is_told() {
+        let seen = all(Source::Lines(Some("/no/such/file".into())), BOUNDS).await;
+        assert_eq!(seen, ["/no/such/file! No"]);
     }
 
     #[tokio::test]
@@ -248,7 +287,7 @@ mod tests {
         let paths = vec!["/no/such/file".into(), long.path().to_owned(), good.path().to_owned()];
         let seen = all(Source::Files(paths), BOUNDS).await;
         let named = |file: &tempfile::NamedTempFile, rest: &str| format!("{}{rest}", file.path().display());
-        assert_eq!(seen, ["/no/such/file! skipped".to_owned(), named(&long, "! skipped"), named(&good, ": good")]);
+        assert_eq!(seen, ["/no/such/file! No".to_owned(), named(&long, "! longer"), named(&good, ": good")]);
     }
 
     #[tokio::test]

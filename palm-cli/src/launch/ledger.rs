@@ -1,24 +1,31 @@
 //! What has become of each message of a job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Label;
-use crate::output::counted;
 use crate::output::latency::{Latencies, Short, rate};
+use crate::output::{counted, harmless};
 
 /// How many failed, and how many missing, messages are named at the end.
 const NAMED: usize = 20;
 
+/// How many that could not be sent wait to be reported, before no more is read.
+const UNREPORTED: usize = 64;
+
 /// The book of a job. Its size depends on how many messages are out, not on how many there are.
 pub(crate) struct Ledger {
     started: Instant,
+    /// Results of each message.
     wanted: u32,
+    /// Results of all messages together, where each may have fewer.
+    expected: Option<u64>,
     inputs: u64,
     sent: u64,
     out: BTreeMap<u64, Out>,
@@ -27,6 +34,27 @@ pub(crate) struct Ledger {
     failed: Names,
     late: Names,
     latencies: Latencies,
+    /// There are no more messages to send.
+    has_all: bool,
+    not_sent: VecDeque<NotSent>,
+    /// Who waits for [`Self::poll_room`].
+    reader: Option<Waker>,
+    /// Who waits for [`Self::poll_news`].
+    reporter: Option<Waker>,
+}
+
+/// What could not be sent, and why.
+pub(crate) struct NotSent {
+    pub(crate) arrived: Arrived,
+    pub(crate) reason: String,
+}
+
+/// What is to be looked at, though no outcome has come.
+pub(crate) enum News {
+    /// Something could not be sent.
+    NotSent(NotSent),
+    /// All results that were expected are there, and everything is sent.
+    Enough,
 }
 
 /// A message without all its results.
@@ -58,11 +86,12 @@ pub(crate) struct Arrived {
 }
 
 impl Ledger {
-    /// A book for a job whose messages have `wanted` results each.
-    pub(crate) fn new(wanted: u32) -> Self {
+    /// A book for a job whose messages have `wanted` results each; or up to that, and `expected` together.
+    pub(crate) fn new(wanted: u32, expected: Option<u64>) -> Self {
         Self {
             started: Instant::now(),
             wanted,
+            expected,
             inputs: 0,
             sent: 0,
             out: BTreeMap::new(),
@@ -71,6 +100,10 @@ impl Ledger {
             failed: Names::default(),
             late: Names::default(),
             latencies: Latencies::new(),
+            has_all: false,
+            not_sent: VecDeque::new(),
+            reader: None,
+            reporter: None,
         }
     }
 
@@ -105,7 +138,7 @@ impl Ledger {
     /// Message number `sequence` has failed. `None` if nothing more is expected of it.
     pub(crate) fn failed(&mut self, sequence: u64, why: &dyn fmt::Display) -> Option<Arrived> {
         let out = self.out.remove(&sequence)?;
-        self.failed.add(|| format!("{}: {why}", out.label));
+        self.failed.add(|| name(&out.label, why));
         Some(Arrived { number: out.number, label: out.label, latency: out.since.elapsed(), index: out.results })
     }
 
@@ -113,14 +146,62 @@ impl Ledger {
     /// of it.
     pub(crate) fn late(&mut self, sequence: u64, why: &dyn fmt::Display) -> Option<Arrived> {
         let out = self.out.remove(&sequence)?;
-        self.late.add(|| format!("{}: {why}", out.label));
+        self.late.add(|| name(&out.label, why));
         Some(Arrived { number: out.number, label: out.label, latency: out.since.elapsed(), index: out.results })
     }
 
     /// Something could not even be sent.
-    pub(crate) fn not_sent(&mut self, label: &Label, why: &dyn fmt::Display) {
+    pub(crate) fn not_sent(&mut self, label: Label, reason: String) {
+        self.failed.add(|| name(&label, &format_args!("not sent: {reason}")));
+        let arrived = Arrived { number: self.inputs, label, latency: Duration::ZERO, index: 0 };
         self.inputs += 1;
-        self.failed.add(|| format!("{label}: not sent: {why}"));
+        self.not_sent.push_back(NotSent { arrived, reason });
+        self.reporter.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// There is nothing more to send.
+    pub(crate) fn input_ended(&mut self) {
+        self.has_all = true;
+        self.reporter.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until more may be read, for which [`Self::poll_news`] has to be called.
+    pub(crate) fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.not_sent.len() < UNREPORTED {
+            return Poll::Ready(());
+        }
+        self.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Waits for what no outcome tells.
+    pub(crate) fn poll_news(&mut self, context: &Context<'_>) -> Poll<News> {
+        if let Some(news) = self.news() {
+            return Poll::Ready(news);
+        }
+        self.reporter = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// What no outcome tells, if there is anything.
+    pub(crate) fn news(&mut self) -> Option<News> {
+        if let Some(next) = self.not_sent.pop_front() {
+            self.reader.take().into_iter().for_each(Waker::wake);
+            return Some(News::NotSent(next));
+        }
+        (self.has_all && self.expected.is_some_and(|expected| self.came() >= expected)).then_some(News::Enough)
+    }
+
+    fn came(&self) -> u64 {
+        self.results.load(Ordering::Relaxed)
+    }
+
+    /// How many are missing: results if a number of them is expected in all, else messages.
+    fn missing(&self) -> u64 {
+        match self.expected {
+            Some(expected) => expected.saturating_sub(self.came()),
+            None => self.late.total + self.out.len() as u64,
+        }
     }
 
     /// Messages that are through, in whatever way.
@@ -136,18 +217,19 @@ impl Ledger {
         }
     }
 
-    /// Whether everything that was sent has all its results.
+    /// Whether nothing failed and nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
-        self.out.is_empty() && self.failed.total == 0 && self.late.total == 0
+        self.failed.total == 0 && self.missing() == 0
     }
 
     /// Which messages failed and which are missing; empty if there are none.
     pub(crate) fn troubles(&self) -> String {
-        let mut missing = self.late.clone();
-        for out in self.out.values() {
+        // Of messages that may have no result, nobody can say which is missing.
+        let mut missing = if self.expected.is_some() { Names::default() } else { self.late.clone() };
+        for out in self.out.values().filter(|_| self.expected.is_none()) {
             missing.add(|| match out.results {
-                0 => out.label.to_string(),
-                some => format!("{} ({some} of {} results came)", out.label, self.wanted),
+                0 => harmless(&out.label.to_string(), false).into_owned(),
+                some => name(&out.label, &format_args!("{some} of {} results came", self.wanted)),
             });
         }
         let mut text = String::new();
@@ -164,6 +246,11 @@ impl Ledger {
     }
 }
 
+/// A message, and what is the matter with it, in one line: others have named it, and have said why.
+fn name(label: &Label, why: &dyn fmt::Display) -> String {
+    harmless(&format!("{label}: {why}"), false).into_owned()
+}
+
 impl Names {
     fn add(&mut self, name: impl FnOnce() -> String) {
         self.total += 1;
@@ -176,10 +263,12 @@ impl Names {
 /// The closing line.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (time, results) = (self.started.elapsed(), self.results.load(Ordering::Relaxed));
+        let (time, results) = (self.started.elapsed(), self.came());
         write!(f, "{} sent, {}", counted(self.sent, "message"), counted(results, "result"))?;
-        let missing = self.late.total + self.out.len() as u64;
-        write!(f, ", {} failed, {missing} missing in {}", self.failed.total, Short(time))?;
+        if let Some(expected) = self.expected {
+            write!(f, " of {expected} expected")?;
+        }
+        write!(f, ", {} failed, {} missing in {}", self.failed.total, self.missing(), Short(time))?;
         match results {
             0 => Ok(()),
             results => write!(f, " ({}); {}", rate(results, time), self.latencies),
@@ -195,7 +284,7 @@ mod tests {
 
     fn ledger(wanted: u32, messages: u64) -> (Ledger, Arc<Semaphore>) {
         let budget = Arc::new(Semaphore::new(1000));
-        let mut ledger = Ledger::new(wanted);
+        let mut ledger = Ledger::new(wanted, None);
         for number in 1..=messages {
             ledger.sent(Label::Message(number), Arc::clone(&budget).try_acquire_owned().unwrap());
         }
@@ -220,15 +309,60 @@ mod tests {
         ledger.failed(1, &"exit status: 3");
         ledger.late(3, &"no answer in time");
         ledger.arrived(2);
-        ledger.not_sent(&Label::File("x".into()), &"not found");
+        ledger.not_sent(Label::File("x".into()), "not found".to_owned());
         let troubles = ledger.troubles();
         assert!(
             troubles.starts_with("failed: message 2: exit status: 3\nfailed: x: not sent: not found\n"),
             "{troubles}"
         );
         assert!(troubles.contains("missing: message 4: no answer in time\n"), "{troubles}");
-        assert!(troubles.contains("missing: message 3 (1 of 2 results came)\n"), "{troubles}");
+        assert!(troubles.contains("missing: message 3: 1 of 2 results came\n"), "{troubles}");
         assert!(troubles.ends_with("missing: and 9 more\n"), "{troubles}");
         assert!(!ledger.is_complete());
+    }
+
+    #[test]
+    fn what_others_say_stays_in_its_line_and_moves_nothing() {
+        let (mut ledger, _) = ledger(1, 2);
+        ledger.failed(0, &"\x1b]52;c;ZXZpbA==\x07\nmissing: nothing \u{202e}txt");
+        ledger.not_sent(Label::File("a\x1b[2J\nb".into()), "no".to_owned());
+        assert_eq!(
+            ledger.troubles(),
+            "failed: message 1: ^[]52;c;ZXZpbA==^G^Jmissing: nothing \\u{202e}txt\n\
+             failed: a^[[2J^Jb: not sent: no\nmissing: message 2\n"
+        );
+    }
+
+    #[test]
+    fn an_expected_total_is_what_counts() {
+        let (mut ledger, _) = ledger(1, 4);
+        ledger.expected = Some(2);
+        ledger.arrived(3);
+        ledger.late(0, &"no answer in time");
+        assert!(!ledger.is_complete() && ledger.troubles().is_empty());
+        assert!(
+            ledger.to_string().starts_with("4 messages sent, 1 result of 2 expected, 0 failed, 1 missing in "),
+            "{ledger}"
+        );
+        ledger.arrived(1);
+        assert!(ledger.is_complete() && ledger.news().is_none(), "there may be more to send");
+        ledger.input_ended();
+        assert!(matches!(ledger.news(), Some(News::Enough)));
+        ledger.failed(2, &"exit status: 3");
+        assert!(!ledger.is_complete(), "failed is failed");
+    }
+
+    #[test]
+    fn what_is_not_sent_is_reported_before_more_is_read() {
+        let (mut ledger, _) = ledger(1, 1);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..UNREPORTED {
+            assert!(ledger.poll_room(&mut context).is_ready());
+            ledger.not_sent(Label::Line(2), "too long".to_owned());
+        }
+        assert!(ledger.poll_room(&mut context).is_pending());
+        let Poll::Ready(News::NotSent(first)) = ledger.poll_news(&mut context) else { panic!("nothing to report") };
+        assert_eq!((first.arrived.number, first.reason.as_str()), (1, "too long"));
+        assert!(ledger.poll_room(&mut context).is_ready());
     }
 }

@@ -30,18 +30,20 @@ impl Stream for Messages {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            match task::ready!(self.items.poll_recv(context)) {
-                None => return Poll::Ready(None),
+            // What cannot be sent is to be reported before more is read.
+            task::ready!(self.ledger.borrow_mut().poll_room(context));
+            let item = task::ready!(self.items.poll_recv(context));
+            let mut ledger = self.ledger.borrow_mut();
+            match item {
+                None => {
+                    ledger.input_ended();
+                    return Poll::Ready(None);
+                }
                 Some(Ok(Item { label, payload, budget })) => {
-                    self.ledger.borrow_mut().sent(label, budget);
+                    ledger.sent(label, budget);
                     return Poll::Ready(Some(payload));
                 }
-                Some(Err(InputError { label, reason, fatal })) => {
-                    self.ledger.borrow_mut().not_sent(&label, &reason);
-                    if fatal {
-                        self.items.close();
-                    }
-                }
+                Some(Err(InputError { label, reason })) => ledger.not_sent(label, reason),
             }
         }
     }

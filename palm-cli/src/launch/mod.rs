@@ -1,10 +1,12 @@
 //! A job as `palm launch` sees it: what goes in, and what has become of it.
 
+pub(crate) mod follower;
 pub(crate) mod input;
 pub(crate) mod job;
 pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod native;
+pub(crate) mod stop;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::output::progress;
+use crate::output::{harmless_json, is_harmful, progress};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -72,7 +72,7 @@ pub(crate) fn start(format: Format, filter: &Filter, logger: &str, target: Targe
     if target == Target::Stdout {
         queue::start()?;
     }
-    let lines = Lines { format, logger: logger.to_owned() };
+    let lines = Lines { format, logger: one_line(logger) };
     // A log that nobody reads any more must not stop, or even trouble, the component that writes it.
     let layer = tracing_subscriber::fmt::layer()
         .event_format(lines)
@@ -154,7 +154,7 @@ where
                 object.insert("target".to_owned(), event.metadata().target().into());
                 object.insert("message".to_owned(), fields.message.into());
                 object.extend(fields.others);
-                writeln!(writer, "{}", Value::Object(object))
+                writeln!(writer, "{}", harmless_json(&Value::Object(object).to_string()))
             }
         }
     }
@@ -173,9 +173,7 @@ fn level_name(level: Level) -> &'static str {
 
 /// The text without what would break the line or drive a terminal: what peers and programs say ends up here.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] })
-        .collect()
+    text.chars().flat_map(|c| if is_harmful(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// Collects an event's message and fields.
@@ -238,6 +236,6 @@ mod tests {
 
     #[test]
     fn text_from_outside_cannot_break_a_line() {
-        assert_eq!(one_line("a\nb\x1b[2Jc\td"), "a\\nb\\u{1b}[2Jc\td");
+        assert_eq!(one_line("a\nb\x1b[2Jc\td\u{202e}e\u{9d}"), "a\\nb\\u{1b}[2Jc\td\\u{202e}e\\u{9d}");
     }
 }

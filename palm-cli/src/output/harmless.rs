@@ -1,9 +1,12 @@
-//! Text that others wrote, for a terminal: it may have colours, and do nothing else there.
+//! Text that others wrote, for a terminal or a log: it may have colours, and do nothing else there.
+//!
+//! This is the one place that says what may reach a terminal. Nobody's text moves the cursor, clears the screen, sets a title, fills
+//! the clipboard, begins a line of its own, or has what stands beside it shown in another order.
 
 use std::borrow::Cow;
 
-/// The text with every control character made visible, as `cat -v` does it (`^[` for an escape), but for tabs. Colours and
-/// styles are kept if they are wanted, and left out otherwise. So nobody's output moves the cursor, clears the screen, or sets a title.
+/// The text with every control character made visible, as `cat -v` does it (`^[` for an escape), but for tabs; and with what
+/// changes the direction of a text written as a number. Colours and styles are kept if they are wanted, and left out otherwise.
 pub(crate) fn harmless(text: &str, is_coloured: bool) -> Cow<'_, str> {
     if !text.contains(is_harmful) {
         return Cow::Borrowed(text);
@@ -26,8 +29,46 @@ pub(crate) fn harmless(text: &str, is_coloured: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn is_harmful(c: char) -> bool {
-    c.is_control() && c != '\t'
+/// As [`harmless`], for a text of several lines. Colours end with their line.
+pub(crate) fn harmless_lines(text: &str, is_coloured: bool) -> Cow<'_, str> {
+    if !text.contains(|c| c != '\n' && is_harmful(c)) {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<_> = text
+        .split('\n')
+        .map(|line| {
+            let shown = harmless(line, is_coloured);
+            if shown.contains('\x1b') { Cow::Owned(format!("{shown}\x1b[0m")) } else { shown }
+        })
+        .collect();
+    Cow::Owned(lines.join("\n"))
+}
+
+/// A JSON text in which what would do harm is escaped. That is the same document: such characters stand in strings only.
+pub(crate) fn harmless_json(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            // Between the parts of a document that somebody has laid out.
+            '\n' | '\r' => out.push(c),
+            c if is_harmful(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a terminal would do something upon this character, or show what follows it in another place: control characters but
+/// for tabs, the marks that turn the direction of a text, and the separators that some take for the end of a line.
+pub(crate) fn is_harmful(c: char) -> bool {
+    match c {
+        '\t' => false,
+        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        c => c.is_control(),
+    }
 }
 
 /// The sequence for colours and styles (SGR: `ESC [`, numbers, `m`) with which a text begins; empty: it begins with none.
@@ -44,7 +85,7 @@ fn show(control: char, out: &mut String) {
     match u8::try_from(control) {
         Ok(0x7f) => out.push_str("^?"),
         Ok(byte @ 0..0x20) => out.extend(['^', char::from(byte + b'@')]),
-        // Those of eight bits, which some terminals take for sequences of two.
+        // Those of eight bits, which some terminals take for sequences of two; and marks of direction.
         _ => out.extend(control.escape_unicode()),
     }
 }
@@ -66,6 +107,12 @@ mod tests {
             ("\x1b]0;title\x07", "^[]0;title^G", "^[]0;title^G"),
             ("50%\r60%", "50%^M60%", "50%^M60%"),
             ("a\nb", "a^Jb", "a^Jb"),
+            (
+                "a\u{202e}b\u{2066}c\u{2069}\u{2028}",
+                "a\\u{202e}b\\u{2066}c\\u{2069}\\u{2028}",
+                "a\\u{202e}b\\u{2066}c\\u{2069}\\u{2028}",
+            ),
+            ("\x1b]52;c;ZXZpbA==\x1b\\", "^[]52;c;ZXZpbA==^[\\", "^[]52;c;ZXZpbA==^[\\"),
             ("\u{9b}2J\x7f\0", "\\u{9b}2J^?^@", "\\u{9b}2J^?^@"),
             // What only looks like colours, or is cut off.
             ("\x1b[?1m\x1b[1 m\x1b[31", "^[[?1m^[[1 m^[[31", "^[[?1m^[[1 m^[[31"),
@@ -73,6 +120,25 @@ mod tests {
         ] {
             assert_eq!(harmless(text, true), coloured, "{text:?}");
             assert_eq!(harmless(text, false), plain, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn several_lines_stay_so() {
+        assert_eq!(harmless_lines("a\n\x1b[31mb\nc\r\n", true), "a\n\x1b[31mb\x1b[0m\nc^M\n");
+        assert_eq!(harmless_lines("a\n\x1b[31mb\nc\r\n", false), "a\nb\nc^M\n");
+        assert!(matches!(harmless_lines("a\nb", true), Cow::Borrowed("a\nb")));
+    }
+
+    #[test]
+    fn a_document_says_the_same() {
+        for text in ["plain ä", "\u{202e}\u{9b}2J\x7f\u{2028}", "\x1b[2J\n"] {
+            let value = serde_json::json!({ text: [text] });
+            let (pretty, compact) = (serde_json::to_string_pretty(&value).unwrap(), value.to_string());
+            for document in [harmless_json(&compact), harmless_json(&pretty)] {
+                assert_eq!(serde_json::from_str::<serde_json::Value>(&document).unwrap(), value);
+                assert!(!document.contains(|c| c != '\n' && is_harmful(c)), "{document:?}");
+            }
         }
     }
 

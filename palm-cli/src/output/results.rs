@@ -1,16 +1,14 @@
 //! Results of a job: to standard output, or into a folder.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::launch::Label;
+use super::folder::Folder;
 use crate::launch::ledger::Arrived;
 
 /// Bytes of results that are worth a write of their own.
@@ -21,7 +19,7 @@ const ENOUGH: usize = 1 << 16;
 pub(crate) enum Style {
     /// The bytes, with nothing between one result and the next
     Raw,
-    /// The bytes, and a line break after each result
+    /// The bytes, and a line break after each result that does not end in one; a terminal is shown control characters as ^[ and the like
     Lines,
     /// An object a line: sequence, input, status, latency in milliseconds, and payload (payload_base64 if it is no text)
     Json,
@@ -44,10 +42,13 @@ impl Style {
             (Self::Raw, Ok(payload)) => out.extend_from_slice(payload),
             (Self::Lines, Ok(payload)) => {
                 out.extend_from_slice(payload);
-                out.push(b'\n');
+                if !payload.ends_with(b"\n") {
+                    out.push(b'\n');
+                }
             }
             (Self::Json, result) => {
-                out.extend_from_slice(json(record, result).to_string().as_bytes());
+                let object = json(record, result).to_string();
+                out.extend_from_slice(super::harmless_json(&object).as_bytes());
                 out.push(b'\n');
             }
             (Self::Raw | Self::Lines | Self::None, _) => {}
@@ -77,73 +78,12 @@ fn json(record: &Record<'_>, result: Result<&[u8], (&str, &str)>) -> Value {
     Value::Object(object)
 }
 
-/// A folder with one file for each result.
-#[derive(Clone, Debug)]
-pub(crate) struct Folder {
-    path: PathBuf,
-    /// Names that several inputs have.
-    ambiguous: BTreeSet<PathBuf>,
-    /// Whether a message has several results.
-    several: bool,
-}
-
-impl Folder {
-    /// Makes the folder, if it is not there. Results are named after the files in `inputs` they are results of.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub(crate) fn create(path: &Path, inputs: &[PathBuf], several: bool) -> anyhow::Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-        let (mut seen, mut ambiguous) = (BTreeSet::new(), BTreeSet::new());
-        for name in inputs.iter().filter_map(|input| input.file_name()) {
-            if !seen.insert(name) {
-                ambiguous.insert(PathBuf::from(name));
-            }
-        }
-        Ok(Self { path: path.to_owned(), ambiguous, several })
-    }
-
-    /// Where the result of `arrived` goes.
-    fn place(&self, arrived: &Arrived) -> PathBuf {
-        let mut name = self.stem(arrived.number, &arrived.label);
-        if self.several {
-            name.push(format!(".{}", arrived.index + 1));
-        }
-        self.path.join(name)
-    }
-
-    fn stem(&self, sequence: u64, label: &Label) -> std::ffi::OsString {
-        let number = format!("{sequence:06}");
-        match label {
-            Label::File(input) => match input.file_name() {
-                Some(name) if self.ambiguous.contains(Path::new(name)) => {
-                    [OsStr::new(&number), OsStr::new("-"), name].into_iter().collect()
-                }
-                Some(name) => name.to_owned(),
-                None => number.into(),
-            },
-            Label::Line(_) | Label::Message(_) => number.into(),
-        }
-    }
-}
-
-/// Writes a file that a reader of its folder sees whole or not at all.
-fn write_file(path: &Path, payload: &[u8]) -> anyhow::Result<()> {
-    let mut partial = std::ffi::OsString::from(".");
-    partial.push(path.file_name().unwrap_or_default());
-    partial.push(".part");
-    let partial = path.with_file_name(partial);
-    fs::write(&partial, payload)
-        .and_then(|()| fs::rename(&partial, path))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// Where results go: collects them, and writes them in one go when told to.
 pub(crate) enum Sink {
     /// To standard output; failures only in JSON.
     Stdout { style: Style, pending: Vec<u8> },
     /// Into files; failures leave none.
-    Folder { folder: Folder, pending: Vec<(PathBuf, Bytes)>, bytes: usize },
+    Folder { folder: Arc<Folder>, pending: Vec<(PathBuf, Bytes)>, bytes: usize },
 }
 
 impl Sink {
@@ -153,8 +93,8 @@ impl Sink {
     }
 
     /// Results are written into this folder.
-    pub(crate) const fn folder(folder: Folder) -> Self {
-        Self::Folder { folder, pending: Vec::new(), bytes: 0 }
+    pub(crate) fn folder(folder: Folder) -> Self {
+        Self::Folder { folder: Arc::new(folder), pending: Vec::new(), bytes: 0 }
     }
 
     /// Takes a result, or the failure in its place.
@@ -186,14 +126,16 @@ impl Sink {
     /// [`ClosedPipe`](super::ClosedPipe), or that something cannot be written.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<()> {
         let write: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match self {
-            Self::Stdout { pending, .. } if !pending.is_empty() => {
-                let pending = std::mem::take(pending);
-                Box::new(move || super::progress::suspended(|| super::data(&pending)))
+            Self::Stdout { style, pending } if !pending.is_empty() => {
+                let (style, pending) = (*style, std::mem::take(pending));
+                // Whoever asks for the bytes gets them.
+                let write = if style == Style::Lines { super::text } else { super::data };
+                Box::new(move || super::progress::suspended(|| write(&pending)))
             }
-            Self::Folder { pending, bytes, .. } if !pending.is_empty() => {
+            Self::Folder { folder, pending, bytes } if !pending.is_empty() => {
                 *bytes = 0;
-                let pending = std::mem::take(pending);
-                Box::new(move || pending.iter().try_for_each(|(path, payload)| write_file(path, payload)))
+                let (folder, pending) = (Arc::clone(folder), std::mem::take(pending));
+                Box::new(move || pending.iter().try_for_each(|(path, payload)| folder.write(path, payload)))
             }
             Self::Stdout { .. } | Self::Folder { .. } => return Ok(()),
         };
@@ -206,6 +148,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::launch::Label;
 
     fn arrived(label: Label, index: u32) -> Arrived {
         Arrived { number: 3, label, latency: Duration::from_micros(1500), index }
@@ -221,6 +164,9 @@ mod tests {
     fn styles() {
         assert_eq!(printed(Style::Raw, Ok(b"ab")), "ab");
         assert_eq!(printed(Style::Lines, Ok(b"ab")), "ab\n");
+        assert_eq!(printed(Style::Lines, Ok(b"ab\n")), "ab\n", "it has its line break already");
+        assert_eq!(printed(Style::Lines, Ok(b"")), "\n", "a line for each result");
+        assert_eq!(printed(Style::Raw, Ok(b"ab\n")), "ab\n");
         assert_eq!(printed(Style::Lines, Err(("failed", "x"))), "");
         assert_eq!(printed(Style::None, Ok(b"ab")), "");
         let read = |line: String| serde_json::from_str::<Value>(&line).unwrap();
@@ -232,27 +178,9 @@ mod tests {
         };
         assert_eq!(read(printed(Style::Json, Ok(b"a\"b"))), with(&[("status", "done"), ("payload", "a\"b")]));
         assert_eq!(read(printed(Style::Json, Ok(b"\xff"))), with(&[("status", "done"), ("payload_base64", "/w==")]));
+        let rude = printed(Style::Json, Ok("\x1b[2J\u{202e}".as_bytes()));
+        assert!(rude.contains(r"\u001b[2J\u202e"), "{rude}");
+        assert_eq!(read(rude), with(&[("status", "done"), ("payload", "\x1b[2J\u{202e}")]));
         assert_eq!(read(printed(Style::Json, Err(("failed", "x")))), with(&[("status", "failed"), ("error", "x")]));
-    }
-
-    #[tokio::test]
-    async fn files_are_named_after_their_inputs() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/out");
-        let inputs = ["a/x", "b/x", "c/y"].map(PathBuf::from);
-        let mut results = Sink::folder(Folder::create(&path, &inputs, false).unwrap());
-        for (number, input) in (0..).zip(&inputs) {
-            let arrived = Arrived { number, ..arrived(Label::File(input.clone()), 0) };
-            results.put(&arrived, Ok(Bytes::from_static(b"r")));
-        }
-        results.put(&arrived(Label::File("z".into()), 0), Err(("failed", "")));
-        results.flush().await.unwrap();
-        let mut several = Sink::folder(Folder::create(&path, &[], true).unwrap());
-        several.put(&arrived(Label::Line(4), 1), Ok(Bytes::from_static(b"r")));
-        several.flush().await.unwrap();
-        let mut names: Vec<_> =
-            fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        assert_eq!(names, ["000000-x", "000001-x", "000003.2", "y"]);
     }
 }

@@ -28,7 +28,8 @@ impl Table {
 
     /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        let clean = |cell: String| cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean =
+            |cell: String| cell.chars().map(|c| if c == '\t' || super::is_harmful(c) { ' ' } else { c }).collect();
         self.rows.push(cells.into_iter().map(clean).collect());
     }
 

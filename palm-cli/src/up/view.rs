@@ -75,7 +75,7 @@ impl Style {
         let copies = index.and_then(|index| self.names.get(index)).map_or(1, |(_, copies)| *copies);
         let label = label(&shown.component, shown.copy, copies);
         let bar = if shown.stream == Stream::Runner { '*' } else { '|' };
-        let label = format!("{label:width$} {bar}", width = self.width);
+        let label = format!("{:width$} {bar}", output::harmless(&label, false), width = self.width);
         let text = output::harmless(&shown.text, self.is_coloured);
         if !self.is_coloured {
             return format!("{label} {text}\n");

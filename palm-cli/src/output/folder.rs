@@ -1,0 +1,198 @@
+//! A folder with one file for each result, in which no input is ever overwritten.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::launch::Label;
+use crate::launch::ledger::Arrived;
+use crate::wrong_use;
+
+/// A file, whatever names it has: its device, and its number there.
+type Identity = (u64, u64);
+
+/// A folder for results.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Names of several inputs are the same, so all have their number before them.
+    numbered: bool,
+    /// Whether a message has several results.
+    several: bool,
+    /// What is read, and must not be written.
+    inputs: BTreeSet<Identity>,
+}
+
+impl Folder {
+    /// Makes the folder, if it is not there. Results are named after those of `inputs` that are `named`, or by their number; each
+    /// message has up to `results`.
+    ///
+    /// # Errors
+    /// If it cannot be made, or a result would take the place of an input.
+    pub(crate) fn create(path: &Path, inputs: &[PathBuf], named: bool, results: u32) -> anyhow::Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        let mut seen = BTreeSet::new();
+        let names: Vec<_> = inputs.iter().filter(|_| named).map(|input| input.file_name()).collect();
+        let numbered = !names.iter().flatten().all(|name| seen.insert(*name));
+        let inputs_read = inputs.iter().flat_map(|input| identities(input)).collect();
+        let folder = Self { path: path.to_owned(), numbered, several: results > 1, inputs: inputs_read };
+        // The first results are enough to tell somebody who reads and writes in one folder; the others are looked at in time.
+        for (number, input) in (0..).zip(inputs).filter(|_| named) {
+            folder
+                .check(&folder.file(number, &Label::File(input.clone()), 0))
+                .map_err(|error| wrong_use(error.to_string()))?;
+        }
+        Ok(folder)
+    }
+
+    /// Where the result of `arrived` goes.
+    pub(crate) fn place(&self, arrived: &Arrived) -> PathBuf {
+        self.file(arrived.number, &arrived.label, arrived.index)
+    }
+
+    fn file(&self, number: u64, label: &Label, index: u32) -> PathBuf {
+        let mut name = self.stem(number, label);
+        if self.several {
+            name.push(format!(".{}", index + 1));
+        }
+        self.path.join(name)
+    }
+
+    fn stem(&self, number: u64, label: &Label) -> OsString {
+        let number = format!("{number:06}");
+        match label {
+            Label::File(input) => match input.file_name() {
+                Some(name) if self.numbered => [OsStr::new(&number), OsStr::new("-"), name].into_iter().collect(),
+                Some(name) => name.to_owned(),
+                None => number.into(),
+            },
+            Label::Line(_) | Label::Message(_) => number.into(),
+        }
+    }
+
+    /// Writes a file that a reader of the folder sees whole or not at all. Takes the place of what an earlier run has left there,
+    /// but not of an input; a link there is replaced, and what it leads to is left alone.
+    ///
+    /// # Errors
+    /// If it is an input, or cannot be written.
+    pub(crate) fn write(&self, path: &Path, payload: &[u8]) -> anyhow::Result<()> {
+        self.check(path)?;
+        // Of a name that nobody can have made ready for it.
+        let partial = self.path.join(format!(".palm-{}.part", uuid::Uuid::new_v4().simple()));
+        let written = File::create_new(&partial)
+            .and_then(|mut file| file.write_all(payload))
+            .and_then(|()| fs::rename(&partial, path));
+        if written.is_err() {
+            // It may not have been made at all.
+            let _ = fs::remove_file(&partial);
+        }
+        written.with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn check(&self, path: &Path) -> anyhow::Result<()> {
+        let there = fs::symlink_metadata(path).ok();
+        if there.is_some_and(|there| self.inputs.contains(&identity(&there))) {
+            anyhow::bail!(
+                "{} is one of the inputs, and a result would overwrite it: use another --output-dir",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The file that a path leads to, and the link that it is, if it is one.
+fn identities(path: &Path) -> impl Iterator<Item = Identity> + use<> {
+    [fs::metadata(path), fs::symlink_metadata(path)].into_iter().flatten().map(|file| identity(&file))
+}
+
+fn identity(file: &fs::Metadata) -> Identity {
+    (file.dev(), file.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn arrived(number: u64, label: Label, index: u32) -> Arrived {
+        Arrived { number, label, latency: Duration::from_micros(1500), index }
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn files_are_named_after_their_inputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/out");
+        let written = |inputs: &[&str]| {
+            let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
+            let results = Folder::create(&path, &inputs, true, 1).unwrap();
+            for (number, input) in (0..).zip(&inputs) {
+                let place = results.place(&arrived(number, Label::File(input.clone()), 0));
+                results.write(&place, number.to_string().as_bytes()).unwrap();
+            }
+            let names = names(&path);
+            fs::remove_dir_all(&path).unwrap();
+            names
+        };
+        assert_eq!(written(&["a/x", "c/y"]), ["x", "y"]);
+        assert_eq!(written(&["a/x", "b/x", "c/000000-x"]), ["000000-x", "000001-x", "000002-000000-x"]);
+        let several = Folder::create(&path, &[], false, 2).unwrap();
+        several.write(&several.place(&arrived(3, Label::Line(4), 1)), b"r").unwrap();
+        assert_eq!(names(&path), ["000003.2"]);
+    }
+
+    #[test]
+    fn an_input_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a", "b.1", "000007", "elsewhere"] {
+            fs::write(path(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink(path("elsewhere"), path("link")).unwrap();
+        fs::hard_link(path("a"), path("other-a")).unwrap();
+        for input in ["a", "link"] {
+            let error = Folder::create(folder.path(), &[path(input)], true, 1).unwrap_err();
+            assert!(error.is::<crate::WrongUse>() && error.to_string().contains("is one of the inputs"), "{error}");
+        }
+        // Under another name, or as what another input's result is called.
+        let inputs = ["a", "b.1"].map(path);
+        let results = Folder::create(folder.path(), &inputs, true, 2).unwrap();
+        assert!(results.write(&path("other-a"), b"r").is_err() && results.write(&path("b.1"), b"r").is_err());
+        let results = Folder::create(folder.path(), &[path("000007")], false, 1).unwrap();
+        assert!(results.write(&results.place(&arrived(7, Label::Line(8), 0)), b"r").is_err());
+        results.write(&results.place(&arrived(8, Label::Line(9), 0)), b"r").unwrap();
+        for name in ["a", "b.1", "000007", "elsewhere"] {
+            assert_eq!(fs::read(path(name)).unwrap(), name.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, secret) = (folder.path().join("out"), folder.path().join("secret"));
+        fs::write(&secret, "s").unwrap();
+        let results = Folder::create(&out, &[], false, 1).unwrap();
+        std::os::unix::fs::symlink(&secret, out.join("000000")).unwrap();
+        // Where an earlier version wrote first.
+        std::os::unix::fs::symlink(&secret, out.join(".000000.part")).unwrap();
+        let place = results.place(&arrived(0, Label::Line(1), 0));
+        results.write(&place, b"first").unwrap();
+        results.write(&place, b"again").unwrap();
+        assert_eq!((fs::read(&secret).unwrap(), fs::read(&place).unwrap()), (b"s".to_vec(), b"again".to_vec()));
+        assert!(!place.is_symlink());
+        assert_eq!(names(&out), [".000000.part", "000000"], "nothing else is left");
+    }
+}
