@@ -25,11 +25,12 @@ impl Stop {
         let listen = move || {
             // Its errors are those that are sent.
             let _ = block_on(async {
-                let mut signals = match StopSignals::listen() {
-                    Ok(signals) => signals,
-                    Err(error) => return Ok(drop(ready.send(Err(error)))),
+                let (heard, mut signals) = match StopSignals::listen() {
+                    Ok(signals) => (Ok(()), Some(signals)),
+                    Err(error) => (Err(error), None),
                 };
-                let _ = ready.send(Ok(()));
+                let _ = ready.send(heard);
+                let Some(signals) = &mut signals else { return Ok(()) };
                 signals.next().await;
                 asked.send_replace(true);
                 signals.next().await;
