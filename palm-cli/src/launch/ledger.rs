@@ -355,14 +355,14 @@ mod tests {
     #[test]
     fn what_is_not_sent_is_reported_before_more_is_read() {
         let (mut ledger, _) = ledger(1, 1);
-        let mut context = Context::from_waker(Waker::noop());
+        let context = Context::from_waker(Waker::noop());
         for _ in 0..UNREPORTED {
-            assert!(ledger.poll_room(&mut context).is_ready());
+            assert!(ledger.poll_room(&context).is_ready());
             ledger.not_sent(Label::Line(2), "too long".to_owned());
         }
-        assert!(ledger.poll_room(&mut context).is_pending());
-        let Poll::Ready(News::NotSent(first)) = ledger.poll_news(&mut context) else { panic!("nothing to report") };
+        assert!(ledger.poll_room(&context).is_pending());
+        let Poll::Ready(News::NotSent(first)) = ledger.poll_news(&context) else { panic!("nothing to report") };
         assert_eq!((first.arrived.number, first.reason.as_str()), (1, "too long"));
-        assert!(ledger.poll_room(&mut context).is_ready());
+        assert!(ledger.poll_room(&context).is_ready());
     }
 }
