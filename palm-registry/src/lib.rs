@@ -21,3 +21,4 @@ pub mod process;
 pub mod runner;
 pub mod store;
 pub mod wire;
+mod work;

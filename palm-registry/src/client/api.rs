@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{Client, ClientError, Method};
+use super::{Client, ClientError, Method, bounded};
 
 /// What a registry has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Client {
     /// If there is no answer, or another.
     pub async fn text(&self, path: &[&str], query: &(impl Serialize + ?Sized)) -> Result<String, ClientError> {
         let answer = self.answer(self.api(Method::GET, path)?.query(query)).await?;
-        answer.text().await.map_err(|error| strange(error.without_url()))
+        bounded::text(answer, bounded::ANSWER_MAX).await
     }
 
     /// A page, by its whole path.
@@ -67,7 +67,7 @@ impl Client {
     /// If there is no answer, or another.
     pub async fn page(&self, path: &str) -> Result<String, ClientError> {
         let answer = self.answer(self.request(Method::GET, path)).await?;
-        answer.text().await.map_err(|error| strange(error.without_url()))
+        bounded::text(answer, bounded::ANSWER_MAX).await
     }
 
     pub(super) fn api(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, ClientError> {
@@ -95,7 +95,7 @@ impl<T> Answer<Vec<T>> {
 }
 
 async fn read<T: DeserializeOwned>(answer: Response) -> Result<Answer<T>, ClientError> {
-    let mut text = answer.text().await.map_err(|error| strange(error.without_url()))?;
+    let mut text = bounded::text(answer, bounded::ANSWER_MAX).await?;
     if text.is_empty() {
         text.push_str("null");
     }

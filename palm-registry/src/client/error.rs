@@ -42,6 +42,11 @@ pub enum ClientError {
     },
     /// Its answer cannot be understood.
     Strange(String),
+    /// Its answer, or an event of a stream, is longer than any that it may give, and was not read to its end.
+    TooLong {
+        /// The longest that is read, in bytes.
+        most: usize,
+    },
 }
 
 impl ClientError {
@@ -106,6 +111,9 @@ impl fmt::Display for ClientError {
             Self::Untrusted { url, reason } => write!(f, "the certificate of {url} is not trusted: {reason}"),
             Self::Refused { status, reason } if reason.is_empty() => write!(f, "the registry answers {status}"),
             Self::Refused { status, reason } => write!(f, "the registry answers {status}: {reason}"),
+            Self::TooLong { most } => {
+                write!(f, "the registry's answer is longer than {most} bytes, and was not read to its end")
+            }
             Self::Strange(reason) => write!(f, "the registry's answer cannot be understood: {reason}"),
         }
     }

@@ -84,11 +84,12 @@ impl Follow {
         };
         match tokio::time::timeout(SILENCE, connection.chunk()).await {
             Ok(Ok(Some(bytes))) => {
-                self.rest = REST;
                 let is_sound = self.events.take(&bytes, &mut self.lines);
                 if !is_sound {
                     self.connection = None;
+                    return Err(ClientError::TooLong { most: EVENT_MAX });
                 }
+                self.rest = REST;
             }
             // The registry ends a stream now and then, or goes; so does the network.
             _ => {

@@ -1,6 +1,7 @@
 //! Asks a registry: ours, or for what a runner needs the one of Python's `pylm-registry`.
 
 mod api;
+mod bounded;
 mod error;
 mod follow;
 mod python;
@@ -88,7 +89,7 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let body = answer.text().await.unwrap_or_default();
+        let body = bounded::beginning(answer, bounded::SHORT_MAX).await;
         Err(ClientError::Refused { status: status.as_u16(), reason: error::reason(&body) })
     }
 }

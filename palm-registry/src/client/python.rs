@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, bounded};
 use crate::plan::NodeOffer;
 use crate::wire::LogMessages;
 
@@ -17,7 +17,7 @@ impl Client {
             format!("[DEFAULT]\nName = {name}\nIp = {ip}\nProcessors = {processors}\nPorts_from = {ports_from}\n");
         let query = [("method", "node_config"), ("cluster", &self.key), ("node", &node)];
         let answer = self.answer(self.http.get(format!("{}/cluster", self.base)).query(&query)).await?;
-        answer.json().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
+        bounded::json(answer, bounded::ANSWER_MAX).await
     }
 
     /// Sends lines. Sent again they are there twice.

@@ -2,7 +2,7 @@
 
 use reqwest::RequestBuilder;
 
-use super::{Client, ClientError, Method};
+use super::{Client, ClientError, Method, bounded};
 use crate::wire::{Kept, LOGS_PATH, Lines, SYNC_PATH, Sync, Wanted};
 
 impl Client {
@@ -12,7 +12,7 @@ impl Client {
     /// If there is no answer, or another.
     pub async fn sync(&self, said: &Sync) -> Result<Wanted, ClientError> {
         let answer = self.answer(self.of_runner(SYNC_PATH).json(said)).await?;
-        answer.json().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
+        bounded::json(answer, bounded::ANSWER_MAX).await
     }
 
     /// Sends what processes print; they may be sent again, and are kept once.
@@ -21,7 +21,7 @@ impl Client {
     /// If there is no answer, or another.
     pub async fn send_lines(&self, lines: &Lines) -> Result<Kept, ClientError> {
         let answer = self.answer(self.of_runner(LOGS_PATH).json(lines)).await?;
-        answer.json().await.map_err(|error| ClientError::Strange(error.without_url().to_string()))
+        bounded::json(answer, bounded::SHORT_MAX).await
     }
 
     fn of_runner(&self, path: &str) -> RequestBuilder {

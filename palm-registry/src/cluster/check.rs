@@ -1,6 +1,6 @@
 //! Whether the components of a cluster can be started one after the other, and reported by their names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Cluster, Component, Readiness};
 use crate::wire::NAME_MAX;
@@ -17,8 +17,13 @@ pub(super) fn wrong_name(name: &str) -> Option<String> {
 /// Longest time that a component may be given to end, in seconds.
 const GRACE_MAX: u64 = 86_400;
 
-/// What else of a component no runner could do: a key, and why not.
-pub(super) fn wrong_value(cluster: &Cluster, component: &Component) -> Option<(&'static str, String)> {
+/// The sockets of a cluster, by their names.
+pub(super) fn sockets(cluster: &Cluster) -> HashSet<&str> {
+    cluster.components.iter().flat_map(Component::sockets).collect()
+}
+
+/// What else of a component no runner could do, in a cluster that has these sockets: a key, and why not.
+pub(super) fn wrong_value(sockets: &HashSet<&str>, component: &Component) -> Option<(&'static str, String)> {
     let extras = &component.extras;
     let has_zero = |text: &str| text.contains('\0');
     let zero = |key| Some((key, "expected text without zero bytes".to_owned()));
@@ -43,7 +48,7 @@ pub(super) fn wrong_value(cluster: &Cluster, component: &Component) -> Option<(&
     }
     if let Some(Readiness::Cache(address) | Readiness::Tcp(address)) = &extras.ready
         && let Some(socket) = address.strip_prefix('_')
-        && !cluster.components.iter().any(|component| component.sockets().any(|known| known == socket))
+        && !sockets.contains(socket)
     {
         return Some(("ready", format!("expected a socket that is a flag's value somewhere, found `_{socket}`")));
     }

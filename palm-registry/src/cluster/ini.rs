@@ -4,15 +4,23 @@
 //! case. As Python's `configparser` has it: `=` or `:` between key and value, comments on lines of their own after `#` or `;`,
 //! indented lines that go on, and a section `DEFAULT` whose keys all others have too.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::check::{Disorder, check, wrong_name, wrong_value};
+use super::check::{Disorder, check, sockets, wrong_name, wrong_value};
+use super::limits::{self, TooMuch};
 use super::{Cluster, Component, FileError, Flag};
 
 /// Copies that a component may have, at most.
 pub(super) const REPLICAS_MAX: u32 = 9_999;
 
 const DEFAULT: &str = "DEFAULT";
+/// Keys that all sections have together, with those of `DEFAULT`.
+const ENTRIES_MAX: usize = 200_000;
+/// Bytes that `DEFAULT` may add to all sections together.
+const DEFAULT_MAX: usize = 16 << 20;
+/// Names that an error lists.
+const NAMED: usize = 20;
 
 /// A section with its lines.
 #[derive(Debug)]
@@ -32,6 +40,7 @@ pub(crate) struct Entry {
 /// The sections of an INI file, with what `DEFAULT` has and they have not at their ends.
 pub(crate) fn sections(text: &str) -> Result<Vec<Section>, FileError> {
     let mut sections: Vec<Section> = Vec::new();
+    let (mut names, mut keys) = (HashSet::new(), HashSet::new());
     for (number, line) in text.lines().enumerate() {
         let (number, trimmed) = (number + 1, line.trim());
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
@@ -47,12 +56,13 @@ pub(crate) fn sections(text: &str) -> Result<Vec<Section>, FileError> {
             let Some(name) = rest.strip_suffix(']').map(str::trim).filter(|name| !name.is_empty()) else {
                 return Err(FileError::at(number, format!("expected `[name]`, found `{trimmed}`")));
             };
-            if sections.iter().any(|section| section.name == name) {
+            if !names.insert(name) {
                 return Err(
                     FileError::at(number, "this name was used before: each section has one of its own").of(name)
                 );
             }
             sections.push(Section { name: name.to_owned(), line: number, entries: Vec::new() });
+            keys.clear();
             continue;
         }
         let Some((key, value)) = trimmed.split_once(['=', ':']) else {
@@ -62,7 +72,7 @@ pub(crate) fn sections(text: &str) -> Result<Vec<Section>, FileError> {
         let Some(section) = sections.last_mut() else {
             return Err(FileError::at(number, "expected `[name]` before the first key").key(key));
         };
-        if section.entries.iter().any(|entry| entry.key.eq_ignore_ascii_case(key)) {
+        if !keys.insert(key.to_ascii_lowercase()) {
             return Err(FileError::at(number, "this key was given before").of(&section.name).key(key));
         }
         section.entries.push(Entry { key: key.to_owned(), value: value.to_owned(), line: number });
@@ -72,12 +82,20 @@ pub(crate) fn sections(text: &str) -> Result<Vec<Section>, FileError> {
         return Ok(sections);
     }
     let default = sections.remove(at);
+    let own: usize = sections.iter().map(|section| section.entries.len()).sum();
+    // They are written once and had by each.
+    let bytes: usize = default.entries.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+    let is_much = default.entries.len().saturating_mul(sections.len()).saturating_add(own) > ENTRIES_MAX;
+    if is_much || bytes.saturating_mul(sections.len()) > DEFAULT_MAX {
+        let reason = format!(
+            "expected {ENTRIES_MAX} keys at most in all sections, and {DEFAULT_MAX} bytes of those of `DEFAULT`"
+        );
+        return Err(FileError::at(default.line, reason).of(DEFAULT));
+    }
     for section in &mut sections {
-        for entry in &default.entries {
-            if !section.entries.iter().any(|own| own.key.eq_ignore_ascii_case(&entry.key)) {
-                section.entries.push(entry.clone());
-            }
-        }
+        let own: HashSet<_> = section.entries.iter().map(|entry| entry.key.to_ascii_lowercase()).collect();
+        let others = default.entries.iter().filter(|entry| !own.contains(&entry.key.to_ascii_lowercase()));
+        section.entries.extend(others.cloned());
     }
     Ok(sections)
 }
@@ -89,11 +107,18 @@ impl Cluster {
     /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
     pub fn from_ini(text: &str) -> Result<Self, FileError> {
         let (cluster, sections) = Self::read_ini(text)?;
+        if let Err(TooMuch { component, key, reason }) = limits::check(&cluster) {
+            let section = component.and_then(|index| sections.get(index));
+            let error = FileError::at(section.map_or(1, |section| section.line), reason);
+            let error = section.iter().fold(error, |error, section| error.of(&section.name));
+            return Err(key.iter().fold(error, |error, key| error.key(key)));
+        }
+        let known = sockets(&cluster);
         for (section, component) in sections.iter().zip(&cluster.components) {
             if let Some(reason) = wrong_name(&section.name) {
                 return Err(FileError::at(section.line, reason).key("name"));
             }
-            if let Some((key, reason)) = wrong_value(&cluster, component) {
+            if let Some((key, reason)) = wrong_value(&known, component) {
                 return Err(FileError::at(section.line, reason).of(&component.name).key(key));
             }
         }
@@ -153,14 +178,15 @@ fn not_in_ini(component: &Component, is_alone: bool) -> Vec<&'static str> {
     let Component { name, script, flags, connected, role, replicas: _, extras } = component;
     let usual = super::Extras::default();
     let is_plain = |text: &str| !text.contains('\n') && text.trim() == text;
-    let is_flag = |(index, flag): (usize, &Flag)| {
-        let is_new = !flags[..index].iter().any(|before| before.name.eq_ignore_ascii_case(&flag.name));
+    let mut names = HashSet::new();
+    let mut is_flag = |flag: &Flag| {
+        let is_new = names.insert(flag.name.to_ascii_lowercase());
         is_new && is_plain(&flag.name) && !flag.name.contains(['=', ':']) && is_plain(&flag.value)
     };
     let keys = [
         ("name", is_plain(name) && (is_alone || name != DEFAULT)),
         ("script", is_plain(script)),
-        ("flags", flags.iter().enumerate().all(is_flag)),
+        ("flags", flags.iter().all(&mut is_flag)),
         ("connected", connected.iter().all(|name| is_plain(name) && !name.contains(','))),
         ("role", role.as_deref().is_none_or(is_plain)),
         ("restart", extras.restart == usual.restart),
@@ -220,11 +246,18 @@ fn told(sections: &[Section], cluster: &Cluster, disorder: &Disorder) -> FileErr
 impl Disorder {
     /// The same in words.
     pub(super) fn reason(&self, cluster: &Cluster) -> String {
-        let name = |&index: &usize| cluster.components[index].name.clone();
+        let name = |index: &usize| cluster.components[*index].name.as_str();
         match self {
             Self::Unknown { connected, .. } => {
-                let names: Vec<_> = (0..cluster.components.len()).map(|index| name(&index)).collect();
-                format!("expected the name of a component ({}), found `{connected}`", names.join(", "))
+                let names: Vec<_> = (0..cluster.components.len().min(NAMED)).map(|index| name(&index)).collect();
+                let more = cluster.components.len() - names.len();
+                let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+                format!("expected the name of a component ({}{more}), found `{connected}`", names.join(", "))
+            }
+            Self::Cycle(cycle) if cycle.len() > NAMED => {
+                let names: Vec<_> = cycle.iter().take(NAMED).map(name).collect();
+                let more = cycle.len() - NAMED;
+                format!("these wait for each other: {} -> and {more} more, back to the first", names.join(" -> "))
             }
             Self::Cycle(cycle) => {
                 let names: Vec<_> = cycle.iter().map(name).collect();

@@ -23,6 +23,7 @@ mod check;
 mod difference;
 mod error;
 mod ini;
+pub(crate) mod limits;
 mod model;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -102,7 +102,7 @@ fn what_is_wrong_is_told_with_its_line_and_key() {
 fn a_long_chain_of_components_has_its_order() {
     let link = |number| format!("[c{number}]\nScript = s\nConnected = c{}\n", number + 1);
     let chain: String = (0..20_000).map(link).collect();
-    let cluster = Cluster::from_ini(&format!("{chain}[c20000]\nScript = s\n")).unwrap();
+    let cluster = Cluster::from_kept(&format!("{chain}[c20000]\nScript = s\n")).unwrap();
     assert_eq!(start_order(&cluster), (0..=20_000).rev().collect::<Vec<_>>());
     assert!(Cluster::from_ini(&format!("{chain}[c20000]\nScript = s\nConnected = c0\n")).is_err());
 }
@@ -224,4 +224,79 @@ fn what_no_runner_could_do_is_told() {
         assert_eq!(Cluster::from_toml(&file(more)).unwrap_err().to_string(), told);
     }
     assert!(Cluster::from_toml(&file("script = 'a'\nready.tcp = '_db'\ngrace-seconds = 86400")).is_ok());
+}
+
+/// A file of so many components that each have something more.
+fn many(count: usize, more: &str) -> (String, String) {
+    let ini = (0..count).map(|index| format!("[c{index}]\nScript = s\n{more}"));
+    let toml = (0..count).map(|index| format!("[[component]]\nname = 'c{index}'\nscript = 's'\n"));
+    (ini.collect(), toml.collect())
+}
+
+#[test]
+fn a_file_may_be_so_large() {
+    let (ini, toml) = many(10_000, "--db = _db\n");
+    assert_eq!(Cluster::from_ini(&ini).unwrap().components.len(), 10_000);
+    assert_eq!(Cluster::from_toml(&toml).unwrap().components.len(), 10_000);
+    let (ini, toml) = many(25_000, "");
+    let told = "[c10000]: expected 10000 components at most, found 25000";
+    assert_eq!(Cluster::from_ini(&ini).unwrap_err().to_string(), format!("line 20001, {told}"));
+    assert_eq!(Cluster::from_toml(&toml).unwrap_err().to_string(), format!("line 30002, {told}"));
+    assert_eq!(Cluster::from_kept(&toml).unwrap().components.len(), 25_000, "it was taken before");
+}
+
+#[test]
+fn no_more_is_read_than_a_cluster_may_have() {
+    let flags = |count: usize| (0..count).map(|index| format!("--f{index} = x\n")).collect::<String>();
+    let sockets = |index: usize| {
+        let flags: String = (0..500).map(|flag| format!("--f{flag} = _{index}_{flag}\n")).collect();
+        format!("[c{index}]\nScript = s\n{flags}")
+    };
+    let copies = |script: &str, replicas: u32, count: usize| {
+        let component = |index| format!("[c{index}]\nScript = {script}\nReplicas = {replicas}\n");
+        (0..count).map(component).collect::<String>()
+    };
+    let default = |keys: usize, value: &str, count: usize| {
+        let flags: String = (0..keys).map(|index| format!("--f{index} = {value}\n")).collect();
+        format!("[DEFAULT]\nScript = s\n{flags}{}", (0..count).map(|index| format!("[c{index}]\n")).collect::<String>())
+    };
+    let long = "x".repeat(70_000);
+    for (file, told) in [
+        (format!("[c]\nScript = s\n{}", flags(1001)), "line 1, [c], flags: expected 1000 flags at most, found 1001"),
+        ((0..21).map(sockets).collect(), "line 10041, [c20], flags: expected 10000 sockets at most in all components"),
+        (
+            format!("[c]\nScript = {long}\n"),
+            "line 1, [c], script: expected a command line of 65536 bytes at most, found 70001",
+        ),
+        (copies("s", 9_999, 20), "line 16, [c5], replicas: expected 50000 processes at most in all components"),
+        (
+            copies(&long[..60_000], 999, 1),
+            "line 1, [c], replicas: expected command lines and environments of 16777216 bytes at most in all processes",
+        ),
+        (
+            default(500, "v", 1000),
+            "line 1, [DEFAULT]: expected 200000 keys at most in all sections, and 16777216 bytes of those of `DEFAULT`",
+        ),
+        (
+            default(1, &long, 1000),
+            "line 1, [DEFAULT]: expected 200000 keys at most in all sections, and 16777216 bytes of those of `DEFAULT`",
+        ),
+    ] {
+        let error = Cluster::from_ini(&file).unwrap_err().to_string();
+        assert_eq!(error.replace("[c0]", "[c]"), told, "{}", &file[..60]);
+    }
+    let environment = format!("[[component]]\nname = 'a'\nscript = 's'\nenvironment = {{ A = '{long}' }}\n");
+    let told = "line 2, [a], environment: expected an environment of 65536 bytes at most, found 70003";
+    assert_eq!(Cluster::from_toml(&environment).unwrap_err().to_string(), told);
+}
+
+#[test]
+fn an_error_of_a_large_file_is_short() {
+    let (mut ini, _) = many(1000, "");
+    ini += "[last]\nScript = s\nConnected = none\n";
+    let error = Cluster::from_ini(&ini).unwrap_err().to_string();
+    assert!(error.contains("c19, and 981 more), found `none`") && error.len() < 300, "{error}");
+    let link = |index: usize| format!("[c{index}]\nScript = s\nConnected = c{}\n", (index + 1) % 1000);
+    let error = Cluster::from_ini(&(0..1000).map(link).collect::<String>()).unwrap_err().to_string();
+    assert!(error.contains("c0 -> c1 -> ") && error.ends_with("c19 -> and 981 more, back to the first"), "{error}");
 }

@@ -1,13 +1,14 @@
 //! The cluster file as TOML: a table `[[component]]` for each component, with all that INI can say and more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::check::{Disorder, check, wrong_name, wrong_value};
+use super::check::{Disorder, check, sockets, wrong_name, wrong_value};
 use super::ini::REPLICAS_MAX;
+use super::limits::{self, TooMuch};
 use super::{Cluster, Component, Extras, FileError, Flag, Readiness, Restart};
 
 /// The file; `S` is a string, and where it is when the file is read.
@@ -72,11 +73,19 @@ impl Cluster {
     /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
     pub fn from_toml(text: &str) -> Result<Self, FileError> {
         let (cluster, lines) = Self::read_toml(text)?;
+        if let Err(TooMuch { component, key, reason }) = limits::check(&cluster) {
+            let line = component.and_then(|index| lines.get(index).copied());
+            let name = component.and_then(|index| cluster.components.get(index)).map(|component| &component.name);
+            let error = FileError::at(line.unwrap_or(1), reason);
+            let error = name.iter().fold(error, |error, name| error.of(name));
+            return Err(key.iter().fold(error, |error, key| error.key(key)));
+        }
+        let known = sockets(&cluster);
         for (component, line) in cluster.components.iter().zip(lines) {
             if let Some(reason) = wrong_name(&component.name) {
                 return Err(FileError::at(line, reason).key("name"));
             }
-            if let Some((key, reason)) = wrong_value(&cluster, component) {
+            if let Some((key, reason)) = wrong_value(&known, component) {
                 return Err(FileError::at(line, reason).of(&component.name).key(key));
             }
         }
@@ -85,15 +94,16 @@ impl Cluster {
 
     /// As [`Self::from_toml`], whatever the components are called; and the lines of their names.
     pub(super) fn read_toml(text: &str) -> Result<(Self, Vec<usize>), FileError> {
-        let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line = |at: usize| ends.partition_point(|end| *end < at) + 1;
         let file: File<Spanned<String>> = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(1, |span| line(span.start));
             told(text, at, error.message().trim())
         })?;
-        let mut cluster = Self::default();
+        let (mut cluster, mut names) = (Self::default(), HashSet::new());
         for table in &file.component {
             let at = line(table.name.span().start);
-            if cluster.component(table.name.as_ref()).is_some() {
+            if !names.insert(table.name.as_ref()) {
                 let reason = "this name was used before: each component has one of its own";
                 return Err(FileError::at(at, reason).of(table.name.as_ref()).key("name"));
             }

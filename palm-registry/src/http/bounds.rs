@@ -74,7 +74,7 @@ impl Places {
         let own = streams.get(&user).copied().unwrap_or(0);
         if own >= self.bounds.streams_of_one || all >= self.bounds.streams {
             let whose = if own >= self.bounds.streams_of_one { "you have" } else { "there are" };
-            return Err(later(format!("{whose} too many open streams: end one, or try again")));
+            return Err(Problem::busy(format!("{whose} too many open streams: end one, or try again")));
         }
         streams.insert(user, own + 1);
         Ok(StreamPlace { places: self.clone(), user })
@@ -98,11 +98,6 @@ impl Drop for StreamPlace {
             }
         }
     }
-}
-
-fn later(message: impl Into<String>) -> Problem {
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
-    Problem { retry_after: Some(5), ..problem }
 }
 
 /// What is known of a body that is read, until its request is answered.
@@ -174,7 +169,7 @@ impl Reading {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let place = timeout_at(deadline, self.places.bodies.clone().acquire_many_owned(units)).await;
         let Ok(Ok(place)) = place else {
-            return Err(self.fail(later("too much is being sent to the registry at the same time: try again")));
+            return Err(self.fail(Problem::busy("too much is being sent to the registry at the same time: try again")));
         };
         self.told.lock().unwrap_or_else(PoisonError::into_inner).place = Some(place);
         self.is_placed = true;

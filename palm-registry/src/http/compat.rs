@@ -1,5 +1,7 @@
 //! What Python's `pylm.registry` clients and `pylm-runner` ask for (`docs/registry.md`, section 3).
 
+use std::collections::HashMap;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Query, Request, State};
@@ -43,12 +45,12 @@ async fn cluster(
         Some("node_config") => node_config(&store, asked).await,
         Some("cluster_status") => {
             let row = owned(&store, &user(&store, &headers).await?, asked).await?;
-            Ok(status(&row.plan))
+            Ok(store.work.run(&row.key, move || status(&row.plan)).await?)
         }
         Some("cluster_reset") => {
             let user = user(&store, &headers).await?;
             let row = owned(&store, &user, asked).await?;
-            let secret = change(&store, &row.key, |row| {
+            let secret = change(&store, &row.key, move |row| {
                 row.plan_mut().reset();
                 Ok(row.secret.clone())
             })
@@ -84,7 +86,9 @@ async fn owned(store: &Store, user: &User, asked: Asked) -> Result<ClusterRow, R
 
 async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Result<String, Refused> {
     let description = asked.description.ok_or_else(|| Refused::bad("expected description=FILE"))?;
-    let cluster = Cluster::from_text(&description).map_err(|error| Refused::bad(error.to_string()))?;
+    let reading = move || Cluster::from_text(&description).map(|cluster| (description, cluster));
+    let read = store.work.run(&format!("user {}", user.id), reading).await?;
+    let (description, cluster) = read.map_err(|error| Refused::bad(error.to_string()))?;
     let key = asked.key.filter(|key| !key.is_empty()).unwrap_or_else(secret::key);
     let row = ClusterRow::new(key.clone(), user, asked.alias.clone(), description.clone(), cluster.clone());
     if store.add_cluster(&row).await? == Saved::Yes {
@@ -94,11 +98,12 @@ async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Re
     let Some(there) = store.cluster_with_key(&key).await? else {
         return Err(Refused::bad("this key was another cluster's: choose another, or none"));
     };
-    let secret = change(store, &there.key, |row| {
-        if row.owner != user.id && !user.is_admin {
+    let author = user.clone();
+    let secret = change(store, &there.key, move |row| {
+        if row.owner != author.id && !author.is_admin {
             return Err(Refused::bad("User does not own the cluster"));
         }
-        row.set_file(user, description.clone(), cluster.clone());
+        row.set_file(&author, description.clone(), cluster.clone());
         row.alias = asked.alias.clone().or(row.alias.take());
         Ok(row.secret.clone())
     })
@@ -108,8 +113,13 @@ async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Re
 }
 
 async fn clusters_list(store: &Store, user: &User) -> Result<String, Refused> {
+    let rows = store.clusters_of(user).await?;
+    Ok(store.work.run(&format!("user {}", user.id), move || list(rows)).await?)
+}
+
+fn list(rows: Vec<ClusterRow>) -> String {
     let mut list = Map::new();
-    for row in store.clusters_of(user).await? {
+    for row in rows {
         let entry = json!({
             "key": row.secret,
             "when": time::iso(row.changed),
@@ -119,7 +129,7 @@ async fn clusters_list(store: &Store, user: &User) -> Result<String, Refused> {
         });
         list.insert(row.secret, entry);
     }
-    Ok(Value::Object(list).to_string())
+    Value::Object(list).to_string()
 }
 
 /// A node asks what it is to run. It has no key but the cluster's.
@@ -128,7 +138,7 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
     let node = asked.node.ok_or_else(|| Refused::bad("expected node=FILE"))?;
     let offer = NodeOffer::from_ini(&node).map_err(|error| Refused::bad(format!("the node's file, {error}")))?;
     let key = known(store, &key).await?;
-    change(store, &key, |row| {
+    change(store, &key, move |row| {
         row.plan_mut().offer(offer.clone());
         let lines: Vec<_> = row.plan.commands(&offer.name).map(|command| command.line).collect();
         Ok(json!(lines).to_string())
@@ -149,10 +159,10 @@ fn gone() -> Refused {
 }
 
 /// Changes a cluster, again if somebody else has done so meanwhile.
-async fn change<T>(
+async fn change<T: Send + 'static>(
     store: &Store,
     key: &str,
-    change: impl FnMut(&mut ClusterRow) -> Result<T, Refused>,
+    change: impl FnMut(&mut ClusterRow) -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
     match store.change_cluster(key, change).await? {
         Changed::Yes(result) => Ok(result),
@@ -168,12 +178,14 @@ fn status(plan: &Plan) -> String {
     }
     let mapping: Map<_, _> =
         plan.sockets().keys().filter_map(|name| Some((format!("_{name}"), Value::from(plan.address(name)?)))).collect();
-    let (mut resources, mut ports) = (Map::new(), Map::new());
+    let (mut resources, mut ports, mut last) = (Map::new(), Map::new(), HashMap::new());
+    for socket in plan.sockets().values() {
+        let last: &mut u32 = last.entry(socket.node.as_deref()).or_default();
+        *last = u32::from(socket.port).max(*last);
+    }
     for node in plan.nodes() {
         let offer = &node.offer;
-        let here = |socket: &&crate::plan::Socket| socket.node.as_deref() == Some(&offer.name);
-        let next = plan.sockets().values().filter(here).map(|socket| u32::from(socket.port) + 1).max();
-        let next = next.unwrap_or(offer.ports_from.into());
+        let next = last.get(&Some(offer.name.as_str())).map_or(offer.ports_from.into(), |last| last + 1);
         let known = ports.get(&offer.ip).and_then(Value::as_u64).unwrap_or(0);
         ports.insert(offer.ip.clone(), Value::from(u64::from(next).max(known)));
         for command in plan.commands(&offer.name) {

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use crate::store::StoreError;
+use crate::work::Undone;
 
 /// Why a change of a cluster was not made.
 pub(super) const BUSY: &str = "the cluster is being changed by many: try again";
@@ -31,9 +32,18 @@ impl From<Problem> for Refused {
     }
 }
 
+impl From<Undone> for Refused {
+    fn from(undone: Undone) -> Self {
+        Problem::from(undone).into()
+    }
+}
+
 impl From<StoreError> for Refused {
     /// What is wrong with a database is for the log, not for whoever asks.
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Busy | StoreError::Failed) {
+            return Problem::from(error).into();
+        }
         if super::zero::is_cause(&error) {
             return Self::bad(super::zero::problem().message);
         }

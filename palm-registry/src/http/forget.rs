@@ -106,8 +106,9 @@ mod tests {
         let say = async |name: &str, leaving| {
             let said = Sync { node: offer(name), run: Uuid::new_v4(), processes: vec![], leaving };
             store.hear("key", &said).await.unwrap();
-            let offered = store.change_cluster("key", |row| {
-                row.plan_mut().offer(offer(name));
+            let asked = offer(name);
+            let offered = store.change_cluster("key", move |row| {
+                row.plan_mut().offer(asked.clone());
                 Ok::<_, StoreError>(())
             });
             offered.await.unwrap();

@@ -71,6 +71,16 @@ async fn metrics(State(app): State<App>, peer: Peer, caller: Option<Caller>) -> 
     for (state, count) in counts {
         let _ = writeln!(text, "palm_registry_processes{{state=\"{state}\"}} {count}");
     }
+    let work = &app.store.work;
+    head(
+        &mut text,
+        "palm_registry_work_waiting",
+        "gauge",
+        "Files, plans and pages that are being worked out, or wait to be.",
+    );
+    let _ = writeln!(text, "palm_registry_work_waiting {}", work.waiting());
+    head(&mut text, "palm_registry_work_refused_total", "counter", "Requests that were refused as too much waited.");
+    let _ = writeln!(text, "palm_registry_work_refused_total {}", work.refused());
     head(&mut text, "palm_registry_log_lines_total", "counter", "Lines that were ever kept.");
     let _ = writeln!(text, "palm_registry_log_lines_total {lines}");
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

@@ -8,6 +8,8 @@ mod compat;
 mod error;
 mod forget;
 mod health;
+#[cfg(test)]
+mod heavy;
 mod hub;
 mod level;
 mod pages;

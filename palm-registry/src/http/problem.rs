@@ -6,6 +6,10 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::refusal::{Reason, Refusal};
 use crate::store::StoreError;
+use crate::work::Undone;
+
+/// Seconds after which it may be tried again when there was too much to do.
+const BUSY_FOR: u64 = 5;
 
 /// A status, a word for programs, and a sentence for people that says what to do.
 #[derive(Clone, Debug)]
@@ -54,6 +58,12 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    /// There is too much to do at the moment.
+    pub fn busy(message: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+        Self { retry_after: Some(BUSY_FOR), ..problem }
+    }
+
     /// Too often.
     pub fn too_many(message: impl Into<String>, retry_after: u64) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", message);
@@ -77,9 +87,23 @@ impl IntoResponse for Problem {
     }
 }
 
+impl From<Undone> for Problem {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Busy => Self::busy(undone.to_string()),
+            Undone::Failed => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", undone.to_string()),
+        }
+    }
+}
+
 impl From<StoreError> for Problem {
     /// What is wrong with a database is for the log, not for whoever asks.
     fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => return Undone::Busy.into(),
+            StoreError::Failed => return Undone::Failed.into(),
+            _ => {}
+        }
         if super::zero::is_cause(&error) {
             return super::zero::problem();
         }

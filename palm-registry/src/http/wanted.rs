@@ -13,10 +13,19 @@ const GRACE_SECONDS: u64 = 10;
 /// What a node is to run, in the order in which it is to be started.
 pub(super) fn of(plan: &Plan, node: &str, heard: &Nodes, now: i64) -> Vec<WantedProcess> {
     let mut awaited = Awaited { plan, heard, now, known: HashMap::new() };
-    plan.commands(node).map(|command| wanted(plan, &command, &mut awaited)).collect()
+    // What one copy of a component waits for the others wait for.
+    let mut holds: HashMap<&str, bool> = HashMap::new();
+    let mut wanted = |command: Command<'_>| {
+        let component = plan.component(&command.component.name)?;
+        let hold = *holds
+            .entry(&component.name)
+            .or_insert_with(|| component.connected.iter().any(|name| awaited.is_awaited(name)));
+        Some(process(plan, &command, hold))
+    };
+    plan.commands(node).filter_map(&mut wanted).collect()
 }
 
-fn wanted(plan: &Plan, command: &Command<'_>, awaited: &mut Awaited<'_>) -> WantedProcess {
+fn process(plan: &Plan, command: &Command<'_>, hold: bool) -> WantedProcess {
     let (component, wanted) = (command.component, plan.wanted(&command.component.name));
     let extras = &component.extras;
     WantedProcess {
@@ -29,7 +38,7 @@ fn wanted(plan: &Plan, command: &Command<'_>, awaited: &mut Awaited<'_>) -> Want
         grace_seconds: extras.grace.map_or(GRACE_SECONDS, |grace| grace.as_secs()),
         ready: extras.ready.as_ref().map(|ready| resolved(plan, ready)),
         run: !wanted.stopped,
-        hold: component.connected.iter().any(|name| awaited.is_awaited(name)),
+        hold,
         generation: wanted.generation,
     }
 }

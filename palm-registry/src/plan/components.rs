@@ -30,11 +30,14 @@ impl Components {
         self.cluster.components.get(*self.by_name.get(name)?)
     }
 
-    pub(super) fn set_replicas(&mut self, name: &str, replicas: u32) {
-        if let Some(component) = self.by_name.get(name).and_then(|index| self.cluster.components.get_mut(*index)) {
-            component.replicas = replicas;
-            self.count();
+    /// Components have so many copies beside the first.
+    pub(super) fn set_replicas<'a>(&mut self, replicas: impl Iterator<Item = (&'a String, u32)>) {
+        for (name, replicas) in replicas {
+            if let Some(component) = self.by_name.get(name).and_then(|index| self.cluster.components.get_mut(*index)) {
+                component.replicas = replicas;
+            }
         }
+        self.count();
     }
 
     /// Copies of all components that are placed.

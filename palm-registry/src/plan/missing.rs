@@ -1,8 +1,8 @@
 //! What a cluster lacks.
 
-use std::collections::HashMap;
 use std::fmt;
 
+use super::ports::Ports;
 use super::{Instance, Plan};
 use crate::cluster::Component;
 
@@ -55,46 +55,81 @@ impl fmt::Display for Missing {
 impl Plan {
     /// All that does not run, and why, in the order in which it is placed.
     pub fn missing(&self) -> Vec<Missing> {
-        // What keeps one copy of a component from its place keeps the others.
-        let mut known: HashMap<String, Reason> = HashMap::new();
-        let lacks = self.instances().filter_map(|(component, instance)| {
-            let reason = match self.place(&instance) {
-                Some(_) => {
-                    let socket = component.sockets().find(|socket| self.address(socket).is_none())?;
-                    let owner = self.sockets.get(socket).map_or(socket, |socket| &socket.owner);
-                    Reason::NoAddress(owner.to_owned())
-                }
-                None => {
-                    let reason = known.entry(component.name.clone()).or_insert_with(|| self.why_not_placed(component));
-                    reason.clone()
-                }
-            };
-            Some(Missing { instance, reason })
+        let mut rooms = Rooms::of(self);
+        let lacks = self.components.in_order().flat_map(|component| {
+            // What keeps one copy of a component from its place keeps the others.
+            let placed = self.nodes.placed(&component.name);
+            let unplaced = (placed < component.copies() as usize).then(|| self.why_not_placed(component, &mut rooms));
+            let unbound = component.sockets().find(|socket| !self.is_bound(socket)).map(|socket| {
+                let owner = self.sockets.get(socket).map_or(socket, |socket| &socket.owner);
+                Reason::NoAddress(owner.to_owned())
+            });
+            (0..component.copies()).filter_map(move |copy| {
+                let instance = Instance { component: component.name.clone(), copy };
+                let reason = if self.place(&instance).is_some() { unbound.clone() } else { unplaced.clone() };
+                Some(Missing { instance, reason: reason? })
+            })
         });
         lacks.collect()
     }
 
     /// Whether the cluster has all it needs.
     pub fn is_ready(&self) -> bool {
-        let has_all = |component: &Component| {
-            self.is_whole(component) && component.sockets().all(|socket| self.address(socket).is_some())
-        };
+        let has_all =
+            |component: &Component| self.is_whole(component) && component.sockets().all(|socket| self.is_bound(socket));
         self.components.len() > 0 && self.components.in_order().all(has_all)
     }
 
-    fn why_not_placed(&self, component: &Component) -> Reason {
+    fn why_not_placed(&self, component: &Component, rooms: &mut Rooms) -> Reason {
         if let Some(awaited) = self.awaited(component) {
             return Reason::Waits(awaited);
         }
         let extras = &component.extras;
-        let mut nodes =
-            self.nodes().iter().filter(|node| extras.nodes.is_empty() || extras.nodes.contains(&node.offer.name));
-        let Some(first) = nodes.next() else { return Reason::NoNode(extras.nodes.clone()) };
-        let with_room = std::iter::once(first).chain(nodes).find(|node| self.free(node) >= extras.processors);
-        match with_room {
+        let with_room = if extras.nodes.is_empty() {
+            if self.nodes().is_empty() {
+                return Reason::NoNode(Vec::new());
+            }
+            rooms.first_with(extras.processors)
+        } else {
+            let mut allowed: Vec<_> = extras.nodes.iter().filter_map(|name| self.nodes.position(name)).collect();
+            if allowed.is_empty() {
+                return Reason::NoNode(extras.nodes.clone());
+            }
+            allowed.sort_unstable();
+            allowed.into_iter().find(|index| rooms.free[*index] >= extras.processors)
+        };
+        match with_room.map(|index| &self.nodes()[index]) {
             None => Reason::NoRoom(extras.processors),
-            Some(node) if self.new_sockets(node, component).is_some() => Reason::NotAsked(node.offer.name.clone()),
+            Some(node) if self.has_ports(node, component, &mut rooms.ports) => {
+                Reason::NotAsked(node.offer.name.clone())
+            }
             Some(node) => Reason::NoPort(node.offer.name.clone()),
         }
+    }
+}
+
+/// What nodes have left, counted once for all components.
+struct Rooms {
+    /// Slots of each node that are free.
+    free: Vec<u32>,
+    /// The most that a node up to this one has: it never gets less.
+    most: Vec<u32>,
+    ports: Ports,
+}
+
+impl Rooms {
+    fn of(plan: &Plan) -> Self {
+        let free: Vec<u32> = plan.nodes().iter().map(|node| plan.free(node)).collect();
+        let most = free.iter().scan(0, |most, free| {
+            *most = (*most).max(*free);
+            Some(*most)
+        });
+        Self { most: most.collect(), free, ports: Ports::unknown() }
+    }
+
+    /// The first node with so many slots free.
+    fn first_with(&self, slots: u32) -> Option<usize> {
+        let index = self.most.partition_point(|most| *most < slots);
+        (index < self.most.len()).then_some(index)
     }
 }

@@ -23,6 +23,7 @@ mod missing;
 mod node;
 mod nodes;
 mod placing;
+mod ports;
 #[cfg(test)]
 mod tests;
 mod wanted;
@@ -31,5 +32,5 @@ pub use command::Command;
 pub use missing::{Missing, Reason};
 pub use node::{HOST, NodeOffer, is_host};
 pub use nodes::{Instance, Node};
-pub use placing::{Plan, Socket};
+pub use placing::{NODES_MAX, Plan, Socket};
 pub use wanted::Wanted;

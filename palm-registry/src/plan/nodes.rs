@@ -1,7 +1,7 @@
 //! The nodes of a plan, and where each instance is among them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,9 +71,10 @@ impl Nodes {
         self.placed
     }
 
-    /// The node that came first of those that have a copy of a component.
-    pub(super) fn first_with(&self, component: &str) -> Option<&Node> {
-        self.list.get(*self.places.get(component)?.values().min()?)
+    /// The nodes that have copies of each component.
+    pub(super) fn homes(&self) -> HashMap<&str, BTreeSet<usize>> {
+        let places = self.places.iter();
+        places.map(|(component, copies)| (component.as_str(), copies.values().copied().collect())).collect()
     }
 
     /// The place of a node among them, which is new if none has its name.
@@ -105,15 +106,16 @@ impl Nodes {
     }
 
     /// Takes the instance off a node that was put there last.
-    pub(super) fn pop(&mut self, index: usize) {
-        let Some(instance) = self.list[index].instances.pop() else { return };
+    pub(super) fn pop(&mut self, index: usize) -> Option<Instance> {
+        let instance = self.list[index].instances.pop()?;
         self.placed -= 1;
-        if let Entry::Occupied(mut copies) = self.places.entry(instance.component) {
+        if let Entry::Occupied(mut copies) = self.places.entry(instance.component.clone()) {
             copies.get_mut().remove(&instance.copy);
             if copies.get().is_empty() {
                 copies.remove();
             }
         }
+        Some(instance)
     }
 
     /// Takes off what is not to be kept.

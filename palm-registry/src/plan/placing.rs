@@ -1,14 +1,18 @@
 //! Placing components on nodes, and giving their sockets addresses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::components::Components;
 use super::node::NodeOffer;
 use super::nodes::{Instance, Node, Nodes};
+use super::ports::Ports;
 use super::wanted::Wanted;
 use crate::cluster::{Cluster, Component};
+
+/// Nodes that a cluster may have.
+pub const NODES_MAX: usize = 10_000;
 
 /// A socket that has a component to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,16 @@ impl Plan {
         self.components.cluster()
     }
 
+    /// Processes in all, whether they have places or not.
+    pub fn size(&self) -> u64 {
+        self.components.copies_in_all()
+    }
+
+    /// Whether this node is known, or there may be one more.
+    pub fn has_room_for(&self, node: &str) -> bool {
+        self.nodes.list().len() < NODES_MAX || self.nodes.node(node).is_some()
+    }
+
     /// A component by its name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.components.get(name)
@@ -81,6 +95,12 @@ impl Plan {
         Some(format!("tcp://{}:{}", bracketed(&node.offer.ip), socket.port))
     }
 
+    /// Whether a socket has an address.
+    pub(super) fn is_bound(&self, socket: &str) -> bool {
+        let node = self.sockets.get(socket).and_then(|socket| socket.node.as_deref());
+        node.is_some_and(|node| self.nodes.node(node).is_some())
+    }
+
     /// The node that an instance is on.
     pub fn place(&self, instance: &Instance) -> Option<&Node> {
         self.nodes.place(&instance.component, instance.copy)
@@ -100,14 +120,16 @@ impl Plan {
     /// Whether nothing would be another if this node asked.
     pub fn is_settled(&self, offer: &NodeOffer) -> bool {
         let Some(node) = self.nodes.node(&offer.name).filter(|node| node.offer == *offer) else { return false };
-        let free = self.free(node);
         // Most often all is placed, or the node full, and nobody has to look further.
-        self.nodes.placed_in_all() >= self.components.copies_in_all()
-            || free == 0
+        if self.nodes.placed_in_all() >= self.components.copies_in_all() {
+            return true;
+        }
+        let (free, mut ports) = (self.free(node), Ports::unknown());
+        free == 0
             || !self.components.in_order().any(|component| {
                 component.extras.processors <= free
                     && self.may_have(node, component)
-                    && self.new_sockets(node, component).is_some()
+                    && self.has_ports(node, component, &mut ports)
             })
     }
 
@@ -136,13 +158,6 @@ impl Plan {
         self.sockets.clear();
     }
 
-    /// All that is to run, in the order in which it is placed.
-    pub(super) fn instances(&self) -> impl Iterator<Item = (&Component, Instance)> {
-        self.components.in_order().flat_map(|component| {
-            (0..component.copies()).map(move |copy| (component, Instance { component: component.name.clone(), copy }))
-        })
-    }
-
     /// Whether all copies of a component have places.
     pub(super) fn is_whole(&self, component: &Component) -> bool {
         self.nodes.placed(&component.name) >= component.copies() as usize
@@ -156,14 +171,15 @@ impl Plan {
 
     /// Slots of a node that are free.
     pub(super) fn free(&self, node: &Node) -> u32 {
-        node.offer.processors.saturating_sub(self.taken(&node.instances))
+        u32::try_from(u64::from(node.offer.processors).saturating_sub(self.taken(&node.instances))).unwrap_or(0)
     }
 
-    fn taken(&self, instances: &[Instance]) -> u32 {
-        let slots = |instance: &Instance| {
-            self.components.get(&instance.component).map_or(0, |component| component.extras.processors)
-        };
-        instances.iter().map(slots).fold(0, u32::saturating_add)
+    fn taken(&self, instances: &[Instance]) -> u64 {
+        instances.iter().map(|instance| self.slots(instance)).sum()
+    }
+
+    fn slots(&self, instance: &Instance) -> u64 {
+        self.components.get(&instance.component).map_or(0, |component| u64::from(component.extras.processors))
     }
 
     /// Whether copies of a component wait for a place that may be on a node.
@@ -175,58 +191,33 @@ impl Plan {
 
     /// Places what waits and can be on a node.
     fn fill(&mut self, index: usize) {
+        let (mut free, mut ports) = (self.free(&self.nodes.list()[index]), Ports::unknown());
         for position in 0..self.components.len() {
             let Some(component) = self.components.nth(position) else { continue };
-            if !self.may_have(&self.nodes.list()[index], component) {
+            let slots = component.extras.processors;
+            if slots > free || !self.may_have(&self.nodes.list()[index], component) {
                 continue;
             }
-            let component = component.clone();
-            let waiting = (0..component.copies()).filter(|&copy| self.nodes.place(&component.name, copy).is_none());
-            for copy in waiting.collect::<Vec<_>>() {
-                let fits = component.extras.processors <= self.free(&self.nodes.list()[index]);
-                if !fits || !self.bind_sockets(index, &component) {
+            if !bind_sockets(component, index, &self.nodes, &mut self.sockets, &mut ports) {
+                continue;
+            }
+            for copy in 0..component.copies() {
+                if slots > free {
                     break;
                 }
-                self.nodes.put(index, Instance { component: component.name.clone(), copy });
+                if self.nodes.place(&component.name, copy).is_none() {
+                    self.nodes.put(index, Instance { component: component.name.clone(), copy });
+                    free -= slots;
+                }
             }
         }
     }
 
-    /// Gives the sockets that a component is the first to need addresses on its node. `false`: there are not enough ports.
-    fn bind_sockets(&mut self, index: usize, component: &Component) -> bool {
-        let bound = self.new_sockets(&self.nodes.list()[index], component);
-        bound.map(|bound| self.sockets.extend(bound)).is_some()
-    }
-
-    /// The sockets that come to be if a component is put on a node; `None`: there are not enough ports there.
-    pub(super) fn new_sockets(&self, node: &Node, component: &Component) -> Option<BTreeMap<String, Socket>> {
-        let mut bound = BTreeMap::new();
-        // One without an address comes back with the component that owns it.
-        let is_new = |socket: &&str| {
-            self.sockets.get(*socket).is_none_or(|known| known.node.is_none() && known.owner == component.name)
-        };
-        let mut sockets = component.sockets().filter(is_new).peekable();
+    /// Whether a node has ports for the sockets that come to be if a component is put there.
+    pub(super) fn has_ports(&self, node: &Node, component: &Component, ports: &mut Ports) -> bool {
+        let new = new_sockets(component, &self.sockets);
         // Most often there are none, and then nobody has to look for ports.
-        let mut taken = if sockets.peek().is_some() { self.ports_taken(&node.offer) } else { BTreeSet::new() };
-        for socket in sockets {
-            if bound.contains_key(socket) {
-                continue;
-            }
-            let port = free_port(&node.offer, &taken)?;
-            taken.insert(port);
-            let owner = component.name.clone();
-            bound.insert(socket.to_owned(), Socket { owner, node: Some(node.offer.name.clone()), port });
-        }
-        Some(bound)
-    }
-
-    /// The ports that somebody has on a node's Ip, whichever node it is.
-    fn ports_taken(&self, offer: &NodeOffer) -> BTreeSet<u16> {
-        let here = |socket: &&Socket| {
-            let node = socket.node.as_deref().and_then(|name| self.nodes.node(name));
-            node.is_some_and(|node| node.offer.ip == offer.ip)
-        };
-        self.sockets.values().filter(here).map(|socket| socket.port).collect()
+        new.is_empty() || new.len() <= ports.left(&node.offer, &self.nodes, &self.sockets)
     }
 
     /// A node that is known may offer something else than before.
@@ -245,8 +236,11 @@ impl Plan {
 
     /// Takes off what is more than a node has slots for.
     fn evict(&mut self, index: usize) {
-        while self.taken(&self.nodes.list()[index].instances) > self.nodes.list()[index].offer.processors {
-            self.nodes.pop(index);
+        let node = &self.nodes.list()[index];
+        let (mut taken, most) = (self.taken(&node.instances), u64::from(node.offer.processors));
+        while taken > most {
+            let Some(instance) = self.nodes.pop(index) else { return };
+            taken -= self.slots(&instance);
         }
     }
 
@@ -260,17 +254,21 @@ impl Plan {
 
     /// A socket is where a copy of its owner is. One whose owner has none where it was has no address, or one where another copy is.
     fn rehome_sockets(&mut self) {
-        let names: Vec<String> = self.sockets.keys().cloned().collect();
-        for name in names {
-            let Some(socket) = self.sockets.get(&name) else { continue };
-            let has_owner = |node: &Node| node.instances.iter().any(|instance| instance.component == socket.owner);
-            if socket.node.as_deref().and_then(|node| self.nodes.node(node)).is_some_and(has_owner) {
-                continue;
-            }
-            let home = self.nodes.first_with(&socket.owner).map(|node| node.offer.clone());
-            let port = home.as_ref().and_then(|offer| free_port(offer, &self.ports_taken(offer)));
+        let homes = self.nodes.homes();
+        let is_home = |socket: &Socket| {
+            let node = socket.node.as_deref().and_then(|node| self.nodes.position(node));
+            node.is_some_and(|node| homes.get(socket.owner.as_str()).is_some_and(|nodes| nodes.contains(&node)))
+        };
+        let strays = self.sockets.iter().filter(|(_, socket)| !is_home(socket));
+        let home = |socket: &Socket| homes.get(socket.owner.as_str())?.first().copied();
+        let strays: Vec<_> = strays.map(|(name, socket)| (name.clone(), home(socket))).collect();
+        // What one has had until now may still be held there: it is no other's yet.
+        let mut ports = Ports::unknown();
+        for (name, home) in strays {
+            let offer = home.map(|index| &self.nodes.list()[index].offer);
+            let port = offer.and_then(|offer| ports.take(offer, &self.nodes, &self.sockets));
             if let Some(socket) = self.sockets.get_mut(&name) {
-                socket.node = port.and(home).map(|offer| offer.name);
+                socket.node = port.and(offer).map(|offer| offer.name.clone());
                 socket.port = port.unwrap_or(0);
             }
         }
@@ -284,8 +282,15 @@ impl Plan {
             components.get(&instance.component).is_some_and(|component| instance.copy < component.copies())
         };
         self.nodes.retain(has);
+        // Those of an owner are looked up once.
+        let mut needed: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for socket in self.sockets.values() {
+            if let Some(owner) = components.get(&socket.owner) {
+                needed.entry(&owner.name).or_insert_with(|| owner.sockets().collect());
+            }
+        }
         self.sockets.retain(|name, socket| {
-            components.get(&socket.owner).is_some_and(|owner| owner.sockets().any(|needed| needed == name))
+            needed.get(socket.owner.as_str()).is_some_and(|sockets| sockets.contains(name.as_str()))
         });
         for index in 0..self.nodes.list().len() {
             self.evict(index);
@@ -296,19 +301,49 @@ impl Plan {
 
     /// What is placed may need sockets that it did not need before.
     fn bind_new_sockets(&mut self) {
-        for index in 0..self.nodes.list().len() {
-            for instance in self.nodes.list()[index].instances.clone() {
-                if let Some(component) = self.components.get(&instance.component).cloned() {
-                    self.bind_sockets(index, &component);
-                }
+        let mut ports = Ports::unknown();
+        for (index, node) in self.nodes.list().iter().enumerate() {
+            let mut seen = HashSet::new();
+            let names = node.instances.iter().map(|instance| instance.component.as_str());
+            for component in names.filter(|name| seen.insert(*name)).filter_map(|name| self.components.get(name)) {
+                bind_sockets(component, index, &self.nodes, &mut self.sockets, &mut ports);
             }
         }
     }
 }
 
-/// The first port of a node that is not taken.
-fn free_port(offer: &NodeOffer, taken: &BTreeSet<u16>) -> Option<u16> {
-    (offer.ports_from..=u16::MAX).find(|port| !taken.contains(port))
+/// The sockets that a component would be the first to have addresses for.
+fn new_sockets<'a>(component: &'a Component, sockets: &BTreeMap<String, Socket>) -> BTreeSet<&'a str> {
+    // One without an address comes back with the component that owns it.
+    let is_new =
+        |socket: &&str| sockets.get(*socket).is_none_or(|known| known.node.is_none() && known.owner == component.name);
+    component.sockets().filter(is_new).collect()
+}
+
+/// Gives the sockets that a component is the first to need addresses on a node, in their order. `false`: there are not enough ports.
+fn bind_sockets(
+    component: &Component,
+    index: usize,
+    nodes: &Nodes,
+    sockets: &mut BTreeMap<String, Socket>,
+    ports: &mut Ports,
+) -> bool {
+    let (mut new, offer) = (new_sockets(component, sockets), &nodes.list()[index].offer);
+    if new.is_empty() {
+        return true;
+    }
+    if new.len() > ports.left(offer, nodes, sockets) {
+        return false;
+    }
+    for socket in component.sockets() {
+        if !new.remove(socket) {
+            continue;
+        }
+        let Some(port) = ports.take(offer, nodes, sockets) else { return false };
+        let (owner, node) = (component.name.clone(), Some(offer.name.clone()));
+        sockets.insert(socket.to_owned(), Socket { owner, node, port });
+    }
+    true
 }
 
 /// An IPv6 address as it stands in an address with a port.

@@ -231,6 +231,46 @@ fn cluster(connected: &[Vec<u8>]) -> Cluster {
     Cluster::from_ini(&text).unwrap()
 }
 
+#[test]
+fn one_node_may_have_all_of_a_large_cluster() {
+    let component = |index| format!("[c{index}]\nScript = s\n--all = _all\n--own = _own{index}\nReplicas = 9999\n");
+    let cluster = |count: usize| Cluster::from_ini(&(0..count).map(component).collect::<String>()).unwrap();
+    let mut plan = Plan::new(cluster(5));
+    plan.offer(offer("big", "10.0.0.1", 65_535, 5555));
+    assert!(plan.is_ready() && plan.is_settled(&offer("big", "10.0.0.1", 65_535, 5555)));
+    assert_eq!(plan.commands("big").count(), 50_000);
+    assert_eq!(plan.check_scale("c0", 9_999), Ok(()));
+    plan.offer(offer("big", "10.0.0.1", 25_000, 5555));
+    assert_eq!((plan.missing().len(), plan.commands("big").count()), (25_000, 25_000));
+    plan.offer(offer("other", "10.0.0.2", 65_535, 5555));
+    assert!(plan.is_ready());
+    plan.remove_node("big");
+    let nodes = plan.nodes().to_vec();
+    let restored = Plan::restored(cluster(5), nodes, plan.sockets().clone(), plan.all_wanted().clone());
+    assert_eq!(restored, plan);
+    plan.scale("c0", 0);
+    assert_eq!(plan.check_scale("c1", 20_000).unwrap_err(), "expected 50000 processes at most in all components");
+}
+
+#[test]
+fn many_components_may_wait_for_many_nodes() {
+    let component = |index| format!("[c{index}]\nScript = s\n--own = _own{index}\n");
+    let file: String = (0..10_000).map(component).collect();
+    let mut plan = Plan::new(Cluster::from_ini(&file).unwrap());
+    for index in 0..200 {
+        plan.offer(offer(&format!("n{index}"), "10.0.0.1", 20, 60_000));
+    }
+    let missing = missing(&plan);
+    assert_eq!((missing.len(), plan.sockets().len()), (6_000, 4_000));
+    assert_eq!(missing[0], "c4000: no node has 1 slot free");
+    plan.offer(offer("late", "10.0.0.1", 2_000, 60_000));
+    assert_eq!(plan.sockets().len(), 5_536, "there are no more ports");
+    assert!(plan.is_settled(&offer("late", "10.0.0.1", 2_000, 60_000)));
+    assert_eq!(plan.missing()[0].to_string(), "c5536: late has no port left for its sockets");
+    plan.offer(offer("late", "10.0.0.9", 2_000, 60_000));
+    assert_eq!(plan.sockets().len(), 6_000);
+}
+
 proptest! {
     #[test]
     fn a_plan_is_sound_whatever_nodes_do(

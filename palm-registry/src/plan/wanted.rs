@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use crate::cluster::limits;
 
 /// What is wanted of a component, as it was asked for last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,18 @@ impl Plan {
         is_there
     }
 
+    /// Whether a component may have so many copies beside the first: of all components together there may be so many.
+    ///
+    /// # Errors
+    /// If not: why.
+    pub fn check_scale(&self, component: &str, replicas: u32) -> Result<(), String> {
+        let copies =
+            self.cluster().components.iter().map(|other| {
+                (other, if other.name == component { replicas.saturating_add(1) } else { other.copies() })
+            });
+        limits::size(copies).map_err(|(_, reason)| reason)
+    }
+
     fn want(&mut self, component: &str, change: impl FnOnce(&mut Wanted)) -> bool {
         if self.components.get(component).is_none() {
             return false;
@@ -74,10 +87,7 @@ impl Plan {
     pub(super) fn apply_wanted(&mut self) {
         let components = &mut self.components;
         self.wanted.retain(|name, _| components.get(name).is_some());
-        for (name, wanted) in &self.wanted {
-            if let Some(replicas) = wanted.replicas {
-                components.set_replicas(name, replicas);
-            }
-        }
+        let scaled = self.wanted.iter().filter_map(|(name, wanted)| Some((name, wanted.replicas?)));
+        components.set_replicas(scaled);
     }
 }

@@ -101,14 +101,14 @@ pub enum Changed<T> {
 const TRIES: usize = 20;
 
 impl Store {
-    /// Changes a cluster, again if somebody else has done so meanwhile.
+    /// Changes a cluster, again if somebody else has done so meanwhile. `change` is called on a thread of its own, as it may take long.
     ///
     /// # Errors
     /// If the store fails, or `change` does.
-    pub async fn change_cluster<T, E: From<StoreError>>(
+    pub async fn change_cluster<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         key: &str,
-        change: impl FnMut(&mut ClusterRow) -> Result<T, E>,
+        change: impl FnMut(&mut ClusterRow) -> Result<T, E> + Send + 'static,
     ) -> Result<Changed<T>, E> {
         let turn = self.turns.of(key);
         let _taken = turn.taken.lock().await;
@@ -116,17 +116,24 @@ impl Store {
     }
 
     /// As [`Self::change_cluster`], by who has the turn: only another registry at this store may be first.
-    pub(super) async fn change_in_turn<T, E: From<StoreError>>(
+    pub(super) async fn change_in_turn<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         key: &str,
-        mut change: impl FnMut(&mut ClusterRow) -> Result<T, E>,
+        mut change: impl FnMut(&mut ClusterRow) -> Result<T, E> + Send + 'static,
     ) -> Result<Changed<T>, E> {
         for _ in 0..TRIES {
             let Some(mut row) = self.cluster(key).await? else { return Ok(Changed::Gone) };
-            let result = change(&mut row)?;
-            if self.save_cluster(&row).await? == Saved::Yes {
+            let work = move || {
+                let result = change(&mut row);
+                let plan = result.is_ok().then(|| written(&row.plan));
+                (change, row, result, plan)
+            };
+            let (again, row, result, plan) = self.work.run(key, work).await.map_err(StoreError::from)?;
+            let result = result?;
+            if self.keep(&row, &plan.unwrap_or_default()).await? == Saved::Yes {
                 return Ok(Changed::Yes(result));
             }
+            change = again;
         }
         Ok(Changed::Busy)
     }
@@ -165,8 +172,13 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn save_cluster(&self, row: &ClusterRow) -> Result<Saved, StoreError> {
+        self.keep(row, &written(&row.plan)).await
+    }
+
+    /// The same of a cluster whose plan is written like this.
+    async fn keep(&self, row: &ClusterRow, plan: &str) -> Result<Saved, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        if save(&mut transaction, row).await? == Saved::Conflict {
+        if save(&mut transaction, row, plan).await? == Saved::Conflict {
             return Ok(Saved::Conflict);
         }
         if let Some(author) = row.author {
@@ -211,11 +223,10 @@ impl Store {
         }
         let statement = format!("SELECT {ALL_COLUMNS} FROM clusters WHERE key = $1");
         let read = sqlx::query(&statement).bind(key).fetch_optional(&self.read).await?;
-        let row = read.map(|read| row(&read)).transpose()?;
-        if let Some(row) = &row {
-            self.cached.keep(row);
-        }
-        Ok(row)
+        let Some(unread) = read.map(|read| Unread::of(&read)).transpose()? else { return Ok(None) };
+        let row = self.work.run(key, || unread.read()).await??;
+        self.cached.keep(&row);
+        Ok(Some(row))
     }
 
     /// Deletes a cluster, and its logs. Whether it was there.
@@ -235,7 +246,11 @@ impl Store {
 }
 
 /// Writes a cluster that was read before, in a transaction.
-pub(super) async fn save(connection: &mut sqlx::AnyConnection, row: &ClusterRow) -> Result<Saved, StoreError> {
+pub(super) async fn save(
+    connection: &mut sqlx::AnyConnection,
+    row: &ClusterRow,
+    plan: &str,
+) -> Result<Saved, StoreError> {
     let saved = sqlx::query(
         "UPDATE clusters SET alias = $1, changed = $2, description = $3, plan = $4, revision = revision + 1 \
          WHERE key = $5 AND revision = $6",
@@ -243,7 +258,7 @@ pub(super) async fn save(connection: &mut sqlx::AnyConnection, row: &ClusterRow)
     .bind(&row.alias)
     .bind(row.changed)
     .bind(&*row.description)
-    .bind(written(&row.plan))
+    .bind(plan)
     .bind(&row.key)
     .bind(row.revision)
     .execute(connection)
@@ -251,28 +266,46 @@ pub(super) async fn save(connection: &mut sqlx::AnyConnection, row: &ClusterRow)
     Ok(if saved.rows_affected() == 0 { Saved::Conflict } else { Saved::Yes })
 }
 
-fn written(plan: &Plan) -> String {
+/// A plan as it is written down.
+pub(super) fn written(plan: &Plan) -> String {
     let written =
         Written { nodes: plan.nodes().to_vec(), sockets: plan.sockets().clone(), wanted: plan.all_wanted().clone() };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-/// A cluster, of a row with all columns.
-pub(super) fn row(row: &AnyRow) -> Result<ClusterRow, StoreError> {
-    let (key, description): (String, &str) = (row.try_get(0)?, row.try_get(7)?);
-    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the cluster {key}: {error}"));
-    let cluster = Cluster::from_kept(description).map_err(|error| corrupt(&error))?;
-    let plan: Written = serde_json::from_str(row.try_get(8)?).map_err(|error| corrupt(&error))?;
-    Ok(ClusterRow {
-        owner: row.try_get(1)?,
-        alias: row.try_get(2)?,
-        changed: row.try_get(3)?,
-        plan: Arc::new(Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted)),
-        revision: row.try_get(4)?,
-        id: row.try_get(5)?,
-        secret: row.try_get(6)?,
-        author: None,
-        description: description.into(),
-        key,
-    })
+/// A cluster as the database has it: its file and its plan are yet to be read, which may take long.
+pub(super) struct Unread {
+    row: ClusterRow,
+    plan: String,
+}
+
+impl Unread {
+    /// Of a row with all columns.
+    pub(super) fn of(row: &AnyRow) -> Result<Self, StoreError> {
+        let description: String = row.try_get(7)?;
+        let plan = row.try_get(8)?;
+        let row = ClusterRow {
+            key: row.try_get(0)?,
+            owner: row.try_get(1)?,
+            alias: row.try_get(2)?,
+            changed: row.try_get(3)?,
+            plan: Arc::new(Plan::new(Cluster::default())),
+            revision: row.try_get(4)?,
+            id: row.try_get(5)?,
+            secret: row.try_get(6)?,
+            author: None,
+            description: description.into(),
+        };
+        Ok(Self { row, plan })
+    }
+
+    /// Reads them.
+    pub(super) fn read(self) -> Result<ClusterRow, StoreError> {
+        let Self { row, plan } = self;
+        let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the cluster {}: {error}", row.id));
+        let cluster = Cluster::from_kept(&row.description).map_err(|error| corrupt(&error))?;
+        let plan: Written = serde_json::from_str(&plan).map_err(|error| corrupt(&error))?;
+        let plan = Plan::restored(cluster, plan.nodes, plan.sockets, plan.wanted);
+        Ok(ClusterRow { plan: Arc::new(plan), ..row })
+    }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::clusters::{self, ALL_COLUMNS};
+use super::clusters::{ALL_COLUMNS, Unread, save, written};
 use super::{Deed, Saved, Store, StoreError, audit};
 
 /// Times that a node is tried to be forgotten whose cluster others change.
@@ -41,10 +41,17 @@ impl Store {
             let statement = format!("SELECT {ALL_COLUMNS} FROM clusters WHERE key = $1");
             let found = sqlx::query(&statement).bind(cluster).fetch_optional(&mut *transaction).await?;
             let Some(found) = found else { return Ok(false) };
-            let mut row = clusters::row(&found)?;
-            row.plan_mut().remove_node(node);
+            let (unread, name) = (Unread::of(&found)?, node.to_owned());
+            // What waits for its turn elsewhere must not keep the database waiting.
+            let removed = tokio::task::spawn_blocking(move || {
+                let mut row = unread.read()?;
+                row.plan_mut().remove_node(&name);
+                let plan = written(&row.plan);
+                Ok::<_, StoreError>((row, plan))
+            });
+            let (row, plan) = removed.await.map_err(|_| StoreError::Failed)??;
             let deed = Deed { cluster: Some(row.id.clone()), ..deed.clone() };
-            if clusters::save(&mut transaction, &row).await? == Saved::Yes {
+            if save(&mut transaction, &row, &plan).await? == Saved::Yes {
                 audit::add(&mut transaction, &deed).await?;
                 transaction.commit().await?;
                 self.heard.forget(cluster);

@@ -44,6 +44,8 @@ pub use tokens::Token;
 pub use users::{User, UserChange, UserEntry};
 pub use versions::Version;
 
+use crate::work::{Undone, Work};
+
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
 /// Connections that read SQLite; beside them one writes, as SQLite has one writer, and who reads does not wait for it.
@@ -63,6 +65,8 @@ pub struct Store {
     turns: offers::Turns,
     signs: group::Group<nodes::Sign>,
     lines: group::Group<logs::Batch>,
+    /// Where files are read, and plans changed.
+    pub(crate) work: Work,
 }
 
 /// The store cannot do what it was asked to.
@@ -77,6 +81,10 @@ pub enum StoreError {
     Migration(sqlx::migrate::MigrateError),
     /// What it holds cannot be read: somebody else has written it.
     Corrupt(String),
+    /// Too much waits to be done: it may be asked again later.
+    Busy,
+    /// Something could not be done to its end.
+    Failed,
 }
 
 impl fmt::Display for StoreError {
@@ -86,6 +94,8 @@ impl fmt::Display for StoreError {
             Self::Database(error) => write!(f, "the database: {error}"),
             Self::Migration(error) => write!(f, "the tables of the database cannot be brought up to date: {error}"),
             Self::Corrupt(what) => write!(f, "the database holds something that cannot be read: {what}"),
+            Self::Busy => Undone::Busy.fmt(f),
+            Self::Failed => Undone::Failed.fmt(f),
         }
     }
 }
@@ -95,7 +105,7 @@ impl std::error::Error for StoreError {
         match self {
             Self::Database(error) => Some(error),
             Self::Migration(error) => Some(error),
-            Self::Url(_) | Self::Corrupt(_) => None,
+            Self::Url(_) | Self::Corrupt(_) | Self::Busy | Self::Failed => None,
         }
     }
 }
@@ -103,6 +113,15 @@ impl std::error::Error for StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<Undone> for StoreError {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Busy => Self::Busy,
+            Undone::Failed => Self::Failed,
+        }
     }
 }
 
@@ -143,6 +162,7 @@ impl Store {
             cached: Default::default(),
             heard: Default::default(),
             turns: Default::default(),
+            work: Work::on_this_machine(),
         }
     }
 

@@ -20,7 +20,7 @@ pub struct NodeRow {
     pub run: String,
     /// When it did so last, in microseconds since 1970; 0: it said that it would be the last time.
     pub seen: i64,
-    /// What it reported then.
+    /// What it reported then, by component and copy.
     pub processes: Vec<Process>,
 }
 
@@ -32,7 +32,8 @@ impl NodeRow {
 
     /// What it reported of a copy of a component.
     pub fn process(&self, component: &str, copy: u32) -> Option<&Process> {
-        self.processes.iter().find(|process| process.copy == copy && process.component == component)
+        let place = |process: &Process| (process.component.as_str(), process.copy).cmp(&(component, copy));
+        self.processes.binary_search_by(place).ok().map(|index| &self.processes[index])
     }
 }
 
@@ -56,11 +57,13 @@ impl Store {
     /// If the store fails; then nothing is kept.
     pub async fn hear(&self, cluster: &str, said: &Sync) -> Result<Hearing, StoreError> {
         let at = now();
+        let mut processes = said.processes.clone();
+        sort(&mut processes);
         let row = Arc::new(NodeRow {
             offer: said.node.clone(),
             run: said.run.to_string(),
             seen: if said.leaving { 0 } else { at },
-            processes: said.processes.clone(),
+            processes,
         });
         let hearing = self.signs.write(Sign { cluster: cluster.to_owned(), at, row: row.clone() }).await?;
         if hearing == Hearing::Yes {
@@ -164,8 +167,16 @@ impl Write for Sign {
     }
 }
 
+/// Puts processes into the order in which one is found.
+fn sort(processes: &mut [Process]) {
+    processes.sort_by(|one, other| (&one.component, one.copy).cmp(&(&other.component, other.copy)));
+}
+
 fn processes(written: &str) -> Result<Vec<Process>, StoreError> {
-    serde_json::from_str(written).map_err(|error| StoreError::Corrupt(format!("the processes of a node: {error}")))
+    let corrupt = |error| StoreError::Corrupt(format!("the processes of a node: {error}"));
+    let mut processes: Vec<Process> = serde_json::from_str(written).map_err(corrupt)?;
+    sort(&mut processes);
+    Ok(processes)
 }
 
 fn node(row: &AnyRow) -> Result<NodeRow, StoreError> {

@@ -58,12 +58,13 @@ impl Store {
         if !offers.contains(offer) {
             offers.push(offer.clone());
         }
-        let place = |row: &mut ClusterRow| {
+        let key = row.key.clone();
+        let place = move |row: &mut ClusterRow| {
             for offer in &offers {
                 row.plan_mut().offer(offer.clone());
             }
             Ok(row.plan.clone())
         };
-        self.change_in_turn(&row.key, place).await
+        self.change_in_turn(&key, place).await
     }
 }

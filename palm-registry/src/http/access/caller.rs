@@ -53,6 +53,11 @@ impl Caller {
         Standing { is_admin: self.user.is_admin, scope: self.scope }
     }
 
+    /// Who it is among those who have something done that takes long.
+    pub(in crate::http) fn whose(&self) -> String {
+        format!("user {}", self.user.id)
+    }
+
     /// What it may do to a cluster, if it may do that.
     #[must_use]
     pub fn may(&self, found: &Found, action: Action) -> Verdict {

@@ -59,11 +59,12 @@ pub(crate) async fn each(
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
     which: Which,
     what: &str,
-    does: impl Fn(&mut Plan, &str) -> bool,
+    does: impl Fn(&mut Plan, &str) -> bool + Send + 'static,
 ) -> Answer {
-    let components = change(app, &found.row.key, |row| {
+    let component = which.component.clone();
+    let components = change(app, &found.row.key, move |row| {
         let all = row.plan.cluster().components.iter().map(|component| component.name.clone());
-        let names: Vec<_> = which.component.clone().map_or_else(|| all.collect(), |name| vec![name]);
+        let names: Vec<_> = component.clone().map_or_else(|| all.collect(), |name| vec![name]);
         if names.iter().all(|name| does(row.plan_mut(), name)) {
             return Ok(names);
         }
@@ -83,12 +84,13 @@ pub(crate) async fn scale(
     if body.replicas > REPLICAS_MAX {
         return Err(Problem::invalid(format!("expected `replicas` of at most {REPLICAS_MAX}")));
     }
-    change(&app, &found.row.key, |row| {
+    let detail = format!("{} to {} beside the first", body.component, body.replicas);
+    change(&app, &found.row.key, move |row| {
+        row.plan.check_scale(&body.component, body.replicas).map_err(Problem::invalid)?;
         let is_there = row.plan_mut().scale(&body.component, body.replicas);
         if is_there { Ok(()) } else { Err(Problem::not_found("component")) }
     })
     .await?;
-    let detail = format!("{} to {} beside the first", body.component, body.replicas);
     record(&app.store, &caller, "scaled", Some(&found.row.id), detail).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -111,7 +113,8 @@ pub(crate) async fn remove_node(
     ClusterFor { caller, found }: ClusterFor<OPERATE>,
     Path((_, node)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let was_placed = change(&app, &found.row.key, |row| Ok(row.plan_mut().remove_node(&node))).await?;
+    let name = node.clone();
+    let was_placed = change(&app, &found.row.key, move |row| Ok(row.plan_mut().remove_node(&name))).await?;
     let was_heard = app.store.forget_node(&found.row.key, &node).await?;
     if !was_placed && !was_heard {
         return Err(Problem::not_found("node"));

@@ -70,8 +70,9 @@ impl Entry {
 }
 
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<Entry>>, Problem> {
-    let clusters = visible(&app, &caller).await?;
-    Ok(Json(clusters.iter().map(|found| Entry::new(&caller, found)).collect()))
+    let (clusters, whose) = (visible(&app, &caller).await?, caller.whose());
+    let told = move || clusters.iter().map(|found| Entry::new(&caller, found)).collect();
+    Ok(Json(app.store.work.run(&whose, told).await?))
 }
 
 /// All that the caller sees.
@@ -89,29 +90,45 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<Entry>), Problem> {
     caller.check(General::AddCluster)?;
     body.alias.as_deref().map_or(Ok(()), check_label)?;
-    let cluster = read(&body.file)?;
-    let row = ClusterRow::new(secret::key(), &caller.user, body.alias, body.file, cluster);
+    let (file, cluster) = read(&app, &caller, body.file).await?;
+    let row = ClusterRow::new(secret::key(), &caller.user, body.alias, file, cluster);
     if app.store.add_cluster(&row).await? == Saved::Conflict {
         return Err(Problem::conflict("try again"));
     }
     record(&app.store, &caller, "cluster made", Some(&row.id), row.alias.clone().unwrap_or_default()).await?;
     let found = Found { owner: caller.user.name.clone(), share: None, python: true, row };
-    Ok((StatusCode::CREATED, Json(Entry::new(&caller, &found))))
+    Ok((StatusCode::CREATED, Json(entry(&app, &caller, found).await?)))
 }
 
-pub(crate) async fn validate(_: Caller, Body(body): Body<File>) -> Result<Json<Validation>, Problem> {
+pub(crate) async fn validate(
+    State(app): State<App>,
+    caller: Caller,
+    Body(body): Body<File>,
+) -> Result<Json<Validation>, Problem> {
     check_text(&body.file).map_err(Problem::invalid)?;
-    Ok(Json(Validation::of(&body.file)))
+    Ok(Json(app.store.work.run(&caller.whose(), move || Validation::of(&body.file)).await?))
 }
 
-/// Reads a file that somebody wants to set.
-pub(crate) fn read(file: &str) -> Result<Cluster, Problem> {
-    check_text(file).map_err(Problem::invalid)?;
-    Cluster::from_text(file).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-file", error.to_string()))
+/// Reads a file that somebody wants to set: the file, and what it says.
+pub(crate) async fn read(app: &App, caller: &Caller, file: String) -> Result<(String, Cluster), Problem> {
+    check_text(&file).map_err(Problem::invalid)?;
+    let reading = move || Cluster::from_text(&file).map(|cluster| (file, cluster));
+    let read = app.store.work.run(&caller.whose(), reading).await?;
+    read.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-file", error.to_string()))
 }
 
-pub(crate) async fn see(ClusterFor { caller, found }: ClusterFor<SEE>) -> Json<Whole> {
-    Json(Whole { entry: Entry::new(&caller, &found), file: found.row.description.to_string() })
+/// What a caller is told of a cluster.
+async fn entry(app: &App, caller: &Caller, found: Found) -> Result<Entry, Problem> {
+    let told = caller.clone();
+    Ok(app.store.work.run(&caller.whose(), move || Entry::new(&told, &found)).await?)
+}
+
+pub(crate) async fn see(
+    State(app): State<App>,
+    ClusterFor { caller, found }: ClusterFor<SEE>,
+) -> Result<Json<Whole>, Problem> {
+    let file = found.row.description.to_string();
+    Ok(Json(Whole { entry: entry(&app, &caller, found).await?, file }))
 }
 
 pub(crate) async fn change_settings(
@@ -122,8 +139,9 @@ pub(crate) async fn change_settings(
     let (id, key) = (&found.row.id, &found.row.key);
     if let Some(alias) = &body.alias {
         check_label(alias)?;
-        change(&app, key, |row| {
-            row.alias = Some(alias.clone()).filter(|alias| !alias.is_empty());
+        let new = Some(alias.clone()).filter(|alias| !alias.is_empty());
+        change(&app, key, move |row| {
+            row.alias.clone_from(&new);
             Ok(())
         })
         .await?;
@@ -151,9 +169,10 @@ pub(crate) async fn set_file(
     ClusterFor { caller, found }: ClusterFor<MANAGE>,
     Body(body): Body<File>,
 ) -> Result<Json<Entry>, Problem> {
-    let cluster = read(&body.file)?;
-    change(&app, &found.row.key, |row| {
-        row.set_file(&caller.user, body.file.clone(), cluster.clone());
+    let (file, cluster) = read(&app, &caller, body.file).await?;
+    let author = caller.user.clone();
+    change(&app, &found.row.key, move |row| {
+        row.set_file(&author, file.clone(), cluster.clone());
         Ok(())
     })
     .await?;
@@ -164,7 +183,7 @@ pub(crate) async fn set_file(
 /// The cluster as it is after a change.
 pub(crate) async fn again(app: &App, caller: &Caller, id: &str) -> Result<Json<Entry>, Problem> {
     let found = caller.cluster(&app.store, id, Action::See).await?;
-    Ok(Json(Entry::new(caller, &found)))
+    Ok(Json(entry(app, caller, found).await?))
 }
 
 pub(crate) async fn key(
@@ -196,10 +215,10 @@ pub(crate) async fn audit(
 }
 
 /// Changes a cluster, again if somebody else has done so meanwhile.
-pub(crate) async fn change<T>(
+pub(crate) async fn change<T: Send + 'static>(
     app: &App,
     key: &str,
-    change: impl FnMut(&mut ClusterRow) -> Result<T, Problem>,
+    change: impl FnMut(&mut ClusterRow) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     match app.store.change_cluster(key, change).await? {
         Changed::Yes(result) => {

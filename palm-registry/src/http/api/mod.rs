@@ -27,7 +27,7 @@ const DOCUMENT: &str = "/api/v1/openapi.json";
 
 /// What the state of a cluster is now, as JSON.
 pub(super) async fn status_json(store: &Store, row: &ClusterRow) -> Result<String, Problem> {
-    Ok(serde_json::to_string(&status::of(store, row).await?).unwrap_or_default())
+    status::with(store, row, |status| serde_json::to_string(&status).unwrap_or_default()).await
 }
 
 /// All that the API answers.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::Method;
+use axum::http::{Method, header};
+use axum::response::{IntoResponse as _, Response};
 
 use super::clusters::visible;
-use super::{Operation, operation};
+use super::{Operation, operation, status_json};
 use crate::api::status::{ClusterNode, ComponentStatus, Lack, NodeStatus, ProcessStatus, SocketStatus, Status};
 use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::app::App;
@@ -30,26 +31,40 @@ pub(super) fn operations() -> Vec<Operation> {
 pub(crate) async fn status(
     State(app): State<App>,
     ClusterFor { found, .. }: ClusterFor<SEE>,
-) -> Result<Json<Status>, Problem> {
-    Ok(Json(of(&app.store, &found.row).await?))
+) -> Result<Response, Problem> {
+    let text = status_json(&app.store, &found.row).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 pub(crate) async fn nodes(State(app): State<App>, caller: Caller) -> Result<Json<Vec<ClusterNode>>, Problem> {
-    let mut list = Vec::new();
+    let (mut known, whose) = (Vec::new(), caller.whose());
     for found in visible(&app, &caller).await? {
         let heard = app.store.nodes(&found.row.key).await?;
-        let (cluster, alias) = (found.row.id, found.row.alias);
-        let nodes = node_statuses(&found.row.plan, &heard, now()).into_iter();
-        list.extend(nodes.map(|node| ClusterNode { cluster: cluster.clone(), alias: alias.clone(), node }));
+        known.push((found.row, heard));
     }
-    Ok(Json(list))
+    let list = move || {
+        let nodes = known.into_iter().flat_map(|(row, heard)| {
+            let nodes = node_statuses(&row.plan, &heard, now()).into_iter();
+            nodes.map(move |node| ClusterNode { cluster: row.id.clone(), alias: row.alias.clone(), node })
+        });
+        nodes.collect()
+    };
+    Ok(Json(app.store.work.run(&whose, list).await?))
 }
 
-/// What the state of a cluster is now.
-pub(crate) async fn of(store: &Store, row: &ClusterRow) -> Result<Status, Problem> {
+/// Something that is made of the state of a cluster, where work is done that takes long.
+pub(crate) async fn with<T: Send + 'static>(
+    store: &Store,
+    row: &ClusterRow,
+    make: impl FnOnce(Status) -> T + Send + 'static,
+) -> Result<T, Problem> {
     let heard = store.nodes(&row.key).await?;
-    let plan = &row.plan;
-    let reported = Reported::new(&heard);
+    let plan = row.plan.clone();
+    Ok(store.work.run(&row.key, move || make(work_out(&plan, &heard))).await?)
+}
+
+fn work_out(plan: &Plan, heard: &Nodes) -> Status {
+    let reported = Reported::new(heard);
     let components = plan.cluster().components.iter().map(|component| {
         let wanted = plan.wanted(&component.name);
         let instance = |copy| Instance { component: component.name.clone(), copy };
@@ -74,13 +89,13 @@ pub(crate) async fn of(store: &Store, row: &ClusterRow) -> Result<Status, Proble
         component: missing.instance.component,
         copy: missing.instance.copy,
     };
-    Ok(Status {
+    Status {
         ready: plan.is_ready(),
         components: components.collect(),
         sockets: plan.sockets().iter().map(socket).collect(),
-        nodes: node_statuses(plan, &heard, now()),
+        nodes: node_statuses(plan, heard, now()),
         missing: plan.missing().into_iter().map(lack).collect(),
-    })
+    }
 }
 
 /// What nodes have reported, by component and copy.

@@ -57,7 +57,7 @@ pub(crate) async fn see(
 
 pub(crate) async fn diff(
     State(app): State<App>,
-    ClusterFor { found, .. }: ClusterFor<SEE>,
+    ClusterFor { caller, found }: ClusterFor<SEE>,
     Path((_, number)): AtVersion,
     Query(query): Query<To>,
 ) -> Result<String, Problem> {
@@ -69,9 +69,7 @@ pub(crate) async fn diff(
     let (to, new) = version(&app, &found.row.key, to).await?;
     let names = (format!("version {}", from.number), format!("version {}", to.number));
     let compare = move || difference(&old, &new, (&names.0, &names.1));
-    tokio::task::spawn_blocking(compare)
-        .await
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the versions cannot be compared"))
+    Ok(app.store.work.run(&caller.whose(), compare).await?)
 }
 
 pub(crate) async fn restore(
@@ -80,9 +78,10 @@ pub(crate) async fn restore(
     Path((_, number)): AtVersion,
 ) -> Result<StatusCode, Problem> {
     let (_, file) = version(&app, &found.row.key, number).await?;
-    let cluster = read(&file)?;
-    change(&app, &found.row.key, |row| {
-        row.set_file(&caller.user, file.clone(), cluster.clone());
+    let (file, cluster) = read(&app, &caller, file).await?;
+    let author = caller.user.clone();
+    change(&app, &found.row.key, move |row| {
+        row.set_file(&author, file.clone(), cluster.clone());
         Ok(())
     })
     .await?;

@@ -12,6 +12,7 @@ use super::explain::encoded;
 use super::frame::{Done, Frame, page};
 use super::picture;
 use super::view::View;
+use crate::api::status::Status;
 use crate::http::access::permission::{Action, Verdict};
 use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::api::{status, streams};
@@ -98,13 +99,15 @@ async fn see(
 /// The part of the page that changes by itself.
 async fn state(app: &App, caller: &Caller, found: &Found, asked: &Asked) -> Result<String, Problem> {
     let head = Head::new(caller, found, "state");
-    let status = status::of(&app.store, &found.row).await?;
-    let view = View::new(found.row.plan.cluster(), &status, &asked.components, &asked.nodes);
-    let can_draw = picture::can_draw(status.components.len());
-    let picture = if can_draw { picture::draw(&view, &picture::arrange(&view)) } else { String::new() };
-    let csrf = caller.csrf().unwrap_or_default();
-    let part = StatePart { head: &head, csrf: &csrf, view, picture };
-    Ok(part.render().unwrap_or_default())
+    let (plan, csrf) = (found.row.plan.clone(), caller.csrf().unwrap_or_default());
+    let (components, nodes) = (asked.components.clone(), asked.nodes.clone());
+    let draw = move |status: Status| {
+        let view = View::new(plan.cluster(), &status, &components, &nodes);
+        let can_draw = picture::can_draw(status.components.len());
+        let picture = if can_draw { picture::draw(&view, &picture::arrange(&view)) } else { String::new() };
+        StatePart { head: &head, csrf: &csrf, view, picture }.render().unwrap_or_default()
+    };
+    status::with(&app.store, &found.row, draw).await
 }
 
 /// That part alone: what a script asks for when it hears that something is another.

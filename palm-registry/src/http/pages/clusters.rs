@@ -12,7 +12,7 @@ use super::frame::{Done, Frame, page, page_with};
 use super::paging::Pages;
 use super::show;
 use super::view::Glance;
-use crate::api::clusters::Create;
+use crate::api::clusters::{Create, check_text};
 use crate::cluster::{Cluster, FileError};
 use crate::http::access::permission::General;
 use crate::http::access::{Caller, SignedForm};
@@ -108,7 +108,7 @@ async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<String, Probl
             name: name(found),
             owner: found.owner.clone(),
             changed: found.row.changed,
-            glance: Glance::new(&status::of(&app.store, &found.row).await?),
+            glance: status::with(&app.store, &found.row, |status| Glance::new(&status)).await?,
             shared,
         });
     }
@@ -133,8 +133,14 @@ pub(super) struct Checked {
     pub(super) components: Vec<String>,
 }
 
+/// Reads a file as somebody wrote it.
+pub(super) async fn checked(app: &App, caller: &Caller, text: String) -> Result<Checked, Problem> {
+    check_text(&text).map_err(Problem::invalid)?;
+    Ok(app.store.work.run(&caller.whose(), move || Checked::of(text)).await?)
+}
+
 impl Checked {
-    pub(super) fn of(text: String) -> Self {
+    fn of(text: String) -> Self {
         match Cluster::from_text(&text) {
             Ok(cluster) => {
                 let components = cluster.components.into_iter().map(|component| component.name).collect();
@@ -197,7 +203,7 @@ pub(super) fn unix(text: &str) -> String {
 async fn add(State(app): State<App>, SignedForm { caller, form }: SignedForm<New>) -> Result<Response, Problem> {
     caller.check(General::AddCluster)?;
     let frame = Frame::new(&caller, "clusters", "New cluster");
-    let checked = Checked::of(unix(&form.file));
+    let checked = checked(&app, &caller, unix(&form.file)).await?;
     let alias = form.alias.trim().to_owned();
     if form.what == "check" || checked.error.is_some() {
         let status = if checked.error.is_some() { 422 } else { 200 };

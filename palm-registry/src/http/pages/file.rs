@@ -9,7 +9,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::cluster::Head;
-use super::clusters::{Checked, unix};
+use super::clusters::{Checked, checked, unix};
 use super::frame::{Done, Frame, page, page_with};
 use crate::api::clusters::File;
 use crate::http::access::permission::Action;
@@ -66,7 +66,7 @@ async fn save(
     let found = caller.cluster(&app.store, &id, Action::Manage).await?;
     let head = Head::new(&caller, &found, "file");
     let frame = head.frame(&caller, "File");
-    let (checked, version) = (Checked::of(unix(&form.file)), form.version);
+    let (checked, version) = (checked(&app, &caller, unix(&form.file)).await?, form.version);
     if checked.error.is_some() || form.what == "check" {
         let status = if checked.error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         return Ok(page_with(status, &Page { frame, head, checked, version }));

@@ -146,13 +146,15 @@ async fn see(
     ClusterFor { caller, found }: ClusterFor<SEE>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let head = Head::new(&caller, &found, "processes");
-    let (frame, status) = (head.frame(&caller, "Processes"), status::of(&app.store, &found.row).await?);
-    let (rows, pages) = asked.list(&status);
-    let list = List { head: &head, rows, pages }.render().unwrap_or_default();
-    let components = status.components.into_iter().map(|component| component.name).collect();
-    let query = format!("{}{}", asked.query(), encoded(&asked.page));
-    Ok(page(&Page { frame, head, asked, components, query, list }))
+    let (head, query) = (Head::new(&caller, &found, "processes"), format!("{}{}", asked.query(), encoded(&asked.page)));
+    let frame = head.frame(&caller, "Processes");
+    let made = status::with(&app.store, &found.row, move |status| {
+        let (rows, pages) = asked.list(&status);
+        let list = List { head: &head, rows, pages }.render().unwrap_or_default();
+        let components = status.components.into_iter().map(|component| component.name).collect();
+        Page { frame, head, asked, components, query, list }
+    });
+    Ok(page(&made.await?))
 }
 
 /// The part of the page that changes by itself.
@@ -162,6 +164,9 @@ async fn part(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let head = Head::new(&caller, &found, "processes");
-    let (rows, pages) = asked.list(&status::of(&app.store, &found.row).await?);
-    Ok(Html(List { head: &head, rows, pages }.render().unwrap_or_default()).into_response())
+    let made = status::with(&app.store, &found.row, move |status| {
+        let (rows, pages) = asked.list(&status);
+        List { head: &head, rows, pages }.render().unwrap_or_default()
+    });
+    Ok(Html(made.await?).into_response())
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use links::{bound, links};
+
 use super::paging::Pages;
 use super::processes::Row;
 use super::show;
 use super::tone::{self, Tone};
 use crate::api::status::{ComponentStatus, NodeStatus, ProcessStatus, Status};
-use crate::cluster::{Cluster, start_order};
+use crate::cluster::Cluster;
 
 /// Nodes of a component that are shown each by itself, unless there are no more than one more.
 const GROUPS: usize = 5;
@@ -240,13 +242,9 @@ impl View {
     pub(super) fn new(cluster: &Cluster, status: &Status, cards: &str, nodes: &str) -> Self {
         let silent = silent(status);
         let (links, binds) = links(cluster, status);
+        let mut bound = bound(&binds, status);
         let card = |(index, component): (usize, &ComponentStatus)| {
-            let bound = binds.iter().filter(|(_, owner)| **owner == index).map(|(name, _)| {
-                let socket = status.sockets.iter().find(|socket| socket.name == *name);
-                let address = socket.and_then(|socket| socket.address.clone()).unwrap_or_default();
-                Bound { name: (*name).to_owned(), address }
-            });
-            Card::new(component, bound.collect(), &silent)
+            Card::new(component, bound.remove(&index).unwrap_or_default(), &silent)
         };
         let card_pages = Pages::new(cards, status.components.len(), "?components=".to_owned());
         let components = status.components.iter().enumerate();
@@ -363,38 +361,6 @@ pub(super) fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// Who is connected with whom, and which component binds which socket.
-fn links<'a>(cluster: &'a Cluster, status: &'a Status) -> (Vec<Link>, BTreeMap<&'a str, usize>) {
-    let index: HashMap<&str, usize> =
-        cluster.components.iter().enumerate().map(|(index, component)| (component.name.as_str(), index)).collect();
-    let mut binds: BTreeMap<&str, usize> = BTreeMap::new();
-    for socket in &status.sockets {
-        if let Some(owner) = index.get(socket.owner.as_str()) {
-            binds.insert(&socket.name, *owner);
-        }
-    }
-    // What is not bound yet will be by the first that is placed.
-    for first in start_order(cluster) {
-        for socket in cluster.components[first].sockets() {
-            binds.entry(socket).or_insert(first);
-        }
-    }
-    let mut pairs: BTreeMap<(usize, usize), Vec<String>> = BTreeMap::new();
-    for (to, component) in cluster.components.iter().enumerate() {
-        for socket in component.sockets() {
-            let from = binds.get(socket).copied().unwrap_or(to);
-            let names = pairs.entry((from, to)).or_default();
-            if from != to && !names.iter().any(|name| name == socket) {
-                names.push(socket.to_owned());
-            }
-        }
-        for from in component.connected.iter().filter_map(|name| index.get(name.as_str())) {
-            pairs.entry((*from, to)).or_default();
-        }
-    }
-    pairs.retain(|(from, to), _| from != to);
-    (pairs.into_iter().map(|((from, to), sockets)| Link { from, to, sockets }).collect(), binds)
-}
-
+mod links;
 #[cfg(test)]
 mod tests;
