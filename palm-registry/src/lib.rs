@@ -9,6 +9,7 @@
 //! - [`runner`]: runs what a registry wants of a node.
 //! - [`process`]: process groups that do not outlive who started them.
 //! - [`wire`]: what a runner and the registry tell each other.
+//! - [`words`]: command lines and their words.
 
 #![forbid(unsafe_code)]
 
@@ -22,3 +23,4 @@ pub mod runner;
 pub mod store;
 pub mod wire;
 mod work;
+pub mod words;

@@ -201,6 +201,7 @@ async fn act(remote: &Remote, action: Action) -> anyhow::Result<()> {
             let body = clusters::Create { file: read(&file)?, alias };
             let made = remote.order_with(Method::POST, &["clusters"], &body).await;
             let made: Answer<clusters::Entry> = made.map_err(|error| about(&file, error))?;
+            file::warn(&file, &body.file);
             remote.show(&made, |made| format!("{}\n", made.id))?;
             if !remote.json {
                 output::say(&format_args!(

@@ -29,6 +29,7 @@ pub(super) fn validate(file: &Path, json: bool) -> anyhow::Result<()> {
         output::json(&serde_json::to_string(&found)?)?;
     }
     cluster(file, &text)?;
+    warn(file, &text);
     if !json {
         let count = output::counted(found.components.len() as u64, "component");
         output::text(format!("{count}: {}\n", found.components.join(", ")).as_bytes())?;
@@ -40,6 +41,7 @@ pub(super) fn validate(file: &Path, json: bool) -> anyhow::Result<()> {
 pub(super) fn convert(file: &Path, to: Option<Form>, json: bool) -> anyhow::Result<()> {
     let text = checked(file)?;
     let cluster = cluster(file, &text)?;
+    warn(file, &text);
     let to = to.unwrap_or(if Cluster::is_toml(&text) { Form::Ini } else { Form::Toml });
     let converted = match to {
         Form::Toml => cluster.to_toml(),
@@ -90,6 +92,13 @@ pub(super) fn read(file: &Path) -> anyhow::Result<String> {
     };
     read.map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))?;
     Ok(text)
+}
+
+/// Says what of a file is passed over, or read otherwise than it looks.
+pub(crate) fn warn(file: &Path, text: &str) {
+    for remark in Cluster::remarks(text) {
+        output::say(&format_args!("warning: {}: {remark}", file.display()));
+    }
 }
 
 fn checked(file: &Path) -> anyhow::Result<String> {

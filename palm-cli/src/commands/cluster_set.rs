@@ -6,7 +6,7 @@ use palm_registry::api::clusters;
 use palm_registry::client::{Answer, Method};
 
 use super::cluster::{Which, about};
-use super::cluster_file::read;
+use super::cluster_file::{read, warn};
 use crate::remote::Remote;
 
 /// Flags of `palm cluster set`.
@@ -43,6 +43,7 @@ pub(super) async fn run(remote: &Remote, Args { which, file, alias, python }: Ar
         let body = clusters::File { file: read(&file)? };
         let set = remote.order_with(Method::PUT, &["clusters", &id, "file"], &body).await;
         answer = Some(set.map_err(|error| about(&file, error))?);
+        warn(&file, &body.file);
         said += "the file is set\n";
     }
     if alias.is_some() || python.is_some() {

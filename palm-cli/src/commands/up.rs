@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
+use super::cluster_file::warn;
 use super::{StopSignals, block_on};
 use crate::args::Global;
 use crate::up::{self, Claim, Running, View};
@@ -74,6 +75,7 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let file = up::file(args.file.as_deref())?;
     let (cluster, text) = up::cluster(&file)?;
+    warn(&file, &text);
     if let Some(name) = args.exit_when.as_ref().filter(|name| cluster.component(name).is_none()) {
         let names: Vec<_> = cluster.components.iter().map(|component| component.name.as_str()).collect();
         return Err(wrong_use(format!("--exit-when: there is no component {name}; there are {}", names.join(", "))));

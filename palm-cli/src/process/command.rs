@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use palm_registry::words;
+
 use super::Lifeline;
 
 /// A method and the command line behind it.
@@ -43,7 +45,7 @@ impl Program {
         if shell {
             return Ok(Self { path: find("sh")?, arguments: vec!["-c".to_owned(), command.to_owned()] });
         }
-        let mut words = shlex::split(command)
+        let mut words = words::split(command)
             .ok_or_else(|| format!("a quote is left open, or a backslash ends the line: {command}"))?
             .into_iter();
         let name = words.next().filter(|name| !name.is_empty()).ok_or("the command is empty")?;
@@ -109,6 +111,8 @@ mod tests {
     fn words_are_split_as_a_shell_would() {
         let program = Program::parse("sh -c 'echo \"a b\"' x\\ y", false).unwrap();
         assert_eq!(program.arguments, ["-c", "echo \"a b\"", "x y"]);
+        // Nothing is a comment.
+        assert_eq!(Program::parse("sh -c #fff # x", false).unwrap().arguments, ["-c", "#fff", "#", "x"]);
         assert_eq!(Program::parse("exit 3", true).unwrap().arguments, ["-c", "exit 3"]);
         assert!(Program::parse("sh 'open", false).unwrap_err().contains("quote"));
         assert!(Program::parse("no-such-program-at-all", false).unwrap_err().contains("PATH"));

@@ -86,7 +86,26 @@ pub struct Validation {
     pub reason: Option<String>,
     /// The components that it has, in order.
     pub components: Vec<String>,
+    /// What is passed over in it, or read otherwise than it looks.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
+
+/// What is passed over in a file, or read otherwise than it looks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    /// The line, from 1.
+    pub line: usize,
+    /// The component, if it is about one.
+    pub component: Option<String>,
+    /// The key, if it is about one.
+    pub key: Option<String>,
+    /// What is so.
+    pub reason: String,
+}
+
+/// Warnings that are told of a file at most.
+const WARNINGS: usize = 100;
 
 impl Validation {
     /// What is wrong with this file.
@@ -94,11 +113,13 @@ impl Validation {
         match Cluster::from_text(file) {
             Ok(cluster) => {
                 let components = cluster.components.into_iter().map(|component| component.name).collect();
-                Self { valid: true, line: None, component: None, key: None, reason: None, components }
+                let warning = |FileError { line, component, key, reason }| Warning { line, component, key, reason };
+                let warnings = Cluster::remarks(file).into_iter().take(WARNINGS).map(warning).collect();
+                Self { valid: true, line: None, component: None, key: None, reason: None, components, warnings }
             }
             Err(FileError { line, component, key, reason }) => {
                 let (line, reason) = (Some(line), Some(reason));
-                Self { valid: false, line, component, key, reason, components: Vec::new() }
+                Self { valid: false, line, component, key, reason, components: Vec::new(), warnings: Vec::new() }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Cluster, Component, Readiness};
+use super::{Cluster, Component, Flag, Readiness};
 use crate::wire::NAME_MAX;
 
 /// What is wrong with a component's name: no runner could say it to the registry.
@@ -30,7 +30,11 @@ pub(super) fn wrong_value(sockets: &HashSet<&str>, component: &Component) -> Opt
     if has_zero(&component.script) {
         return zero("script");
     }
-    if component.flags.iter().any(|flag| has_zero(&flag.name) || has_zero(&flag.value)) {
+    let flag_has_zero = |flag: &Flag| {
+        let mut texts = flag.words().iter().map(String::as_str).chain([flag.name.as_str()]).chain(flag.socket());
+        texts.any(has_zero)
+    };
+    if component.flags.iter().any(flag_has_zero) {
         return zero("flags");
     }
     if extras.directory.as_deref().is_some_and(has_zero) {

@@ -23,8 +23,11 @@ mod check;
 mod difference;
 mod error;
 mod ini;
+mod interpolation;
 pub(crate) mod limits;
 mod model;
+mod remarks;
+mod sections;
 #[cfg(test)]
 pub(crate) mod tests;
 mod toml_file;
@@ -32,5 +35,12 @@ mod toml_file;
 pub use check::start_order;
 pub use difference::difference;
 pub use error::FileError;
-pub(crate) use ini::sections;
-pub use model::{Cluster, Component, Extras, Flag, Readiness, Restart};
+pub(crate) use ini::integer;
+pub(crate) use interpolation::Values;
+pub use model::{Cluster, Component, Extras, Flag, FlagValue, Readiness, Restart};
+pub(crate) use sections::{Ini, Reading};
+
+/// A file without the mark that some editors put in front of it.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::sections::Reading;
+
 /// The components of a cluster, in the order of its file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
@@ -19,18 +21,27 @@ impl Cluster {
         if Self::is_toml(text) { Self::from_toml(text) } else { Self::from_ini(text) }
     }
 
+    /// What is passed over in a file that can be read, or read otherwise than it looks.
+    pub fn remarks(text: &str) -> Vec<super::FileError> {
+        if Self::is_toml(text) {
+            let read = Self::read_toml(text);
+            return read.map_or_else(|_| Vec::new(), |(cluster, lines)| super::remarks::of(&cluster, &lines));
+        }
+        Self::read_ini(text, Reading::New).map_or_else(|_| Vec::new(), |file| file.remarks)
+    }
+
     /// Reads a file that was taken before: names that would be refused today do not keep it from being read.
     pub(crate) fn from_kept(text: &str) -> Result<Self, super::FileError> {
         if Self::is_toml(text) {
             Self::read_toml(text).map(|(cluster, _)| cluster)
         } else {
-            Self::read_ini(text).map(|(cluster, _)| cluster)
+            Self::read_ini(text, Reading::Kept).map(|file| file.cluster)
         }
     }
 
     /// Whether a file is read as TOML.
     pub fn is_toml(text: &str) -> bool {
-        text.lines().any(|line| line.trim_start().starts_with("[["))
+        super::without_mark(text).lines().any(|line| line.trim_start().starts_with("[["))
     }
 
     /// A component by its name.
@@ -88,14 +99,34 @@ impl Component {
 pub struct Flag {
     /// With its dashes: `--db`.
     pub name: String,
-    /// Text, or `_` and the name of a socket.
-    pub value: String,
+    /// What follows it.
+    pub value: FlagValue,
+}
+
+/// What follows a flag on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlagValue {
+    /// The address of the socket with this name.
+    Socket(String),
+    /// These words; none: the flag stands alone.
+    Words(Vec<String>),
 }
 
 impl Flag {
     /// The name of the socket that stands for the value.
     pub fn socket(&self) -> Option<&str> {
-        self.value.strip_prefix('_')
+        match &self.value {
+            FlagValue::Socket(name) => Some(name),
+            FlagValue::Words(_) => None,
+        }
+    }
+
+    /// The words of the value; none if it is a socket.
+    pub fn words(&self) -> &[String] {
+        match &self.value {
+            FlagValue::Socket(_) => &[],
+            FlagValue::Words(words) => words,
+        }
     }
 }
 

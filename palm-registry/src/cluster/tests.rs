@@ -19,6 +19,15 @@ Role = Worker
 Replicas = 1
 ";
 
+fn socket(name: &str, socket: &str) -> Flag {
+    Flag { name: name.to_owned(), value: FlagValue::Socket(socket.to_owned()) }
+}
+
+fn flag(name: &str, words: &[&str]) -> Flag {
+    let words = words.iter().map(|&word| word.to_owned()).collect();
+    Flag { name: name.to_owned(), value: FlagValue::Words(words) }
+}
+
 #[test]
 fn the_example_is_read_and_written_again() {
     let cluster = Cluster::from_ini(PALM).unwrap();
@@ -40,10 +49,62 @@ fn ini_is_read_as_python_reads_it() {
     .unwrap();
     let a = &cluster.components[0];
     assert_eq!((a.script.as_str(), a.replicas, a.role.as_deref()), ("run\nit", 1, Some("any")));
-    assert_eq!(a.flags, [Flag { name: "--x".into(), value: "y = z".into() }]);
+    assert_eq!(a.flags, [flag("--x", &["y", "=", "z"])]);
     assert_eq!(a.connected, ["b", "c"]);
     assert_eq!(cluster.components[1].role.as_deref(), Some("own"));
     assert_eq!(start_order(&cluster), [1, 2, 0]);
+}
+
+#[test]
+fn what_is_passed_over_or_read_otherwise_is_told() {
+    let text = "[DEFAULT]\nprogram = worker\nWho = me\n[a] more\nScript = %(program)s it's\nScripts = x\n--Flag = 1 # one\n-d = it's\n\
+                 [b]\nScript = x \"\n";
+    let told: Vec<_> = Cluster::remarks(text).iter().map(ToString::to_string).collect();
+    let passed = "it is passed over: it is not Script, Connected, Role or Replicas, and no flag begins so";
+    let open = "a quote is left open, or a backslash ends it: it is split at blanks, and has its quotes";
+    assert_eq!(
+        told,
+        [
+            "line 4, [a]: what is behind `[name]` is passed over: `more`".to_owned(),
+            format!("line 3, [DEFAULT], Who: {passed}"),
+            format!("line 6, [a], Scripts: {passed}"),
+            "line 7, [a], --Flag: it is read as `--flag`: INI has no large letters in keys, TOML has".to_owned(),
+            "line 7, [a], --Flag: what is behind `#` or `;` belongs to the value: a comment has its own line"
+                .to_owned(),
+            format!("line 8, [a], -d: {open}"),
+            format!("line 4, [a], Script: {open}"),
+            format!("line 9, [b], Script: {open}"),
+        ]
+    );
+    assert!(
+        Cluster::remarks(PALM).is_empty() && Cluster::remarks(&Cluster::from_ini(PALM).unwrap().to_toml()).is_empty()
+    );
+}
+
+#[test]
+fn a_small_file_does_not_become_a_large_one() {
+    let mut text = "[DEFAULT]\nk0 =\n".to_owned();
+    for number in 1..10 {
+        text += &format!("k{number} = {}\n", format!("%(k{})s", number - 1).repeat(1000));
+    }
+    let shared = format!("[DEFAULT]\nScript = {}\n", "x".repeat(400_000));
+    let sections: String = (0..50_000).map(|number| format!("[{number}]\n")).collect();
+    for text in [text + "[a]\nScript = x\n--x = %(k9)s\n", shared + &sections] {
+        let error = Cluster::from_ini(&text).unwrap_err();
+        assert!(error.reason.starts_with("the values of the file have more than"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_taken_before_is_still_read() {
+    for (text, script) in [
+        ("[a]\nScript = date +%s\n", "date +%s"),
+        ("[DEFAULT]\nScript = x\n", "x"),
+        ("  [a]\n  Script = x\n  y\n", "x\ny"),
+    ] {
+        assert!(Cluster::from_ini(text).is_err(), "{text}");
+        assert_eq!(Cluster::from_kept(text).unwrap().components[0].script, script);
+    }
 }
 
 #[test]
@@ -55,10 +116,16 @@ fn what_is_wrong_is_told_with_its_line_and_key() {
         ("[a\n", "line 1: expected `[name]`, found `[a`"),
         ("[a]\n\n--x = 1", "line 1, [a], Script: expected `Script = PROGRAM`: what is to be started"),
         ("[a]\nScript = x\nReplicas = two", "line 3, [a], Replicas: expected a number from 0 to 9999, found `two`"),
+        ("[DEFAULT]\nScript = x", "line 1: expected a section `[name]` for each component, found none"),
+        ("[a]\n= x", "line 2, [a]: expected a key in front of the value, found none"),
+        ("[a]\nScript = date +%s", "line 2, [a], Script: expected `%%`, which is a `%`, or `%(NAME)s`, found `%s`"),
+        ("[a]\nScript = 50%", "line 2, [a], Script: expected `%%`, which is a `%`, or `%(NAME)s`, found `%`"),
+        ("[a]\nScript = %(It)s", "line 2, [a], Script: expected a key of this section or of [DEFAULT], found `%(It)s`"),
         (
-            "[a]\nScript = x\nScripts = x",
-            "line 3, [a], Scripts: expected Script, Connected, Role, Replicas, or a flag that begins with `-`",
+            "[a]\nScript = %(b)s\nb = %(script)s",
+            "line 2, [a], Script: `%(NAME)s` leads from one key to the next more than 10 times",
         ),
+        ("[a]\nScript = x\n--X = 1\n--x = 2", "line 4, [a], --x: this key was given before"),
         ("[a]\nScript = x\n--db = _", "line 3, [a], --db: expected a name after `_`, as in `_1`"),
         ("[a]\nScript = x\nscript = y", "line 3, [a], script: this key was given before"),
         ("[a]\nScript = x\n[a]", "line 3, [a]: this name was used before: each section has one of its own"),
@@ -131,7 +198,7 @@ TZ = "UTC"
     let web = &cluster.components[0];
     assert_eq!(web.extras.ready, Some(Readiness::Tcp("_http".into())));
     assert_eq!((web.extras.restart, web.extras.processors), (Restart::Always, 2));
-    assert_eq!(web.flags[1].value, "3");
+    assert_eq!(web.flags, [socket("--listen", "http"), flag("--level", &["3"])]);
     assert_eq!(cluster.to_ini(), None);
     let keys = ["restart", "ready", "grace-seconds", "processors", "nodes", "directory", "environment"];
     assert_eq!(cluster.not_in_ini(), keys.map(|key| ("web", key)));
@@ -141,7 +208,6 @@ TZ = "UTC"
 #[test]
 fn what_ini_would_read_as_something_else_is_not_written() {
     type Change<'a> = &'a dyn Fn(&mut Component);
-    let flag = |name: &str, value: &str| Flag { name: name.to_owned(), value: value.to_owned() };
     let with = |change: Change<'_>| {
         let mut components = vec![Component::new("a", "run"), Component::new("b", "run")];
         change(&mut components[0]);
@@ -151,9 +217,9 @@ fn what_ini_would_read_as_something_else_is_not_written() {
         ("name", &|a| a.name = "DEFAULT".to_owned()),
         ("name", &|a| a.name = " a".to_owned()),
         ("script", &|a| a.script = "run\nScript = it".to_owned()),
-        ("flags", &|a| a.flags = vec![flag("--x=y", "z")]),
-        ("flags", &|a| a.flags = vec![flag("--x", "1"), flag("--X", "2")]),
-        ("flags", &|a| a.flags = vec![flag("--x", " 1")]),
+        ("flags", &|a| a.flags = vec![flag("--x=y", &["z"])]),
+        ("flags", &|a| a.flags = vec![flag("--X", &["2"])]),
+        ("flags", &|a| a.flags = vec![socket("--x", "1 ")]),
         ("connected", &|a| a.connected = vec!["b,c".to_owned()]),
         ("role", &|a| a.role = Some("any\n[c]".to_owned())),
     ];
@@ -162,13 +228,26 @@ fn what_ini_would_read_as_something_else_is_not_written() {
         assert_eq!(cluster.not_in_ini(), [(cluster.components[0].name.as_str(), key)]);
         assert_eq!(cluster.to_ini(), None);
     }
-    let cluster = with(&|a| a.flags = vec![flag("--x", "1"), flag("--y", "")]);
+    let flags = [
+        flag("--x", &["1"]),
+        flag("--y", &[]),
+        flag("-v", &["a b", "", "it's", "#", "50%"]),
+        flag("-V", &["_1"]),
+        flag("--z", &[""]),
+        flag("--two", &["_1", "c:\\d\"e"]),
+        socket("--db", "a b # c"),
+    ];
+    let cluster = with(&|a| {
+        a.script = "date +%s".to_owned();
+        a.flags = flags.to_vec();
+    });
     assert_eq!(Cluster::from_ini(&cluster.to_ini().unwrap()).unwrap(), cluster);
+    assert_eq!(Cluster::from_toml(&cluster.to_toml()).unwrap(), cluster);
 }
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_refused(text in "([\\[\\]a-c=_:,#; \\-\n]|Script=x\n|Connected=|\\[\\[component\\]\\]\n|name=\"a\"\n|script=\"x\"\n){0,40}") {
+    fn any_text_is_read_or_refused(text in "([\\[\\]a-cB=_:,#; \\-'\"%()s\n]|%\\(a\\)s|Script=x\n|Connected=|\\[\\[component\\]\\]\n|name=\"a\"\n|script=\"x\"\n){0,40}") {
         for cluster in [Cluster::from_ini(&text), Cluster::from_toml(&text)].into_iter().flatten() {
             prop_assert_eq!(Cluster::from_toml(&cluster.to_toml()).unwrap(), cluster.clone());
             if let Some(ini) = cluster.to_ini() {

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::check::{Disorder, check, sockets, wrong_name, wrong_value};
 use super::ini::REPLICAS_MAX;
 use super::limits::{self, TooMuch};
-use super::{Cluster, Component, Extras, FileError, Flag, Readiness, Restart};
+use super::{Cluster, Component, Extras, FileError, Flag, FlagValue, Readiness, Restart};
 
 /// The file; `S` is a string, and where it is when the file is read.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -94,6 +94,7 @@ impl Cluster {
 
     /// As [`Self::from_toml`], whatever the components are called; and the lines of their names.
     pub(super) fn read_toml(text: &str) -> Result<(Self, Vec<usize>), FileError> {
+        let text = super::without_mark(text);
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let line = |at: usize| ends.partition_point(|end| *end < at) + 1;
         let file: File<Spanned<String>> = toml::from_str(text).map_err(|error| {
@@ -187,18 +188,9 @@ fn component(table: &Table<Spanned<String>>, line: &impl Fn(usize) -> usize) -> 
     }
     let mut flags = Vec::new();
     for (name, value) in &table.flags {
-        let value = match value {
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
-            other => {
-                return Err(wrong("flags", format!("{name}: expected text or a number, found {}", other.type_str())));
-            }
-        };
+        let value = flag_value(value).map_err(|reason| wrong("flags", format!("{name}: {reason}")))?;
         if !name.starts_with('-') {
             return Err(wrong("flags", format!("expected a flag that begins with `-`, found `{name}`")));
-        }
-        if value == "_" {
-            return Err(wrong("flags", format!("{name}: expected a name after `_`, as in `_1`")));
         }
         flags.push(Flag { name: name.clone(), value });
     }
@@ -221,6 +213,37 @@ fn component(table: &Table<Spanned<String>>, line: &impl Fn(usize) -> usize) -> 
     })
 }
 
+/// What a flag has in a file: text is a socket or one word, a list is several words.
+fn flag_value(value: &toml::Value) -> Result<FlagValue, String> {
+    let word = |value: &toml::Value| match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => Ok(value.to_string()),
+        other => Err(format!("expected text, a number or a list of them, found {}", other.type_str())),
+    };
+    if let toml::Value::Array(words) = value {
+        return words.iter().map(word).collect::<Result<_, _>>().map(FlagValue::Words);
+    }
+    let text = word(value)?;
+    match text.strip_prefix('_') {
+        Some("") => Err("expected a name after `_`, as in `_1`".to_owned()),
+        Some(socket) => Ok(FlagValue::Socket(socket.to_owned())),
+        None if text.is_empty() => Ok(FlagValue::Words(Vec::new())),
+        None => Ok(FlagValue::Words(vec![text])),
+    }
+}
+
+/// The same for the file.
+fn written(value: FlagValue) -> toml::Value {
+    match value {
+        FlagValue::Socket(name) => toml::Value::String(format!("_{name}")),
+        FlagValue::Words(words) => match &words[..] {
+            [] => toml::Value::String(String::new()),
+            [word] if !word.is_empty() && !word.starts_with('_') => toml::Value::String(word.clone()),
+            _ => toml::Value::Array(words.into_iter().map(toml::Value::String).collect()),
+        },
+    }
+}
+
 fn table(component: &Component) -> Table<String> {
     let Component { name, script, flags, connected, role, replicas, extras } = component.clone();
     Table {
@@ -235,7 +258,7 @@ fn table(component: &Component) -> Table<String> {
         processors: extras.processors,
         nodes: extras.nodes,
         ready: extras.ready,
-        flags: flags.into_iter().map(|flag| (flag.name, toml::Value::String(flag.value))).collect(),
+        flags: flags.into_iter().map(|flag| (flag.name, written(flag.value))).collect(),
         environment: extras.environment,
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::access::{Peer, record_of};
 use super::error::{BUSY, Refused};
 use super::time;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, FileError};
 use crate::plan::{NodeOffer, Plan};
 use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User, secret};
 use crate::wire::LogMessages;
@@ -22,6 +22,9 @@ use crate::wire::LogMessages;
 pub(super) fn router() -> Router<Store> {
     Router::new().route("/cluster", get(cluster)).route("/logs", get(download).post(upload))
 }
+
+/// Remarks about a file that are logged at most.
+const REMARKS: usize = 10;
 
 #[derive(Debug, Deserialize)]
 struct Asked {
@@ -86,9 +89,17 @@ async fn owned(store: &Store, user: &User, asked: Asked) -> Result<ClusterRow, R
 
 async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Result<String, Refused> {
     let description = asked.description.ok_or_else(|| Refused::bad("expected description=FILE"))?;
-    let reading = move || Cluster::from_text(&description).map(|cluster| (description, cluster));
-    let read = store.work.run(&format!("user {}", user.id), reading).await?;
-    let (description, cluster) = read.map_err(|error| Refused::bad(error.to_string()))?;
+    let reading = move || {
+        let cluster = Cluster::from_text(&description)?;
+        let remarks: Vec<_> = Cluster::remarks(&description).into_iter().take(REMARKS).collect();
+        Ok((description, cluster, remarks))
+    };
+    let read: Result<_, FileError> = store.work.run(&format!("user {}", user.id), reading).await?;
+    let (description, cluster, remarks) = read.map_err(|error| Refused::bad(error.to_string()))?;
+    // Its clients have no place for it.
+    for remark in remarks {
+        tracing::warn!("a cluster file of {}: {remark}", user.name);
+    }
     let key = asked.key.filter(|key| !key.is_empty()).unwrap_or_else(secret::key);
     let row = ClusterRow::new(key.clone(), user, asked.alias.clone(), description.clone(), cluster.clone());
     if store.add_cluster(&row).await? == Saved::Yes {
@@ -140,7 +151,7 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
     let key = known(store, &key).await?;
     change(store, &key, move |row| {
         row.plan_mut().offer(offer.clone());
-        let lines: Vec<_> = row.plan.commands(&offer.name).map(|command| command.line).collect();
+        let lines: Vec<_> = row.plan.commands(&offer.name).map(|command| command.parts().join(" ")).collect();
         Ok(json!(lines).to_string())
     })
     .await

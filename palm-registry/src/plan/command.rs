@@ -2,6 +2,7 @@
 
 use super::{Instance, Plan};
 use crate::cluster::{Component, Flag};
+use crate::words;
 
 /// A process that a node is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,18 +11,25 @@ pub struct Command<'a> {
     pub instance: Instance,
     /// Its component.
     pub component: &'a Component,
-    /// Its command line, with addresses in place of sockets.
+    /// Its command line for our runner, with addresses in place of sockets, and quotes where [`words::split`] needs them.
     pub line: String,
-    /// Where in the line a flag begins.
-    flags: Vec<usize>,
+    /// Addresses of its sockets, in the order of its flags.
+    addresses: Vec<String>,
 }
 
 impl Command<'_> {
-    /// The script, and each flag with its value.
-    pub fn parts(&self) -> Vec<&str> {
-        let ends = self.flags.iter().copied().chain([self.line.len() + 1]);
-        let begins = std::iter::once(0).chain(self.flags.iter().copied());
-        begins.zip(ends).filter_map(|(begin, end)| self.line.get(begin..end - 1)).collect()
+    /// The script, and each flag with its value, for `pylm-runner`. That splits a line at blanks, and quotes are characters to it; so a
+    /// word has none around it.
+    pub fn parts(&self) -> Vec<String> {
+        let mut addresses = self.addresses.iter();
+        let flag = |flag: &Flag| {
+            let socket = flag.socket().and_then(|_| addresses.next()).map(String::as_str);
+            let words = flag.words().iter().map(String::as_str);
+            let parts: Vec<_> = [flag.name.as_str()].into_iter().chain(socket).chain(words).collect();
+            parts.join(" ")
+        };
+        let flags: Vec<_> = self.component.flags.iter().map(flag).collect();
+        [self.component.script.clone()].into_iter().chain(flags).collect()
     }
 }
 
@@ -31,22 +39,31 @@ impl Plan {
         let instances = self.nodes.node(node).map_or(&[][..], |node| &node.instances);
         instances.iter().filter_map(|instance| {
             let component = self.components.get(&instance.component)?;
-            let (mut line, mut flags) = (component.script.clone(), Vec::new());
-            for flag in &component.flags {
-                line.push(' ');
-                flags.push(line.len());
-                line.push_str(&flag.name);
-                line.push(' ');
-                line.push_str(&self.value(flag)?);
-            }
-            Some(Command { instance: instance.clone(), component, line, flags })
+            let addresses: Vec<_> = component.sockets().map(|socket| self.address(socket)).collect::<Option<_>>()?;
+            let line = line(component, &addresses);
+            Some(Command { instance: instance.clone(), component, line, addresses })
         })
     }
+}
 
-    fn value(&self, flag: &Flag) -> Option<String> {
-        match flag.socket() {
-            Some(socket) => self.address(socket),
-            None => Some(flag.value.clone()),
+/// A component's command line.
+fn line(component: &Component, addresses: &[String]) -> String {
+    let mut line = match words::split(&component.script) {
+        Some(_) => component.script.clone(),
+        None => words::join(component.script.split_whitespace()),
+    };
+    let mut addresses = addresses.iter();
+    for flag in &component.flags {
+        line.push(' ');
+        line.push_str(&flag.name);
+        if let Some(address) = flag.socket().and_then(|_| addresses.next()) {
+            line.push(' ');
+            line.push_str(address);
+        }
+        for word in flag.words() {
+            line.push(' ');
+            line.push_str(&words::quote(word));
         }
     }
+    line
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::FileError;
+use crate::cluster::{FileError, Ini, Reading, Values, integer};
 
 /// What the place of a node can be.
 pub const HOST: &str = "an address, such as 10.0.0.7, or a host's name";
@@ -26,40 +26,38 @@ pub struct NodeOffer {
 }
 
 impl NodeOffer {
-    /// Reads a node's own configuration: an INI file whose only section is `DEFAULT`.
+    /// Reads a node's own configuration: an INI file of which `DEFAULT` counts. Without a `Name` it is known by its `Ip`.
     ///
     /// # Errors
     /// If it is none, or lacks something: where, and what was expected.
     pub fn from_ini(text: &str) -> Result<Self, FileError> {
-        let sections = crate::cluster::sections(text)?;
-        let Some(section) = sections.first() else {
-            return Err(FileError::at(1, "expected the section `[DEFAULT]` with Name, Ip, Processors and Ports_from"));
+        let ini = Ini::read(text, Reading::New)?;
+        let Some(section) = ini.node() else {
+            return Err(FileError::at(1, "expected the section `[DEFAULT]` with Ip, Processors and Ports_from"));
         };
-        let entry = |key: &str| section.entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(key));
-        let missing = |key: &str, expected: &str| {
-            FileError::at(section.line, format!("{expected}, found none")).of(&section.name).key(key)
+        let mut values = Values::of(&ini, Reading::New);
+        let mut value = |key: &str| section.entry(key).map(|entry| values.value(section, entry)).transpose();
+        let at = |key: &str, reason: String| {
+            let entry = section.entry(&key.to_lowercase());
+            let line = entry.map_or(section.line, |entry| entry.line);
+            FileError::at(line, reason).of(&section.name).key(key)
         };
-        let text = |key: &str, expected: &str| match entry(key) {
-            Some(entry) if !entry.value.is_empty() => Ok(entry.value.clone()),
-            _ => Err(missing(key, expected)),
+        let number = |key: &str, found: Option<String>, expected: &str, range: std::ops::RangeInclusive<u32>| {
+            let Some(found) = found else { return Err(at(key, format!("expected {expected}, found none"))) };
+            let number = integer(&found).filter(|number| range.contains(number));
+            number.ok_or_else(|| at(key, format!("expected {expected}, found `{found}`")))
         };
-        let number = |key: &str, expected: &str, range: std::ops::RangeInclusive<u32>| {
-            let Some(entry) = entry(key) else { return Err(missing(key, &format!("expected {expected}"))) };
-            entry.value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-                let reason = format!("expected {expected}, found `{}`", entry.value);
-                FileError::at(entry.line, reason).of(&section.name).key(key)
-            })
-        };
-        let ip = text("Ip", "expected `Ip = ADDRESS`, where others reach the node")?;
+        let ip = value("ip")?.filter(|ip| !ip.is_empty());
+        let ip =
+            ip.ok_or_else(|| at("Ip", "expected `Ip = ADDRESS`, where others reach the node, found none".to_owned()))?;
         if !is_host(&ip) {
-            let line = entry("Ip").map_or(section.line, |entry| entry.line);
-            return Err(FileError::at(line, format!("expected {HOST}, found `{ip}`")).of(&section.name).key("Ip"));
+            return Err(at("Ip", format!("expected {HOST}, found `{ip}`")));
         }
         Ok(Self {
-            name: text("Name", "expected `Name = NAME`, by which the node is known again")?,
+            name: value("name")?.filter(|name| !name.is_empty()).unwrap_or_else(|| ip.clone()),
             ip,
-            processors: number("Processors", "a number of slots from 0 to 65535", 0..=65_535)?,
-            ports_from: number("Ports_from", "a port from 1 to 65535", 1..=65_535)? as u16,
+            processors: number("Processors", value("processors")?, "a number of slots from 0 to 65535", 0..=65_535)?,
+            ports_from: number("Ports_from", value("ports_from")?, "a port from 1 to 65535", 1..=65_535)? as u16,
         })
     }
 }

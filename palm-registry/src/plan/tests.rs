@@ -172,10 +172,10 @@ fn a_node_may_run_out_of_ports() {
 #[test]
 fn an_offer_that_is_none_is_told_with_what_was_expected() {
     for (text, told) in [
-        ("", "line 1: expected the section `[DEFAULT]` with Name, Ip, Processors and Ports_from"),
+        ("", "line 1: expected the section `[DEFAULT]` with Ip, Processors and Ports_from"),
         (
-            "[DEFAULT]\nIp = 1",
-            "line 1, [DEFAULT], Name: expected `Name = NAME`, by which the node is known again, found none",
+            "[DEFAULT]\nName = n",
+            "line 1, [DEFAULT], Ip: expected `Ip = ADDRESS`, where others reach the node, found none",
         ),
         (
             "[DEFAULT]\nName=n\nIp=10.0.0.7 --tcp x",
@@ -196,6 +196,9 @@ fn an_offer_that_is_none_is_told_with_what_was_expected() {
     ] {
         assert_eq!(NodeOffer::from_ini(text).unwrap_err().to_string(), told);
     }
+    let text = "\u{feff}[DEFAULT]\r\nslots = 1_0\r\nIp: %(host)s\r\nhost = h\r\nProcessors = %(slots)s\r\nPorts_from = +7\r\n[x]\r\nIp = y\r\n";
+    let offer = NodeOffer { name: "h".to_owned(), ip: "h".to_owned(), processors: 10, ports_from: 7 };
+    assert_eq!(NodeOffer::from_ini(text), Ok(offer));
 }
 
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use super::told::{self, Sockets, Told};
 use crate::cluster::Readiness;
 use crate::process::{Group, Lifeline};
 use crate::wire::{Exit, Stream, WantedProcess};
+use crate::words;
 
 /// How long the streams of a process that has ended may stay open: only a process that is being killed can hold them.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -165,7 +166,7 @@ fn locked(group: &Mutex<Group>) -> MutexGuard<'_, Group> {
 
 /// A command line of a process, as a group of its own in its surroundings.
 pub(super) fn program(line: &str, wanted: &WantedProcess, around: &Surroundings) -> Result<Command, String> {
-    let mut words = shlex::split(line).ok_or("a quote is left open, or a backslash ends the line")?.into_iter();
+    let mut words = words::split_all(line).into_iter();
     let name = words.next().filter(|name| !name.is_empty()).ok_or("the command is empty")?;
     let mut command = Command::new(name);
     command.args(words).process_group(0).kill_on_drop(true);

@@ -131,6 +131,8 @@ pub(super) struct Checked {
     pub(super) error: Option<FileError>,
     /// The components that it has, if it was only checked.
     pub(super) components: Vec<String>,
+    /// What is passed over in it, or read otherwise than it looks.
+    pub(super) remarks: Vec<FileError>,
 }
 
 /// Reads a file as somebody wrote it.
@@ -139,14 +141,19 @@ pub(super) async fn checked(app: &App, caller: &Caller, text: String) -> Result<
     Ok(app.store.work.run(&caller.whose(), move || Checked::of(text)).await?)
 }
 
+/// Remarks that a page shows at most.
+const REMARKS: usize = 100;
+
 impl Checked {
     fn of(text: String) -> Self {
         match Cluster::from_text(&text) {
             Ok(cluster) => {
                 let components = cluster.components.into_iter().map(|component| component.name).collect();
-                Self { text, error: None, components }
+                let mut remarks = Cluster::remarks(&text);
+                remarks.truncate(REMARKS);
+                Self { text, error: None, components, remarks }
             }
-            Err(error) => Self { text, error: Some(error), components: Vec::new() },
+            Err(error) => Self { text, error: Some(error), components: Vec::new(), remarks: Vec::new() },
         }
     }
     /// Lines with their numbers, of which one may be wrong; few around it.
