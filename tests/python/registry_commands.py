@@ -5,7 +5,10 @@ import os
 import sys
 
 from common import say
-from pylm.registry.handlers.manager import ConfigManager
+
+folder = sys.argv.pop(1)
+# It reads the command line.
+from pylm.registry.handlers.manager import ConfigManager  # noqa: E402
 
 NODE = "[DEFAULT]\nName = n\nIp = 127.0.0.1\nProcessors = 1\nPorts_from = 5555\n"
 CLUSTER = "[a]\nScript = run\n--db = _1\n"
@@ -47,7 +50,6 @@ def node(path):
     return ConfigManager(CLUSTER).process_resource(read(path))
 
 
-folder = sys.argv[1]
 for name, path in files(os.path.join(folder, "clusters")):
     say("cluster", name=name, **quietly(lambda: cluster(path)))
 for name, path in files(os.path.join(folder, "nodes")):

@@ -50,7 +50,7 @@ pub(crate) struct Entry {
     /// The key as it is written.
     pub(super) written: String,
     /// The value as it is written, line by line.
-    pub(super) value: String,
+    pub(crate) value: String,
     pub(crate) line: usize,
 }
 

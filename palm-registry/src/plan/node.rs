@@ -53,8 +53,11 @@ impl NodeOffer {
         if !is_host(&ip) {
             return Err(at("Ip", format!("expected {HOST}, found `{ip}`")));
         }
+        // Python's registry does not look at it, so a `%` in it is none that has to be right.
+        let name = value("name").unwrap_or_else(|_| section.entry("name").map(|entry| entry.value.clone()));
+        let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| ip.clone());
         Ok(Self {
-            name: value("name")?.filter(|name| !name.is_empty()).unwrap_or_else(|| ip.clone()),
+            name,
             ip,
             processors: number("Processors", value("processors")?, "a number of slots from 0 to 65535", 0..=65_535)?,
             ports_from: number("Ports_from", value("ports_from")?, "a port from 1 to 65535", 1..=65_535)? as u16,
