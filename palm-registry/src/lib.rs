@@ -22,5 +22,5 @@ pub mod process;
 pub mod runner;
 pub mod store;
 pub mod wire;
-mod work;
 pub mod words;
+mod work;

@@ -137,7 +137,7 @@ fn not_in_ini(component: &Component) -> Vec<&'static str> {
     let is_plain = |text: &str| !text.contains('\n') && text.trim() == text;
     let mut names = HashSet::new();
     let mut is_flag = |flag: &Flag| {
-        let is_new = names.insert(flag.name.as_str());
+        let is_new = names.insert(flag.name.clone());
         let is_key = is_plain(&flag.name) && !flag.name.contains(['=', ':']) && known_as(&flag.name) == flag.name;
         is_new && is_key && is_plain(&written(&flag.value))
     };

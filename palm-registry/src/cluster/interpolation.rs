@@ -77,7 +77,9 @@ impl<'a> Values<'a> {
     fn take(&mut self, bytes: usize) -> Result<(), String> {
         let left = self.room.checked_sub(bytes);
         self.room = left.ok_or_else(|| {
-            format!("the values of the file have more than {SIZE} bytes, with what [DEFAULT] and `%(NAME)s` put in")
+            format!(
+                "expected values of {SIZE} bytes at most in all sections, with what [DEFAULT] and `%(NAME)s` put in"
+            )
         })?;
         Ok(())
     }

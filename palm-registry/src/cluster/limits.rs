@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Cluster, Component, Flag, Readiness};
+use crate::words;
 
 /// Components of a file.
 const COMPONENTS_MAX: usize = 10_000;
@@ -88,8 +89,11 @@ pub(crate) fn size<'a>(copies: impl Iterator<Item = (&'a Component, u32)>) -> Re
 
 /// Bytes of a component's command line, with its name.
 fn command(component: &Component) -> usize {
-    let address = |flag: &Flag| if flag.socket().is_some() { ADDRESS } else { 0 };
-    let flags = component.flags.iter().map(|flag| flag.name.len() + flag.value.len() + 2 + address(flag));
+    let value = |flag: &Flag| {
+        let words: usize = flag.words().iter().map(|word| words::quote(word).len() + 1).sum();
+        words + flag.socket().map_or(0, |socket| socket.len() + 2 + ADDRESS)
+    };
+    let flags = component.flags.iter().map(|flag| flag.name.len() + 1 + value(flag));
     component.name.len() + component.script.len() + flags.sum::<usize>()
 }
 
