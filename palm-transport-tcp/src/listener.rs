@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
+use palm_host::SocketFile;
 
 use crate::address::{Address, AddressError};
 use crate::stream::{Liveness, Stream};
@@ -64,20 +65,19 @@ pub(crate) enum Listener {
     Unix { listener: UnixListener, _file: SocketFile },
 }
 
-/// A socket's file, removed when the socket is.
-#[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // It may be gone already, and nobody needs it any more.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl Listener {
     /// Binds a port, and gives the address with the one that was chosen.
     pub(crate) fn bind_tcp(host: &str, port: u16) -> io::Result<(Self, Address)> {
+        if let Some(address) = palm_host::local_address(host, port)? {
+            let listener = TcpListener::bind(address)?;
+            let bound = listener.local_addr()?;
+            // Peers on other hosts do not know the name of the interface.
+            let host = match bound.to_string().rsplit_once(':') {
+                Some((host, _)) => host.trim_matches(['[', ']']).to_owned(),
+                None => host.into(),
+            };
+            return Ok((Self::Tcp(listener), Address::Tcp { host, port: bound.port() }));
+        }
         let bound = if host == "*" { "0.0.0.0" } else { host };
         let mut failed = None;
         for address in (bound, port).to_socket_addrs()? {
@@ -94,17 +94,8 @@ impl Listener {
 
     /// Binds a Unix socket; takes the place of one that a process left behind which is no more.
     pub(crate) fn bind_unix(path: &Path) -> io::Result<Self> {
-        let listener = match UnixListener::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                    return Err(error);
-                }
-                std::fs::remove_file(path)?;
-                UnixListener::bind(path)?
-            }
-            bound => bound?,
-        };
-        Ok(Self::Unix { listener, _file: SocketFile(path.into()) })
+        let (listener, file) = palm_host::bind_unix(path, |path| UnixListener::bind(path))?;
+        Ok(Self::Unix { listener, _file: file })
     }
 
     /// The next connection; `None` if there is none before the next event.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
+use palm_host::SocketFile;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -68,17 +69,6 @@ enum Socket {
     Unix { listener: UnixListener, _file: SocketFile },
 }
 
-/// A socket's file, removed when the socket is.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // It may be gone already, and nobody needs it any more.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// How long a peer may leave what it was sent unacknowledged before the operating system gives the connection up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Liveness {
@@ -95,11 +85,9 @@ impl Listener {
             if path.is_empty() {
                 return Err(bad("the path is missing: use ipc:///run/palm/pull.sock"));
             }
-            let listener = bind_unix(path).await.map_err(failed)?;
-            return Ok(Self {
-                socket: Socket::Unix { listener, _file: SocketFile(path.into()) },
-                advertised: address.into(),
-            });
+            let bind = |path: &Path| UnixListener::bind(path);
+            let (listener, file) = palm_host::bind_unix(Path::new(path), bind).map_err(failed)?;
+            return Ok(Self { socket: Socket::Unix { listener, _file: file }, advertised: address.into() });
         }
         let Some(rest) = address.strip_prefix("tcp://") else {
             return Err(bad("use tcp://HOST:PORT or ipc://PATH"));
@@ -112,6 +100,12 @@ impl Listener {
             digits => digits.parse().map_err(|_| bad("the port is not a number from 0 to 65535"))?,
         };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if let Some(local) = palm_host::local_address(bare, port).map_err(failed)? {
+            let socket = TcpListener::bind(local).await.map_err(failed)?;
+            // Peers on other hosts do not know the name of the interface.
+            let advertised = format!("tcp://{}", socket.local_addr().map_err(failed)?);
+            return Ok(Self { socket: Socket::Tcp(socket), advertised });
+        }
         let wildcard = matches!(bare, "*" | "0.0.0.0" | "::");
         let bound = if bare == "*" { "0.0.0.0" } else { bare };
         let socket = TcpListener::bind((bound, port)).await.map_err(failed)?;
@@ -148,19 +142,5 @@ impl Listener {
             }
             Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
         }
-    }
-}
-
-/// Binds a Unix socket; takes the place of one that a process left behind which is no more.
-async fn bind_unix(path: &str) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if tokio::net::UnixStream::connect(path).await.is_ok() {
-                return Err(error);
-            }
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        other => other,
     }
 }
