@@ -113,7 +113,8 @@ pub(crate) fn function(text: &str) -> Result<String, String> {
     }
 }
 
-/// An address to bind: `tcp://host:port` (`*` or `0.0.0.0` for every interface, port 0 for a free one) or `ipc://path`.
+/// An address to bind: `tcp://host:port` (`*` or `0.0.0.0` for every interface, an interface's name for its first address, port 0
+/// for a free one) or `ipc://path`.
 ///
 /// # Errors
 /// A sentence that says what would be understood.
@@ -201,7 +202,12 @@ pub(crate) fn token(file: &std::path::Path) -> anyhow::Result<String> {
     Ok(token.to_owned())
 }
 
-/// Host and port of a checked address; `None` for a path.
+/// Host and port of a checked address, which may be `*`; `None` for a path.
+pub(crate) fn host_and_port(checked: &str) -> Option<(&str, u16)> {
+    address(checked).ok().flatten()
+}
+
+/// Host and port of an address; `None` for a path.
 fn address(text: &str) -> Result<Option<(&str, u16)>, String> {
     const EXPECTED: &str = "expected tcp://HOST:PORT or ipc://PATH";
     if let Some(path) = text.strip_prefix("ipc://") {

@@ -55,7 +55,12 @@ mod tests {
 
     fn loopback() -> String {
         let interfaces = get_if_addrs().unwrap();
-        interfaces.iter().find(|interface| interface.is_loopback()).expect("a host has a loopback interface").name.clone()
+        interfaces
+            .iter()
+            .find(|interface| interface.is_loopback())
+            .expect("a host has a loopback interface")
+            .name
+            .clone()
     }
 
     #[test]

@@ -68,7 +68,9 @@ fn remove_what_was_left(path: &Path, in_use: io::Error) -> io::Result<()> {
         Err(Errno::CONNREFUSED) => {}
         // Somebody does, and has no time, or is no stream, or lets us not ask.
         Err(Errno::AGAIN | Errno::INPROGRESS) => return Err(in_use),
-        Err(error) => return stays(&format!("there is a socket of which nobody can tell whether it is used ({error})")),
+        Err(error) => {
+            return stays(&format!("there is a socket of which nobody can tell whether it is used ({error})"));
+        }
     }
     if there.uid() != geteuid().as_raw() {
         return stays("there is another user's socket");

@@ -1,16 +1,17 @@
 //! `palm master`: a master on five sockets.
 
 use std::io::IsTerminal as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use palm_transport_tcp::{BridgeOptions, LineBridge};
-use palm_transport_zmq::{Addresses, BindError, CacheLimits, Counters, Master, MasterConfig, Report, tell_runner};
+use palm_transport_tcp::BridgeOptions;
+use palm_transport_zmq::{Addresses, CacheLimits, Counters, Master, MasterConfig, Report, tell_runner};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::master_lines::{Lines, PRIVATE};
+use super::master_sockets::Sockets;
 use super::{StopSignals, block_on};
 use crate::args::Global;
 use crate::output::counted;
@@ -18,9 +19,6 @@ use crate::{Outcome, open_files, values, wrong_use};
 
 /// Longest message that is accepted unless something else is said, memory permitting.
 const LONGEST_MESSAGE: usize = 64 << 20;
-
-/// How the name of a folder begins that has a socket for serial lines alone.
-const PRIVATE: &str = "palm-lines-";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,6 +40,14 @@ Examples:
 
   palm master --name test --serial '/dev/ttyUSB0?baud=921600'
       and a microcontroller at a serial line
+
+  palm master --name test --no-zmq --tcp eth1:5550 --token-file token
+      native clients and workers only, at the first address of an interface
+
+ZeroMQ knows no tokens: with a token and without --no-zmq, whoever reaches the
+ZeroMQ sockets needs none. At a Unix socket, who may connect is up to its folder
+and to the umask. One that was left behind by a master of the same user is
+replaced; whatever else is in its place is left alone, and that is an error.
 
 Stop it with Ctrl-C or SIGTERM: it takes no more messages, waits up to --grace
 for those that are out, and says what was left. A second signal stops it at
@@ -73,6 +79,9 @@ pub(crate) struct Args {
     /// Where the cache answers
     #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5559", value_parser = values::bind_address)]
     pub(crate) db: String,
+    /// Take native clients and workers only, and bind no ZeroMQ sockets
+    #[arg(long, conflicts_with_all = ["pull", "publish", "wpush", "wpull", "db", "pipelined"], help_heading = "Native protocol")]
+    pub(crate) no_zmq: bool,
     /// Where native clients and workers connect to over TCP, HOST:PORT; may be given several times
     #[arg(long, value_name = "ADDRESS", value_parser = values::native_tcp, help_heading = "Native protocol")]
     pub(crate) tcp: Vec<String>,
@@ -159,6 +168,9 @@ impl Args {
     /// What the library is told.
     fn config(&self) -> anyhow::Result<MasterConfig> {
         let name = self.name.clone().ok_or_else(|| wrong_use("the master needs a name; use --name"))?;
+        if self.no_zmq && self.tcp.is_empty() && self.unix.is_empty() && self.serial.is_empty() {
+            return Err(wrong_use("--no-zmq leaves no way to reach the master: add --tcp, --unix or --serial"));
+        }
         let limits = CacheLimits::default();
         Ok(MasterConfig {
             pull: self.pull.clone(),
@@ -166,6 +178,7 @@ impl Args {
             worker_push: self.wpush.clone(),
             worker_pull: self.wpull.clone(),
             cache: self.db.clone(),
+            zeromq: !self.no_zmq,
             native: self.tcp.iter().chain(&self.unix).cloned().collect(),
             token: self.token_file.as_deref().map(values::token).transpose()?,
             advertise: self.advertise.clone(),
@@ -199,10 +212,12 @@ impl Args {
 /// If an address cannot be bound, or the bounds cannot work together.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let mut config = args.config()?;
+    let sockets = Sockets::of(&args);
+    sockets.check()?;
     let socket = Lines::socket(&args.serial, &mut config)?;
     // The Python master's log has this name, whatever the master's own is.
     global.log_component("root")?;
-    let ended = block_on(serve(config, args.stats, &args.serial));
+    let ended = block_on(serve(config, args.stats, &args.serial, &sockets));
     drop(socket);
     if let Err(error) = &ended
         && !std::io::stdout().is_terminal()
@@ -213,19 +228,26 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     ended
 }
 
-async fn serve(config: MasterConfig, stats: Option<Duration>, lines: &[String]) -> anyhow::Result<Outcome> {
+async fn serve(
+    config: MasterConfig,
+    stats: Option<Duration>,
+    lines: &[String],
+    sockets: &Sockets,
+) -> anyhow::Result<Outcome> {
     let mut signals = StopSignals::listen()?;
     let mut show = signal(SignalKind::user_defined1()).context("cannot listen for signals")?;
     open_files::make_room_for(config.connections, ", or lower --connections");
     let name = config.name.clone();
     let options = BridgeOptions { max_message: config.max_message, heartbeat: config.heartbeat };
     tracing::info!("Starting the router");
-    tracing::info!("Starting inbound part Pull");
-    tracing::info!("Starting inbound part WorkerPull");
-    tracing::info!("Starting outbound part WorkerPush");
-    tracing::info!("Starting outbound part Pub");
-    tracing::info!("Starting bypass part Cache");
-    let master = Master::bind(config).await.map_err(cannot_bind)?;
+    if config.zeromq {
+        tracing::info!("Starting inbound part Pull");
+        tracing::info!("Starting inbound part WorkerPull");
+        tracing::info!("Starting outbound part WorkerPush");
+        tracing::info!("Starting outbound part Pub");
+        tracing::info!("Starting bypass part Cache");
+    }
+    let master = Master::bind(config).await.map_err(|error| sockets.explain(error))?;
     log_routes(&name, master.addresses());
     // They are served for as long as this lives: until the master has stopped.
     let _lines = Lines::start(lines, master.addresses(), options)?;
@@ -262,6 +284,10 @@ async fn serve(config: MasterConfig, stats: Option<Duration>, lines: &[String]) 
 
 /// The lines that a Python master writes once its parts are up, and where they are.
 fn log_routes(name: &str, addresses: &Addresses) {
+    if addresses.pull.is_empty() {
+        tracing::info!("{name} successfully started");
+        return log_native_routes(addresses);
+    }
     tracing::info!("Launch router");
     tracing::info!("Inbound Pull connects to WorkerPush");
     tracing::info!("b'Pull' successfully started");
@@ -279,6 +305,10 @@ fn log_routes(name: &str, addresses: &Addresses) {
         db = addresses.cache,
         "{name} successfully started"
     );
+    log_native_routes(addresses);
+}
+
+fn log_native_routes(addresses: &Addresses) {
     for address in addresses.native.iter().filter(|address| !address.contains(PRIVATE)) {
         tracing::info!("Native clients and workers connect to {address}");
     }
@@ -331,61 +361,6 @@ async fn next_tick(ticks: &mut Option<Interval>) {
     match ticks {
         Some(ticks) => drop(ticks.tick().await),
         None => std::future::pending().await,
-    }
-}
-
-/// Serial lines, each carried to a socket of the master's.
-struct Lines {
-    _bridges: Vec<LineBridge>,
-}
-
-/// A folder that only this process's user may look into, removed when this is dropped.
-struct PrivateFolder(PathBuf);
-
-impl Drop for PrivateFolder {
-    fn drop(&mut self) {
-        // At worst a folder stays behind that has nothing in it.
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
-impl Lines {
-    /// If there are lines and no socket to carry them to, adds one to the configuration.
-    fn socket(lines: &[String], config: &mut MasterConfig) -> anyhow::Result<Option<PrivateFolder>> {
-        if lines.is_empty() || !config.native.is_empty() {
-            return Ok(None);
-        }
-        let path = std::env::temp_dir().join(format!("{PRIVATE}{}", uuid::Uuid::new_v4().simple()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("cannot make the folder {}", path.display()))?;
-        config.native.push(format!("unix://{}", path.join("s").display()));
-        Ok(Some(PrivateFolder(path)))
-    }
-
-    /// Carries the lines to the last of the master's native sockets.
-    fn start(lines: &[String], addresses: &Addresses, options: BridgeOptions) -> anyhow::Result<Self> {
-        let mut bridges = Vec::new();
-        for line in lines {
-            let socket = addresses.native.last().context("invariant: there is a socket for the lines")?;
-            let bridge = LineBridge::start(line, socket, options).map_err(|error| wrong_use(error.to_string()))?;
-            tracing::info!("A native client or worker is served at {}", bridge.address());
-            bridges.push(bridge);
-        }
-        Ok(Self { _bridges: bridges })
-    }
-}
-
-fn cannot_bind(error: BindError) -> anyhow::Error {
-    match error {
-        BindError::Io { address, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
-            anyhow::anyhow!(
-                "{address} is in use: is another master running? Choose other addresses, or port 0 for a free one"
-            )
-        }
-        BindError::Io { .. } => anyhow::Error::new(error),
-        error => wrong_use(error.to_string()),
     }
 }
 

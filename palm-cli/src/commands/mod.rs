@@ -16,6 +16,8 @@ pub(crate) mod down;
 pub(crate) mod launch;
 pub(crate) mod man;
 pub(crate) mod master;
+mod master_lines;
+mod master_sockets;
 pub(crate) mod nodes;
 pub(crate) mod registry;
 pub(crate) mod runner;

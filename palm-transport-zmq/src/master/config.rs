@@ -8,12 +8,14 @@ use palm_proto::master::{MasterConfig as CoreConfig, TableSizes};
 
 /// How a [`Master`](super::Master) behaves, and where its sockets are.
 ///
-/// Addresses are `tcp://HOST:PORT`, where the host may be `*` for all interfaces and the port `0` or `*` for a free one, or
-/// `ipc://PATH`.
+/// Addresses are `tcp://HOST:PORT`, where the host may be `*` for all interfaces, or the name of an interface for its first address,
+/// and the port `0` or `*` for a free one; or `ipc://PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MasterConfig {
     /// The name that clients ask for.
     pub name: String,
+    /// Whether ZeroMQ is spoken; if not, the next five addresses are not bound, and there have to be [`native`](Self::native) ones.
+    pub zeromq: bool,
     /// Where clients push their messages.
     pub pull: String,
     /// Where clients subscribe to their results.
@@ -66,6 +68,7 @@ impl MasterConfig {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            zeromq: true,
             pull: "tcp://127.0.0.1:5555".into(),
             publish: "tcp://127.0.0.1:5556".into(),
             worker_push: "tcp://127.0.0.1:5557".into(),
@@ -89,6 +92,11 @@ impl MasterConfig {
             pipelined: false,
             cache_limits: CacheLimits::default(),
         }
+    }
+
+    /// A master with this name that takes native peers at `addresses`, and speaks no ZeroMQ.
+    pub fn native_only(name: impl Into<String>, addresses: impl IntoIterator<Item = String>) -> Self {
+        Self { zeromq: false, native: addresses.into_iter().collect(), ..Self::new(name) }
     }
 
     /// The same master on free ports of loopback: for tests and demonstrations.

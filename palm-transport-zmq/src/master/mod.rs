@@ -1,4 +1,4 @@
-//! The master: five bound sockets, and a task for each connection.
+//! The master: five bound sockets, or only those of native peers, and a task for each connection.
 
 mod config;
 mod connection;
@@ -32,7 +32,7 @@ const STOP_TICK: Duration = Duration::from_millis(10);
 /// Messages given back at a time when the grace time is over.
 const ABANDON_AT_A_TIME: usize = 1_000;
 
-/// Where a master's sockets are, as peers reach them.
+/// Where a master's sockets are, as peers reach them. Those of ZeroMQ are empty if it speaks none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// Where clients push their messages.
@@ -150,7 +150,7 @@ fn counters(endpoint: &Endpoint<HeapEndpoint<PooledBuffer>>) -> Counters {
 }
 
 impl Master {
-    /// Binds the five sockets, and what native peers connect to. Peers can connect from then on, and are served once [`run`](Self::run) is polled.
+    /// Binds the five sockets, unless it is to speak no ZeroMQ, and what native peers connect to. Peers can connect from then on, and are served once [`run`](Self::run) is polled.
     ///
     /// # Errors
     /// If an address is none, or is taken, or the configuration cannot work.
@@ -160,15 +160,19 @@ impl Master {
         }
         let advertise = config.advertise.as_deref();
         let bind = |address| Listener::bind(address, advertise);
-        let mut listeners = vec![
-            (Service::Pull, bind(&config.pull).await?),
-            (Service::Publish, bind(&config.publish).await?),
-            (Service::WorkerPush, bind(&config.worker_push).await?),
-            (Service::WorkerPull, bind(&config.worker_pull).await?),
-            (Service::Cache, bind(&config.cache).await?),
-        ];
-        let [pull, publish, worker_push, worker_pull, cache] =
-            [0, 1, 2, 3, 4].map(|index: usize| listeners[index].1.advertised.clone());
+        let mut listeners = Vec::new();
+        if config.zeromq {
+            listeners.push((Service::Pull, bind(&config.pull).await?));
+            listeners.push((Service::Publish, bind(&config.publish).await?));
+            listeners.push((Service::WorkerPush, bind(&config.worker_push).await?));
+            listeners.push((Service::WorkerPull, bind(&config.worker_pull).await?));
+            listeners.push((Service::Cache, bind(&config.cache).await?));
+        } else if config.native.is_empty() {
+            return Err(BindError::Config { why: "a master without ZeroMQ needs an address for native peers" });
+        }
+        let [pull, publish, worker_push, worker_pull, cache] = [0, 1, 2, 3, 4].map(|index: usize| {
+            listeners.get(index).map_or_else(String::new, |(_, listener)| listener.advertised.clone())
+        });
         let mut native = Vec::new();
         for address in &config.native {
             let listener = bind(address).await?;
