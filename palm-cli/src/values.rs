@@ -1,5 +1,6 @@
 //! Values of flags that need more than `FromStr`: sizes, durations, addresses.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use palm_transport_tcp::Address;
@@ -139,6 +140,21 @@ pub(crate) fn peer_address(text: &str) -> Result<String, String> {
         }
     }
     Ok(text.to_owned())
+}
+
+/// Where to listen: an address and a port, or an interface and a port.
+///
+/// # Errors
+/// A sentence that says what would be understood.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
+    const EXPECTED: &str = "expected ADDRESS:PORT or INTERFACE:PORT (an IPv6 address in brackets)";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
+    let port = port.parse().map_err(|_| format!("`{port}` is no port; {EXPECTED}"))?;
+    let found = palm_host::local_address(host.trim_matches(['[', ']']), port).map_err(|error| error.to_string())?;
+    found.ok_or_else(|| format!("`{host}` is no address of this machine, and no interface; {EXPECTED}"))
 }
 
 /// Where native peers connect to over TCP: `HOST:PORT`, or as an address.
@@ -303,6 +319,21 @@ mod tests {
         assert!(peer_address("tcp://*:5555").is_err());
         assert!(peer_address("tcp://127.0.0.1:0").is_err());
         assert!(peer_address("tcp://127.0.0.1:5559").is_ok());
+    }
+
+    #[test]
+    fn places_to_listen() {
+        for (text, address) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("lo:80", "127.0.0.1:80"),
+            ("[::1%lo]:80", "[::1]:80"),
+        ] {
+            assert_eq!(listen(text), Ok(address.parse().unwrap()), "{text}");
+        }
+        for text in ["", "80", "lo", "lo:x", "no-such-interface:80", "[fe80::1%none]:80"] {
+            assert!(listen(text).is_err(), "{text}");
+        }
     }
 
     #[test]

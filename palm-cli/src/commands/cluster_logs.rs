@@ -23,7 +23,8 @@ Examples:
   palm cluster logs test -f --json | jq .text  an object a line
 
 Followed lines come each once and in order, also if the registry is away
-meanwhile; Ctrl-C ends that.";
+meanwhile; Ctrl-C ends that. Control characters are shown as ^[ and the like;
+colours are kept for a terminal. --json has every line as it was printed.";
 
 /// Flags of `palm cluster logs`.
 #[derive(Debug, clap::Args)]

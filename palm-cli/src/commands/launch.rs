@@ -131,7 +131,8 @@ pub(crate) struct Args {
     /// Results of each message
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) results: u32,
-    /// Results of all messages together, where a message may have fewer than --results: done when so many are there and all is sent
+    /// Results of all messages together, where a message may have fewer than --results: done when so many are there and all is
+    /// sent. A message without a result keeps its place in --window until --timeout
     #[arg(long, value_name = "NUMBER", conflicts_with = "ordered", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Delivery")]
     pub(crate) expect: Option<u64>,
     /// Give the results in the order of the messages

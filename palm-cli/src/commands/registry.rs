@@ -37,8 +37,8 @@ pub(crate) struct Args {
     /// Where everything is kept: a file of SQLite, or postgres://USER@HOST/NAME
     #[arg(long, value_name = "STORE", default_value = "palm-registry.db", global = true)]
     pub(crate) store: String,
-    /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    /// Where to listen: an address, or an interface's name for its first one, and a port
+    #[arg(long, value_parser = values::listen, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
     /// Listen where others than this machine can connect, though nothing is encrypted
     #[arg(long)]

@@ -39,7 +39,9 @@ Examples:
   palm up --detach cluster.toml        and then: palm down cluster.toml
 
 Components run in the folder of the file. A script that begins with palm finds
-this very program. Ctrl-C stops all in order, a second one at once.
+this very program. Ctrl-C stops all in order, a second one at once. Control
+characters that components print are shown as ^[ and the like; colours are kept
+for a terminal.
 
 Exit status: 0 stopped by a signal, or all components exited with 0; 1 one of
 them failed; 2 wrong use; with --exit-when that of the component.";

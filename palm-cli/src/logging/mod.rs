@@ -2,6 +2,7 @@
 
 mod queue;
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -72,7 +73,7 @@ pub(crate) fn start(format: Format, filter: &Filter, logger: &str, target: Targe
     if target == Target::Stdout {
         queue::start()?;
     }
-    let lines = Lines { format, logger: one_line(logger) };
+    let lines = Lines { format, logger: one_line(logger).into_owned() };
     // A log that nobody reads any more must not stop, or even trouble, the component that writes it.
     let layer = tracing_subscriber::fmt::layer()
         .event_format(lines)
@@ -172,8 +173,15 @@ fn level_name(level: Level) -> &'static str {
 }
 
 /// The text without what would break the line or drive a terminal: what peers and programs say ends up here.
-fn one_line(text: &str) -> String {
-    text.chars().flat_map(|c| if is_harmful(c) { c.escape_default().collect() } else { vec![c] }).collect()
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_harmful(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    Cow::Owned(line)
 }
 
 /// Collects an event's message and fields.

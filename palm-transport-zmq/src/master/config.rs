@@ -95,8 +95,20 @@ impl MasterConfig {
     }
 
     /// A master with this name that takes native peers at `addresses`, and speaks no ZeroMQ.
-    pub fn native_only(name: impl Into<String>, addresses: impl IntoIterator<Item = String>) -> Self {
-        Self { zeromq: false, native: addresses.into_iter().collect(), ..Self::new(name) }
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), palm_transport_zmq::BindError> {
+    /// use palm_transport_zmq::{Master, MasterConfig};
+    ///
+    /// let master = Master::bind(MasterConfig::native_only("sums", ["tcp://127.0.0.1:0"])).await?;
+    /// assert_eq!((master.addresses().native.len(), master.addresses().pull.as_str()), (1, ""));
+    /// assert!(Master::bind(MasterConfig::native_only("sums", [""; 0])).await.is_err(), "nobody could reach it");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn native_only(name: impl Into<String>, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { zeromq: false, native: addresses.into_iter().map(Into::into).collect(), ..Self::new(name) }
     }
 
     /// The same master on free ports of loopback: for tests and demonstrations.
