@@ -240,11 +240,17 @@ impl World {
             Service::Pull => {
                 let topic = TOPICS[input.below(TOPICS.len())];
                 MessageWriter::new(&mut message).client(topic).function("server.foo").payload(&payload(input));
+                if input.below(8) == 0 {
+                    palm_fuzz::forge(&mut message, input.byte());
+                }
             }
             Service::WorkerPull => {
                 let Some(assigned) = input.take(&mut self.assigned) else { return };
                 message.extend_from_slice(&assigned);
                 MessageWriter::appending(&mut message).payload(&payload(input));
+                if input.below(8) == 0 {
+                    palm_fuzz::forge(&mut message, input.byte());
+                }
             }
             Service::Publish => {
                 message.extend_from_slice(&[u8::from(input.below(4) != 0)]);
@@ -309,6 +315,7 @@ impl World {
             if wire.service == Service::WorkerPush && !transmit.body_bytes().is_empty() {
                 let mut message = BytesMut::from(transmit.body_bytes());
                 message.extend_from_slice(transmit.after());
+                palm_fuzz::assert_only_tags_of_masters(&message);
                 self.assigned.push(message.freeze());
             }
             let (before, len) = (wire.outgoing.len(), transmit.len());

@@ -57,6 +57,7 @@ fuzz_target!(|input: &[u8]| {
                 if let Some(assignment) = input.pick(&workers).and_then(|worker| master.poll_task(worker)) {
                     let mut wire = BytesMut::from(assignment.message.as_slice());
                     wire.extend_from_slice(&assignment.tags(now));
+                    palm_fuzz::assert_only_tags_of_masters(&wire);
                     tasks.push((assignment.task, assignment.attempt));
                     out.push(wire.freeze());
                 }
@@ -142,6 +143,9 @@ fn submit(
         if deadline > 200 {
             writer.deadline(u64::from(deadline));
         }
+        if deadline % 8 == 0 {
+            palm_fuzz::forge(&mut message, input.byte());
+        }
         message
     };
     if master.may_submit(sender, message.len()) {
@@ -189,6 +193,11 @@ fn answer(master: &mut Master<HeapStorage>, now: Instant, input: &mut Input<'_>,
         2 => {
             let mut changed = BytesMut::from(&wire[..]);
             MessageWriter::appending(&mut changed).payload(input.bytes());
+            changed.freeze()
+        }
+        3 => {
+            let mut changed = BytesMut::from(&wire[..]);
+            palm_fuzz::forge(&mut changed, input.byte());
             changed.freeze()
         }
         _ => wire,

@@ -62,7 +62,8 @@ pub struct EndpointCounters {
     pub submitted_again: u64,
     /// Tasks of native clients that there was no room for, which they submit again; not those that were dropped behind them.
     pub turned_away: u64,
-    /// Answers of native workers to tasks that nobody wants any more, or not yet.
+    /// Answers of native workers to tasks that nobody wants any more, or not yet; and results for native clients that are of none of
+    /// their tasks.
     pub unwanted: u64,
     /// Results, as bytes, that were dropped with native clients that stayed away.
     pub forgotten: u64,

@@ -1,7 +1,7 @@
 //! Answers come in, as messages or in parts.
 
 use crate::buffer::Span;
-use crate::message::{ParseError, RawMessage, Status, TaskId};
+use crate::message::{ParseError, RawMessage, Status, TaskId, copy_without, field};
 use crate::time::Instant;
 
 use super::accounts::NOBODY;
@@ -37,9 +37,11 @@ impl<S: MasterStorage> Master<S> {
     pub fn handle_result(&mut self, now: Instant, mut message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
         let mut view = RawMessage::unread(message.as_slice());
         if let Err(error) = self.read_answer(&mut view) {
-            self.counters.malformed_results += 1;
-            self.events.push(Event::Malformed { offset: error.offset });
-            return Err(NotTaken { reason: Refusal::Malformed, message });
+            return Err(self.refuse_answer(message, error.offset));
+        }
+        if view.is_partial() {
+            // Over this connection an answer ends its task: it must not say that the task goes on.
+            return self.handle_last_result(now, message);
         }
         let attempt = view.attempt().max(1);
         let handed_back = view.status() == Status::HandedBack;
@@ -47,9 +49,13 @@ impl<S: MasterStorage> Master<S> {
         let topic = view.client_place();
         let payload = view.payload_place();
         let payload = payload.start as u32..payload.end as u32;
-        let is_done = view.status() == Status::Done && !view.is_partial();
+        let is_done = view.status() == Status::Done;
         let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
-            Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.tasks[index].attempt == attempt => {
+            Some((_, Whereabouts::Live(index))) if !self.may_be_of(index, attempt, view.client()) => {
+                self.counters.disbelieved += 1;
+                return Ok(());
+            }
+            Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.is_out(index, attempt) => {
                 self.counters.handed_back += 1;
                 self.dispatcher.hand_back(now, index);
                 self.dispatch(now);
@@ -107,6 +113,33 @@ impl<S: MasterStorage> Master<S> {
             self.publish(now, Publication { message, topic, sender, note: Note::NONE });
         }
         Ok(())
+    }
+
+    /// The same for an answer that says it is one of several, without that.
+    #[cold]
+    #[inline(never)]
+    fn handle_last_result(&mut self, now: Instant, message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
+        match copy_without(message.as_slice(), &[field::PARTIAL]).map(Span::whole) {
+            // What may be offered again is the message as it came.
+            Some(last) => self.handle_result(now, last).map_err(|NotTaken { reason, .. }| NotTaken { reason, message }),
+            None => Err(self.refuse_answer(message, 0)),
+        }
+    }
+
+    /// An answer that is no message, or of which there can be no copy.
+    #[cold]
+    fn refuse_answer(&mut self, message: Span<S::Buffer>, offset: usize) -> NotTaken<S::Buffer> {
+        self.counters.malformed_results += 1;
+        self.events.push(Event::Malformed { offset });
+        NotTaken { reason: Refusal::Malformed, message }
+    }
+
+    /// Whether an answer can be of this task: somebody was sent it as this attempt, and, where the transport of its client tells whose
+    /// it is, the answer is for the same client.
+    #[inline]
+    fn may_be_of(&self, index: u32, attempt: u32, client: &[u8]) -> bool {
+        let task = &self.dispatcher.tasks[index];
+        attempt <= task.attempt && (!task.origin.is_some() || task.client() == client)
     }
 
     /// Reads an answer. Most end in the task that they answer, and begin as that task's message does.
@@ -169,10 +202,22 @@ impl<S: MasterStorage> Master<S> {
                     None => self.give_up(now, index, Status::Failed, "the result is longer than its master can hold"),
                 }
             }
-            Some(_) | None => self.counters.duplicates += 1,
+            Some(_) | None => {
+                self.counters.duplicates += 1;
+                if let (Some(worker), Status::HandedBack) = (from, status) {
+                    self.dispatcher.give_no_more(worker);
+                }
+            }
         }
         self.dispatch(now);
         Ok(())
+    }
+
+    /// A worker has handed back what is not its any more: like any that hands back, it is given nothing before it asks for more.
+    pub(crate) fn give_no_more(&mut self, worker: WorkerId) {
+        if let Some(worker) = self.dispatcher.find(worker) {
+            self.dispatcher.give_no_more(worker);
+        }
     }
 
     /// One of several results of a task that goes on.

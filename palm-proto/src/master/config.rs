@@ -74,6 +74,8 @@ pub struct Counters {
     pub submitted: u64,
     /// Messages from clients that could not be parsed, and were thrown away.
     pub malformed: u64,
+    /// Messages from which fields were taken that a client may not set.
+    pub unmarked: u64,
     /// Times a message was given to a worker.
     pub dispatched: u64,
     /// Messages answered by a worker.
@@ -86,6 +88,8 @@ pub struct Counters {
     pub additional: u64,
     /// Results of an attempt that was not accepted, thrown away.
     pub duplicates: u64,
+    /// Results of who cannot have the task, of an attempt that was never sent out, or for another client; thrown away.
+    pub disbelieved: u64,
     /// Results without a task, or with one that is not known; passed on.
     pub unmatched: u64,
     /// Results that could not be parsed, thrown away.

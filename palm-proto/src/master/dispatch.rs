@@ -269,7 +269,7 @@ impl<S: MasterStorage> Dispatcher<S> {
         worker.next_unsent = worker.tasks.next(&self.tasks, task).unwrap_or(NONE);
         let entry = &mut self.tasks[task];
         entry.sent = true;
-        entry.attempt += 1;
+        entry.attempt = entry.attempt.saturating_add(1);
         if worker.standing == Standing::Tried {
             worker.awaited = Some((id, entry.attempt));
         }
@@ -285,6 +285,12 @@ impl<S: MasterStorage> Dispatcher<S> {
         let index = id as u32;
         let live = self.tasks.get(index).is_some() && self.tasks.generation(index) == Some((id >> 32) as u32);
         if live { Whereabouts::Live(index) } else { Whereabouts::Gone }
+    }
+
+    /// Whether a worker has been sent a message as this attempt, and has it still.
+    pub(super) fn is_out(&self, index: u32, attempt: u32) -> bool {
+        let task = &self.tasks[index];
+        task.worker != NONE && task.sent && task.attempt == attempt
     }
 
     /// Takes a message out that has been answered in `attempt`, or given up (0), wherever it is. If a worker has been sent it in

@@ -10,6 +10,9 @@ use super::revoked::Revoked;
 use super::task::Taken;
 use super::worker::{Standing, WorkerId};
 
+/// No task has been sent out so often: who claims more has made it up, and the next attempts would have no numbers.
+pub(crate) const ATTEMPTS_CLAIMED: u32 = 1 << 30;
+
 impl<S: MasterStorage> Dispatcher<S> {
     /// Takes a worker out, and what it held back to the head of the queue. Gives the number of messages. O(messages held), which
     /// its window bounds.
@@ -99,7 +102,7 @@ impl<S: MasterStorage> Dispatcher<S> {
     pub(super) fn unqueue_for(&mut self, now: Instant, task: u32, attempt: u32) -> bool {
         let entry = &self.tasks[task];
         let with_worker = entry.worker != NONE;
-        if with_worker && entry.sent || entry.attempt > attempt.max(1) {
+        if with_worker && entry.sent || entry.attempt > attempt.max(1) || attempt > ATTEMPTS_CLAIMED {
             return false;
         }
         if with_worker {
@@ -139,6 +142,12 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.workers[worker].window.narrow();
         self.unassign(now, task);
         self.accounts.put_back(&mut self.tasks, task);
+    }
+
+    /// A worker is given nothing before it asks for more.
+    pub(super) fn give_no_more(&mut self, worker: u32) {
+        self.workers[worker].draining = true;
+        self.settle_level(worker);
     }
 
     /// An attempt of a task was answered: a worker that was taken to hang works after all, if it had that. Its token.

@@ -72,6 +72,7 @@ pub use delivery::{Delivery, Subscriber, Topic};
 pub use event::{Event, Label};
 pub use finished::Finished;
 pub use journal::{Journal, Record, ResultId};
+pub(crate) use leases::ATTEMPTS_CLAIMED;
 pub use machine::{Master, NameTooLong};
 pub use origin::{Note, Origin, ResultKind};
 pub(crate) use origin::{Prepared, Unfit};

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::buffer::Span;
-use crate::message::{PRIORITY_MAX, RawMessage, Status, TaskId, is_addressed};
+use crate::message::{PRIORITY_MAX, RawMessage, Status, TaskId, copy_without, field, is_addressed};
 use crate::time::Instant;
 
 use super::accounts::SenderId;
@@ -205,7 +205,8 @@ impl<S: MasterStorage> Master<S> {
     }
 
     /// Takes a message in, which is in no list then. Its place, and what is to become of it.
-    #[inline(always)]
+    // Not inlined, as one with forged fields comes here a second time.
+    #[inline]
     fn take_in(
         &mut self,
         now: Instant,
@@ -221,6 +222,9 @@ impl<S: MasterStorage> Master<S> {
         if self.room_for_messages() == 0 || self.dispatcher.tasks.is_full() {
             return Err(NotTaken { reason: Refusal::Full, message });
         }
+        if view.is_marked() {
+            return self.take_in_unmarked(now, sender, message);
+        }
         let deadline = view.deadline().map(|millis| now + Duration::from_millis(millis));
         let wants_cache = view.cache().is_empty();
         let fate = match is_addressed(view.function(), view.stage) {
@@ -233,6 +237,30 @@ impl<S: MasterStorage> Master<S> {
         let payload = (payload.start as u32, payload.end as u32);
         let task = Task { opening, payload, deadline, priority, wants_cache, ..Task::new(message, sender.0) };
         self.admit(task, fate)
+    }
+
+    /// The same for a message with fields that a client may not set, without those: nobody is to take what it says in them for the
+    /// word of a master or a worker.
+    #[cold]
+    #[inline(never)]
+    fn take_in_unmarked(
+        &mut self,
+        now: Instant,
+        sender: SenderId,
+        message: Span<S::Buffer>,
+    ) -> Result<(u32, Fate), NotTaken<S::Buffer>> {
+        match copy_without(message.as_slice(), &field::OF_MASTERS).map(Span::whole) {
+            Some(clean) => {
+                self.counters.unmarked += 1;
+                // What may be offered again is the message as it came.
+                self.take_in(now, sender, clean).map_err(|NotTaken { reason, .. }| NotTaken { reason, message })
+            }
+            None => {
+                self.counters.malformed += 1;
+                self.events.push(Event::Malformed { offset: 0 });
+                Err(NotTaken { reason: Refusal::Malformed, message })
+            }
+        }
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
 //! A message that a master holds until it is answered.
 
-use crate::buffer::Span;
+use crate::buffer::{Buffer, Span};
 use crate::collections::{Link, Linked, NONE};
-use crate::message::Opening;
+use crate::message::{Opening, RawMessage};
 use crate::time::Instant;
 
 use super::origin::Origin;
@@ -81,6 +81,19 @@ impl<B> Task<B> {
             && self.wants_cache
             && self.deadline.is_none()
             && self.opening.function().is_some()
+    }
+}
+
+impl<B: Buffer> Task<B> {
+    /// The id of its client.
+    #[inline]
+    pub(super) fn client(&self) -> &[u8] {
+        let message = self.message.as_slice();
+        match self.opening.client() {
+            Some(place) => message.get(place.start as usize..place.end as usize).unwrap_or(&[]),
+            // It was checked when it was taken.
+            None => RawMessage::parse(message).map_or(&[], |view| view.client()),
+        }
     }
 }
 

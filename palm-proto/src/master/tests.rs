@@ -11,6 +11,7 @@ use crate::message::{MessageRef, MessageWriter, Status};
 use crate::random::Seed;
 use crate::{Instant, Span};
 
+mod believed;
 mod given_up;
 mod journal;
 mod told_apart;

@@ -34,6 +34,9 @@ pub mod field {
     pub const PRIORITY: u32 = 1007;
     /// 1 in one of several results of a task that goes on, varint.
     pub const PARTIAL: u32 = 1008;
+
+    /// Those of ours that only a master or a worker writes: a master takes them out of what a client sends.
+    pub const OF_MASTERS: [u32; 5] = [TASK, ATTEMPT, STATUS, ERROR, PARTIAL];
 }
 
 /// Payload of a failure, as a stock Python component sends it (PALM, section 2).

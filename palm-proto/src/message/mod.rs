@@ -12,6 +12,7 @@ pub(crate) mod wire;
 mod writer;
 
 pub use extension::{Extension, FAILURE_PAYLOAD, PRIORITY_MAX, Status, TaskId, field};
+pub(crate) use fields::copy_without;
 pub use fields::{RawField, RawFields};
 pub use function::{FunctionAddress, resolve};
 pub(crate) use function::{is_addressed, word};

@@ -16,6 +16,8 @@ use super::wire::{Field, Fields, Value, ascii_prefix, is_text};
 pub struct RawMessage<'a> {
     bytes: &'a [u8],
     untagged: usize,
+    /// Whether it has a field that only a master or a worker writes.
+    marked: bool,
     /// Where the values are, by number; nothing looks at those of 0 and of [`field::STAGE`].
     places: [Place; 7],
     error: Place,
@@ -44,7 +46,7 @@ impl<'a> RawMessage<'a> {
     /// A view of `bytes` that has not seen any field yet: an empty message.
     #[inline(always)]
     pub(crate) fn unread(bytes: &'a [u8]) -> Self {
-        Self { bytes, untagged: 0, places: [(0, 0); 7], error: (0, 0), stage: 0, extension: Extension::default() }
+        Self { bytes, untagged: 0, marked: false, places: [(0, 0); 7], error: (0, 0), stage: 0, extension: Extension::default() }
     }
 
     /// Reads all the fields. It is for callers to whom a copy of the view would be too much; others [`parse`](Self::parse).
@@ -100,19 +102,27 @@ impl<'a> RawMessage<'a> {
         match value {
             Value::Fixed64(value) if number == field::TASK => {
                 self.extension.task = Some(TaskId(value));
+                self.marked = true;
                 return Ok(());
             }
             Value::Varint(value) => match number {
                 field::STAGE => self.stage = value.cast_signed(),
                 field::ATTEMPT => {
                     self.extension.attempt = u32::try_from(value).unwrap_or(u32::MAX);
+                    self.marked = true;
                     return Ok(());
                 }
                 field::SEQUENCE => self.extension.sequence = Some(value),
-                field::STATUS => self.extension.status = Status::from_code(u32::try_from(value).unwrap_or(u32::MAX)),
+                field::STATUS => {
+                    self.extension.status = Status::from_code(u32::try_from(value).unwrap_or(u32::MAX));
+                    self.marked = true;
+                }
                 field::DEADLINE => self.extension.deadline = Some(value),
                 field::PRIORITY => self.extension.priority = value.min(u64::from(PRIORITY_MAX)) as u8,
-                field::PARTIAL => self.extension.partial = value != 0,
+                field::PARTIAL => {
+                    self.extension.partial = value != 0;
+                    self.marked = true;
+                }
                 _ => {}
             },
             Value::Bytes(value) => {
@@ -122,6 +132,7 @@ impl<'a> RawMessage<'a> {
                 let at = ((end - value.len()) as u32, end as u32);
                 if number == field::ERROR {
                     self.error = at;
+                    self.marked = true;
                 } else if let Some(place) = self.places.get_mut(number as usize) {
                     *place = at;
                 }
@@ -135,6 +146,11 @@ impl<'a> RawMessage<'a> {
     /// The serialised message.
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Whether it has a field that a client may not set, whatever its value: one of [`field::OF_MASTERS`].
+    pub(crate) const fn is_marked(&self) -> bool {
+        self.marked
     }
 
     /// Length of the message without the task and attempt fields that end it: what a master that appended them cuts it

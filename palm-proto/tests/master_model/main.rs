@@ -39,6 +39,8 @@ enum Operation {
         asks: bool,
         /// A worker that has it already, and as which attempt.
         held: Option<(usize, u32)>,
+        /// With fields that only a master or a worker may set.
+        forged: bool,
     },
     TakeTask(usize),
     /// The answer to something that a worker was sent, maybe long ago, maybe for the second time.
@@ -47,6 +49,8 @@ enum Operation {
         status: Status,
         filling: usize,
         tagged: bool,
+        /// It claims to be of an attempt so much later.
+        ahead: u32,
     },
     /// The same by a worker whose connection says what it is of.
     AnswerInPlace {
@@ -85,14 +89,15 @@ fn operation() -> impl Strategy<Value = Operation> {
             prop::option::weighted(0.2, 0..30_u64),
             prop_oneof![3 => Just(0_u8), 2 => 0..6_u8],
             prop::option::weighted(0.1, (who.clone(), 1..4_u32)),
+            prop::bool::weighted(0.1),
         )
-            .prop_map(|((sender, topic, filling, asks), deadline, priority, held)| Operation::Submit {
-                sender, topic, filling, deadline, priority, asks, held
+            .prop_map(|((sender, topic, filling, asks), deadline, priority, held, forged)| Operation::Submit {
+                sender, topic, filling, deadline, priority, asks, held, forged
             }),
         8 => who.clone().prop_map(Operation::TakeTask),
         8 => (who.clone(), prop_oneof![8 => Just(Status::Done), 1 => Just(Status::HandedBack), 1 => Just(Status::Failed)],
-            0..40_usize, prop::bool::weighted(0.95))
-            .prop_map(|(of, status, filling, tagged)| Operation::Answer { of, status, filling, tagged }),
+            0..40_usize, prop::bool::weighted(0.95), prop_oneof![9 => Just(0_u32), 1 => 1..3_u32])
+            .prop_map(|(of, status, filling, tagged, ahead)| Operation::Answer { of, status, filling, tagged, ahead }),
         6 => ((who.clone(), who.clone()), prop_oneof![8 => Just(Status::Done), 1 => Just(Status::HandedBack), 2 => Just(Status::Failed)],
             0..40_usize, prop::bool::weighted(0.7))
             .prop_map(|((by, of), status, filling, last)| Operation::AnswerInPlace { by, of, status, filling, last }),
@@ -226,7 +231,9 @@ impl<S: MasterStorage> Pair<S> {
                 assert_eq!(claimed, self.model.claim(number, modelled, attempt));
             }
             Operation::TakeTask(choice) => self.take_task(choice),
-            Operation::Answer { of, status, filling, tagged } => self.answer(of, status, filling, tagged),
+            Operation::Answer { of, status, filling, tagged, ahead } => {
+                self.answer(of, status, filling, tagged.then_some(ahead));
+            }
             Operation::Subscribe(choice, prefix) => {
                 if let Some((real, modelled)) = pick(&self.subscribers, choice) {
                     let taken = self.master.handle_subscribe(self.now, real, PREFIXES[prefix].as_bytes()).is_ok();
@@ -264,7 +271,9 @@ impl<S: MasterStorage> Pair<S> {
     }
 
     fn submit(&mut self, operation: &Operation) {
-        let Operation::Submit { sender, topic, filling, deadline, priority, asks, held } = *operation else { return };
+        let Operation::Submit { sender, topic, filling, deadline, priority, asks, held, forged } = *operation else {
+            return;
+        };
         let Some((real, sender)) = pick(&self.senders, sender) else { return };
         let client = TOPICS[topic];
         let payload = self.payload(filling);
@@ -277,8 +286,12 @@ impl<S: MasterStorage> Pair<S> {
         let bare = writer.finish().unwrap();
         MessageWriter::new(&mut wire).payload(&payload).finish().unwrap();
         let len = wire.len();
-        let may = self.master.may_submit(real, len);
-        assert_eq!(may, self.model.may_submit(sender, len));
+        if forged {
+            let mut writer = MessageWriter::new(&mut wire);
+            writer.task(TaskId(1)).attempt(3).status(Status::HandedBack).error("why").partial().finish().unwrap();
+        }
+        let may = self.master.may_submit(real, wire.len());
+        assert_eq!(may, self.model.may_submit(sender, wire.len()));
         if asks && !may {
             return;
         }
@@ -293,7 +306,7 @@ impl<S: MasterStorage> Pair<S> {
         assert!(taken.is_ok() || !may, "what may come in is taken");
         let Ok(name) = taken else { return };
         let content = Content { client, payload, status: Status::Done, partial: false };
-        let message = Submitted { sender, content, len, bare, deadline, priority: priority.min(3) };
+        let message = Submitted { sender, content, len, bare, deadline, priority: priority.min(3), forged };
         let held = held.map(|((_, worker), attempt)| (worker, attempt));
         let number = self.model.submit(message, name.0 as u32, held);
         assert!(!self.names.values().any(|&other| other == name), "no two have the same name");
@@ -344,14 +357,14 @@ impl<S: MasterStorage> Pair<S> {
         }
     }
 
-    fn answer(&mut self, choice: usize, status: Status, filling: usize, tagged: bool) {
+    fn answer(&mut self, choice: usize, status: Status, filling: usize, ahead: Option<u32>) {
         let Some(sent) = self.latest(choice) else { return };
         let payload = self.payload(filling);
         let mut wire = heapless::Vec::<u8, 128>::new();
         let mut writer = MessageWriter::new(&mut wire);
         writer.client(sent.client).payload(&payload).status(status);
-        if tagged {
-            writer.attempt(sent.attempt).task(sent.real);
+        if let Some(ahead) = ahead {
+            writer.attempt(sent.attempt + ahead).task(sent.real);
         }
         writer.finish().unwrap();
         let may = self.master.may_answer(wire.len());
@@ -359,7 +372,7 @@ impl<S: MasterStorage> Pair<S> {
         let message = Span::whole(S::Buffer::copy_from(&wire).unwrap());
         let taken = self.master.handle_result(self.now, message);
         let content = Content { client: sent.client, payload, status, partial: false };
-        let of = tagged.then_some((sent.number, sent.attempt));
+        let of = ahead.map(|ahead| (sent.number, sent.attempt + ahead));
         assert_eq!(taken.is_ok(), self.model.answer(content, wire.len(), of));
         assert!(
             taken.is_ok_and(|()| true) || self.master.gauges().results > 0,

@@ -105,6 +105,7 @@ pub(crate) struct Submitted {
     pub(crate) bare: usize,
     pub(crate) deadline: Option<u64>,
     pub(crate) priority: u8,
+    pub(crate) forged: bool,
 }
 
 /// How many entries each table has.

@@ -226,6 +226,7 @@ impl World {
         let context = &mut self.context;
         let service = context.dice.pick(&Service::ZEROMQ);
         let manner = context.dice.pick(&Manner::ALL);
+        let service = manner.service().unwrap_or(service);
         // A stranger's subscription could be one to everybody's results.
         let manner = if service == Service::Publish && manner == Manner::Rubbish { Manner::Silence } else { manner };
         let line = Line {

@@ -25,6 +25,8 @@ pub(super) struct Context {
     pub(super) trace: Trace,
     /// Nothing goes wrong any more.
     pub(super) calm: bool,
+    /// The last task that a worker was given over ZeroMQ.
+    pub(super) seen_task: u64,
 }
 
 impl Context {

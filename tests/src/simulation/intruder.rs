@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use palm_proto::Instant;
+use bytes::BytesMut;
 use palm_proto::endpoint::Service;
 use palm_proto::zmtp::frame_header;
+use palm_proto::{Instant, MessageWriter, Status, TaskId};
 
 use super::context::Context;
 use super::network::Line;
@@ -24,11 +25,25 @@ pub(super) enum Manner {
     Half,
     /// Says nothing.
     Silence,
+    /// A client that sets fields which only a master or a worker may set.
+    Forge,
+    /// Answers tasks that it has not been given, whose names it guesses from one that it has seen.
+    Guess,
 }
 
 impl Manner {
     /// All of them.
-    pub(super) const ALL: [Self; 5] = [Self::Noise, Self::NoiseLater, Self::Rubbish, Self::Half, Self::Silence];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Noise, Self::NoiseLater, Self::Rubbish, Self::Half, Self::Silence, Self::Forge, Self::Guess];
+
+    /// The socket that it calls, if that is not any.
+    pub(super) const fn service(self) -> Option<Service> {
+        match self {
+            Self::Forge => Some(Service::Pull),
+            Self::Guess => Some(Service::WorkerPull),
+            Self::Noise | Self::NoiseLater | Self::Rubbish | Self::Half | Self::Silence => None,
+        }
+    }
 }
 
 /// A peer that no master needs.
@@ -92,9 +107,68 @@ impl IntruderNode {
                 let part = context.dice.between(0, len - 1);
                 self.socket.send_raw(context, &vec![7; part]);
             }
-            Manner::Half | Manner::Rubbish | Manner::Noise | Manner::Silence => {}
+            Manner::Forge | Manner::Guess if self.socket.backlog() < 1_000 => {
+                for _ in 0..context.dice.between(1, 10) {
+                    let message = if self.manner == Manner::Forge { forged(context) } else { guessed(context) };
+                    self.socket.send(context, &message, None);
+                }
+                context.queue.push(context.now + Duration::from_millis(100), Event::Wake(self.me));
+            }
+            Manner::Half
+            | Manner::Rubbish
+            | Manner::Noise
+            | Manner::Silence
+            | Manner::Forge
+            | Manner::Guess => {}
         }
     }
+}
+
+/// A message that says it was handed back, is a part of a result, or is of an attempt.
+fn forged(context: &mut Context) -> BytesMut {
+    let mut message = BytesMut::new();
+    let mut writer = MessageWriter::new(&mut message);
+    for _ in 0..context.dice.between(0, 2) {
+        forge(context, &mut writer);
+    }
+    writer.client("intruder").function("server.f").payload(&[7; 5]);
+    for _ in 0..context.dice.between(0, 2) {
+        forge(context, &mut writer);
+    }
+    writer.finish().expect("a buffer on the heap has room");
+    message
+}
+
+fn forge(context: &mut Context, writer: &mut MessageWriter<'_, BytesMut>) {
+    let number = context.dice.between(0, 9) as u32;
+    match context.dice.between(0, 5) {
+        0 | 1 => writer.status(Status::HandedBack),
+        2 => writer.attempt(number),
+        3 => writer.task(TaskId(context.seen_task.wrapping_add(number.into()))),
+        4 => writer.partial(),
+        _ => writer.status(Status::from_code(number)).error("why"),
+    };
+}
+
+/// The answer to a task that may be somebody's.
+fn guessed(context: &mut Context) -> BytesMut {
+    let by = context.dice.between(1, 8) as u64;
+    let seen = context.seen_task;
+    let task = match context.dice.between(0, 3) {
+        0 => seen.wrapping_add(by),
+        1 => seen.wrapping_sub(by),
+        2 => seen.wrapping_add(by << 32),
+        _ => seen ^ 1 << (by % 64),
+    };
+    let mut answer = BytesMut::new();
+    let mut writer = MessageWriter::new(&mut answer);
+    writer.client("intruder").function("server.f").payload(b"guess");
+    if context.dice.chance(300) {
+        writer.status(Status::HandedBack);
+    }
+    writer.attempt(context.dice.between(0, 3) as u32).task(TaskId(task));
+    writer.finish().expect("a buffer on the heap has room");
+    answer
 }
 
 fn noise(context: &mut Context, socket: &mut Socket) {

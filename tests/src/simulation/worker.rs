@@ -317,6 +317,7 @@ fn answer(context: &mut Context, message: &[u8], run: u64, part: u8, plan: &Work
     if view.cache.is_empty() || view.extension.task.is_none() && !context.ledger.strangers {
         context.ledger.fail(String::from("a worker received a message without cache or task"));
     }
+    context.seen_task = view.extension.task.map_or(0, |task| task.0);
     let payload = result_payload(context, view.payload, run, part, plan)?;
     let mut out = BytesMut::new();
     write_answer(&view, Answer::Result(&payload), &mut out).expect("a buffer on the heap has room");

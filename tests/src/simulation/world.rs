@@ -124,6 +124,7 @@ impl World {
             ledger: Ledger::new(scenario.orderly, scenario.faults.intruders),
             trace,
             calm: scenario.faults.every.is_zero(),
+            seen_task: 0,
         };
         let quiet = scenario.faults.every.is_zero() && scenario.config.master.lease.is_none();
         (context.ledger.quiet, context.ledger.forgetful) = (quiet, scenario.faults.absence);

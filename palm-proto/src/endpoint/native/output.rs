@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::buffer::{Buffer, Span};
 use crate::collections::NONE;
-use crate::master::{Note, Origin, ResultKind, SenderId, SubscriberId, WorkerId, millis_left};
+use crate::master::{Note, Outcome, ResultKind, SenderId, SubscriberId, WorkerId, millis_left};
 use crate::message::{RawMessage, Status, TaskId, word};
 use crate::native::{Alias, FUNCTION_MAX, HEADER_MAX, Header, Magic, SessionId, TEXT_MAX, ToPeer, VERSION, front_of};
 use crate::time::Instant;
@@ -318,7 +318,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 self.native.stall(native);
                 return None;
             }
-            let outcome = self.master.poll_result(now, subscriber)?;
+            let outcome = self.next_own_result(now, subscriber)?;
             self.master.reserve(None, outcome.message.footprint());
             let note = read_note(outcome.message.as_slice(), outcome.note);
             if note.kind != ResultKind::Part {
@@ -350,6 +350,17 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.say(header, Said::OfResult(kept, part))
     }
 
+    /// The next result of a task of a native client. Anybody who speaks ZeroMQ may publish under its topic: that is dropped.
+    fn next_own_result(&mut self, now: Instant, subscriber: SubscriberId) -> Option<Outcome<BufferOf<S>>> {
+        loop {
+            let outcome = self.master.poll_result(now, subscriber)?;
+            if outcome.note.origin.is_some() {
+                return Some(outcome);
+            }
+            self.counters.unwanted += 1;
+        }
+    }
+
     /// Puts the header in front of what is said.
     #[inline(always)]
     fn say(&mut self, header: ToPeer, said: Said<BufferOf<S>>) -> Option<Said<BufferOf<S>>> {
@@ -370,8 +381,9 @@ struct Next {
 }
 
 /// What is known of a result once it has been read, if it has to be: its kind is [`ResultKind::Unread`] only for a failure then.
+/// Which task it is of was noted, whatever number the answer has.
 fn read_note(message: &[u8], note: Note) -> Note {
-    if note.kind != ResultKind::Unread && note.origin.is_some() {
+    if note.kind != ResultKind::Unread {
         return note;
     }
     let Ok(view) = RawMessage::parse(message) else { return note };
@@ -381,9 +393,7 @@ fn read_note(message: &[u8], note: Note) -> Note {
         _ => ResultKind::Unread,
     };
     let payload = view.payload_place();
-    // A message without a number was no native client's: it cannot be told which it answers.
-    let sequence = view.sequence().unwrap_or(u64::MAX);
-    Note { origin: Origin { sequence, ..note.origin }, kind, payload: payload.start as u32..payload.end as u32 }
+    Note { kind, payload: payload.start as u32..payload.end as u32, ..note }
 }
 
 /// The alias of a slot: one of a few.

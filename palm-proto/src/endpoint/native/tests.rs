@@ -1,3 +1,4 @@
+mod believed;
 mod small;
 
 use core::time::Duration;

@@ -1,7 +1,7 @@
 //! What a worker says: answers, how far it is, what it still holds, and how much it takes.
 
 use crate::collections::NONE;
-use crate::master::WorkerId;
+use crate::master::{ATTEMPTS_CLAIMED, WorkerId};
 use crate::message::{RawMessage, Status, TaskId};
 use crate::native::{SessionId, TaskNumber, front_of};
 use crate::time::Instant;
@@ -18,10 +18,17 @@ use super::peer::{PROGRESS_TEXT, Progress};
 impl<S: EndpointStorage> Endpoint<S> {
     pub(super) fn on_credit(&mut self, now: Instant, native: u32, worker: WorkerId, more: u32) {
         let peer = &mut self.native.peers[native];
-        let wider = peer.window.saturating_add(more).min(WINDOW_MAX);
-        let more = wider - peer.window;
-        peer.window = wider;
-        self.master.widen(now, worker, more);
+        peer.window = peer.window.saturating_add(more).min(WINDOW_MAX);
+        if peer.holding == 0 {
+            self.widen(now, native, worker);
+        }
+    }
+
+    /// A worker is given as many tasks as its window has places, whatever became of those that it handed back.
+    fn widen(&mut self, now: Instant, native: u32, worker: WorkerId) {
+        let window = self.native.peers[native].window;
+        let known = self.master.load(worker).map_or(0, |(_, size)| size);
+        self.master.widen(now, worker, window.saturating_sub(known));
     }
 
     /// An answer: its status, its payload, and the text that goes with a failure. It is the `last` of its task, or one of
@@ -49,6 +56,9 @@ impl<S: EndpointStorage> Endpoint<S> {
             }
         } else if last {
             self.counters.unwanted += 1;
+            if status == Status::HandedBack {
+                self.master.give_no_more(worker);
+            }
         }
         if last {
             self.native.remove_outstanding(index);
@@ -102,8 +112,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         peer.holding -= 1;
         self.native.announced -= 1;
-        let peer = &self.native.peers[native];
-        let (last, window) = (peer.holding == 0, peer.window);
+        let last = self.native.peers[native].holding == 0;
         let Some(index) = self.native.add_outstanding(native, None, attempt) else {
             return Heard::Fault(Fault::NoRoom);
         };
@@ -113,6 +122,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             session.is_some_and(|session| sequence < self.native.sessions[session].accepted)
         };
         match known {
+            _ if attempt > ATTEMPTS_CLAIMED => self.native.revoke(index),
             Some(task) if self.master.claim(now, task, worker, attempt) => {
                 self.native.outstanding[index].task = Some(task);
             }
@@ -123,7 +133,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             None => {}
         }
         if last {
-            self.master.widen(now, worker, window);
+            self.widen(now, native, worker);
         }
         self.mark_ready(self.native.peers[native].connection);
         Heard::Taken

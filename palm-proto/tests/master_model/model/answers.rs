@@ -14,13 +14,18 @@ impl Model {
     pub(crate) fn answer(&mut self, content: Content, len: usize, of: Option<(usize, u32)>) -> bool {
         let handed_back = content.status == Status::HandedBack;
         let live = of.filter(|(number, _)| self.tasks.contains_key(number));
+        if let Some((number, attempt)) = live
+            && attempt > self.tasks[&number].attempt
+        {
+            self.counters.disbelieved += 1;
+            return true;
+        }
         if handed_back {
             match live {
-                Some((number, attempt)) if self.tasks[&number].attempt == attempt => {
+                Some((number, attempt)) if self.tasks[&number].attempt == attempt && self.is_sent(number) => {
                     self.counters.handed_back += 1;
-                    if let Some(holder) = self.holder_of(number) {
-                        self.hand_back(number, holder);
-                    }
+                    let holder = self.holder_of(number).expect("who was sent it");
+                    self.hand_back(number, holder);
                     self.dispatch();
                 }
                 _ => self.counters.duplicates += 1,
@@ -98,6 +103,10 @@ impl Model {
             self.complete(number, attempt, content, len);
         } else {
             self.counters.duplicates += 1;
+            if content.status == Status::HandedBack {
+                self.workers.get_mut(&id).unwrap().draining = true;
+                self.settle(id);
+            }
         }
         self.dispatch();
         true

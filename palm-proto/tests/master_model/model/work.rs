@@ -14,7 +14,7 @@ impl Model {
 
     /// Takes a message in that comes to be at `place` in the master's table. A worker may have it already, as some attempt.
     pub(crate) fn submit(&mut self, message: Submitted, place: u32, held: Option<(usize, u32)>) -> usize {
-        let Submitted { sender, content, len, bare, deadline, priority } = message;
+        let Submitted { sender, content, len, bare, deadline, priority, forged } = message;
         let deadline = deadline.map(|millis| self.now + Duration::from_millis(millis));
         let (attempt, taken, losses, spent, apart) = (0, None, 0, false, false);
         let task = Task { content, len, bare, sender, deadline, priority, place, attempt, taken, losses, spent, apart };
@@ -24,6 +24,7 @@ impl Model {
         self.count(Some(sender), len, 1);
         self.senders[sender].tasks += 1;
         self.counters.submitted += 1;
+        self.counters.unmarked += u64::from(forged);
         let late = deadline.is_some_and(|deadline| deadline <= self.now);
         match held {
             Some((worker, attempt)) => self.hold(number, worker, attempt),
@@ -248,7 +249,7 @@ impl Model {
         self.workers.iter().find(|(_, worker)| worker.tasks.contains(&number)).map(|(&id, _)| id)
     }
 
-    fn is_sent(&self, number: usize) -> bool {
+    pub(super) fn is_sent(&self, number: usize) -> bool {
         self.workers.values().any(|worker| worker.tasks[..worker.sent].contains(&number))
     }
 
