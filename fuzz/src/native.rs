@@ -118,8 +118,9 @@ fn session_of(client: usize) -> SessionId {
     SessionId(id)
 }
 
-fn client_of(session: SessionId) -> Option<usize> {
-    (0..HONEST).find(|&client| session_of(client) == session)
+/// Whose tasks they are that are known by this handle.
+fn client_of(handle: SessionId) -> Option<usize> {
+    (0..HONEST).find(|&client| session_of(client).handle() == handle)
 }
 
 fn alias(number: u16) -> Alias {
@@ -127,8 +128,8 @@ fn alias(number: u16) -> Alias {
 }
 
 /// What a task's payload and results begin with, so that it is seen whose they are.
-fn tag(session: SessionId, sequence: u64) -> Option<[u8; 3]> {
-    client_of(session).map(|client| [MARK, client as u8, sequence as u8])
+fn tag(handle: SessionId, sequence: u64) -> Option<[u8; 3]> {
+    client_of(handle).map(|client| [MARK, client as u8, sequence as u8])
 }
 
 /// Without the mark.
@@ -354,7 +355,7 @@ impl Peer {
                 // There may be no room for all aliases, nor for a long name and its task in one message.
                 let function = alias(name as u16);
                 self.say(ToMaster::Function { alias: function }, b"", FUNCTIONS[name].as_bytes());
-                let mut body = tag(session_of(self.client), sequence).map_or(Vec::new(), Vec::from);
+                let mut body = tag(session_of(self.client).handle(), sequence).map_or(Vec::new(), Vec::from);
                 body.extend(unmarked(input.bytes()));
                 lengthen(&mut body);
                 self.fit(&mut body);

@@ -6,6 +6,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::VERSION;
+use crate::hash::siphash_2_4;
 
 /// The bytes `PALM`, by which each side knows that the other speaks this protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +66,20 @@ pub struct SessionId(#[serde(deserialize_with = "array")] pub [u8; 16]);
 impl SessionId {
     /// Nobody's: under which a worker announces what nobody wants, or what it does not know the client of.
     pub const NOBODY: Self = Self([0; 16]);
+
+    /// The *handle* by which workers, and all who speak ZeroMQ, know a client of this session (`docs/spec.md`, section 9.6): the same
+    /// for each master, of no use as a session, and nobody learns the session from it.
+    #[must_use]
+    pub fn handle(self) -> Self {
+        if self == Self::NOBODY {
+            return self;
+        }
+        let mut handle = [0; 16];
+        for (half, bytes) in handle.as_chunks_mut::<8>().0.iter_mut().zip([*b"handle 0", *b"handle 1"]) {
+            *half = siphash_2_4(&self.0, bytes).to_le_bytes();
+        }
+        Self(handle)
+    }
 }
 
 impl AsRef<[u8]> for SessionId {

@@ -301,7 +301,8 @@ impl Ledger {
         let Some(account) = self.accounts.get(key.client as usize) else {
             return self.fail(format!("a worker is given {key:?}, of nobody"));
         };
-        if account.session.is_some() && (session, sequence) != (account.session, key.number.into()) && !self.forgetful {
+        let handle = account.session.map(SessionId::handle);
+        if handle.is_some() && (session, sequence) != (handle, key.number.into()) && !self.forgetful {
             self.fail(format!("a worker is given {key:?} as {sequence} of {session:?}"));
         }
     }

@@ -181,7 +181,9 @@ impl Witness {
     fn on_frame(&mut self, connection: usize, frame: ToMaster) -> Result<(), String> {
         let entry = self.connections.entry(connection).or_default();
         match frame {
-            ToMaster::Hello { role, window, session: SessionId(session), .. } => {
+            ToMaster::Hello { role, window, session, .. } => {
+                // All that others know a client by.
+                let SessionId(session) = session.handle();
                 entry.session = session;
                 self.away.remove(&session);
                 entry.window = if role == Role::Worker { window.clamp(1, NUMBERS / 2) } else { window };

@@ -65,6 +65,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     fn join_client(&mut self, now: Instant, index: u32, native: u32, id: SessionId, resume: bool) -> Option<Role> {
+        // From here on the session is not known any more: it goes into messages, and out to workers.
+        let id = id.handle();
         let sender = self.master.add_sender()?;
         let Some(subscriber) = self.master.add_subscriber(now, index) else {
             self.master.remove_sender(sender);

@@ -1,7 +1,7 @@
 //! Peers that speak the native protocol (`docs/spec.md`, section 9): the master's side of it.
 //!
-//! Inside the master a native task is a PALM message like any other: pipeline and client are the id of the client's session as
-//! 32 hexadecimal digits, and the client's number for the task is the extension field for it. So tasks cross from one protocol to
+//! Inside the master a native task is a PALM message like any other: pipeline and client are the handle of the client's session as
+//! 32 hexadecimal digits (the session itself is a credential, and is forgotten at once), and the client's number for the task is the extension field for it. So tasks cross from one protocol to
 //! the other in both directions, and all that a master guarantees holds for both.
 //!
 //! - `handshake.rs`: Hello, Welcome and Refused;

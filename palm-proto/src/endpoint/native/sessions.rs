@@ -18,6 +18,7 @@ pub(super) const OPENING: usize = 2 * (2 + 32);
 /// A client's process; named only by storage types.
 #[derive(Debug)]
 pub struct Session {
+    /// The handle of its session, which is all that is kept of that.
     pub(super) id: SessionId,
     /// From which the places of its tasks are derived.
     key: u64,

@@ -178,7 +178,8 @@ fn a_task_goes_to_a_worker_and_its_result_home() {
     let said = cluster.hear(worker);
     let ToPeer::Function { alias: function } = said[0].0 else { panic!("{said:?}") };
     assert_eq!(said[0].2, b"m.f");
-    let ToPeer::Session { alias: session, id: A } = said[1].0 else { panic!("{said:?}") };
+    let ToPeer::Session { alias: session, id } = said[1].0 else { panic!("{said:?}") };
+    assert_eq!(id, A.handle(), "a worker is not told the session");
     assert_eq!((said[2].0, &said[2].2[..]), (ToPeer::Task { function, session, sequence: 7 }, &b"one"[..]));
     cluster.submit(client, 8, b"two");
     assert_eq!(cluster.hear(worker)[0].0, ToPeer::Task { function, session, sequence: 8 }, "aliases are told once");
@@ -286,11 +287,11 @@ fn after_a_restart_a_task_that_is_still_done_is_not_given_out_again() {
     let other = cluster.worker(4);
     // The worker is back first: it holds 0, of which the client will know, and 1.
     let worker = cluster.connect(resuming(hello(Role::Worker, W, 4), 2));
-    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 0, attempt: 1 }, b"");
+    cluster.tell(worker, ToMaster::Holding { session: A.handle(), sequence: 0, attempt: 1 }, b"");
     let (client, _) = cluster.client(resuming(hello(Role::Client, A, 100), 0));
     cluster.submit(client, 0, b"x");
     assert_eq!(cluster.tasks(other), []);
-    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 5, attempt: 1 }, b"");
+    cluster.tell(worker, ToMaster::Holding { session: A.handle(), sequence: 5, attempt: 1 }, b"");
     cluster.submit(client, 1, b"x");
     cluster.tell(worker, ToMaster::Done { number: number(0) }, b"zero");
     assert_eq!(cluster.hear(client)[0], (ToPeer::Result { sequence: 0 }, Vec::new(), b"zero".to_vec()));
@@ -313,9 +314,9 @@ fn a_worker_that_is_back_goes_on_with_what_nobody_else_was_given() {
     // It has answered 0, which was lost with the connection.
     let worker = cluster.connect(resuming(hello(Role::Worker, W, 4), 2));
     assert!(matches!(cluster.headers(worker)[..], [ToPeer::Welcome { .. }]));
-    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 1, attempt: 1 }, b"");
+    cluster.tell(worker, ToMaster::Holding { session: A.handle(), sequence: 1, attempt: 1 }, b"");
     assert_eq!(cluster.headers(worker), []);
-    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 2, attempt: 1 }, b"");
+    cluster.tell(worker, ToMaster::Holding { session: A.handle(), sequence: 2, attempt: 1 }, b"");
     assert_eq!(cluster.tasks(worker), [(0, 2, b"x".to_vec())], "nothing is cancelled, and nothing given twice");
     cluster.tell(worker, ToMaster::Done { number: number(0) }, b"one");
     assert_eq!(cluster.hear(client)[0], (ToPeer::Result { sequence: 1 }, Vec::new(), b"one".to_vec()));
@@ -331,7 +332,7 @@ fn what_a_worker_holds_is_taken_from_one_that_has_not_been_sent_it() {
     cluster.endpoint.handle_close(cluster.now, worker);
     let other = cluster.connect(hello(Role::Worker, SessionId(*b"session of v ..."), 4));
     let worker = cluster.connect(resuming(hello(Role::Worker, W, 4), 1));
-    cluster.tell(worker, ToMaster::Holding { session: A, sequence: 0, attempt: 1 }, b"");
+    cluster.tell(worker, ToMaster::Holding { session: A.handle(), sequence: 0, attempt: 1 }, b"");
     assert_eq!(cluster.tasks(other), []);
     assert!(matches!(cluster.headers(worker)[..], [ToPeer::Welcome { .. }]));
 }

@@ -101,7 +101,7 @@ fn a_peer_that_says_what_the_other_role_says_is_closed() {
         ToMaster::Failed { number: one, code: 1 },
         ToMaster::HandBack { number: one },
         ToMaster::Drain,
-        ToMaster::Holding { session: A, sequence: 1, attempt: 1 },
+        ToMaster::Holding { session: A.handle(), sequence: 1, attempt: 1 },
         hello(Role::Worker, A, 1),
     ];
     let of_clients = [
@@ -114,7 +114,7 @@ fn a_peer_that_says_what_the_other_role_says_is_closed() {
         // A worker that was sent nothing, and announced nothing, speaks of a task.
         ToMaster::Done { number: one },
         ToMaster::HandBack { number: one },
-        ToMaster::Holding { session: A, sequence: 1, attempt: 1 },
+        ToMaster::Holding { session: A.handle(), sequence: 1, attempt: 1 },
     ];
     let frames = of_workers.map(|header| (Role::Client, header)).into_iter();
     for (role, header) in frames.chain(of_clients.map(|header| (Role::Worker, header))) {
@@ -144,4 +144,47 @@ fn a_worker_that_hands_back_what_is_not_its_any_more_is_given_nothing_before_it_
     assert!(cluster.endpoint.load(worker).is_some_and(|(held, _)| held == 0), "it is left to others");
     cluster.tell(worker, ToMaster::Credit { more: 1 }, b"");
     assert_eq!(cluster.tasks(worker).len(), 1);
+}
+
+#[test]
+fn a_worker_learns_nothing_by_which_it_could_be_a_client() {
+    let mut cluster = Cluster::new(1);
+    let worker = cluster.worker(4);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    cluster.submit(client, 0, b"a");
+    cluster.submit(client, 1, b"b");
+    let heard = cluster.hear(worker);
+    let told = heard.iter().find_map(|(header, ..)| match header {
+        ToPeer::Session { id, .. } => Some(*id),
+        _ => None,
+    });
+    let told = told.expect("whose the task is");
+    assert_ne!(told, A);
+    cluster.tell(worker, ToMaster::Done { number: number(0) }, b"A");
+    // With what it was told it is somebody else: no result, nothing to cancel, and the client's connection stays.
+    for resume in [true, false] {
+        let header = hello(Role::Client, told, 100);
+        let (thief, heard) = cluster.client(if resume { resuming(header, 0) } else { header });
+        assert_eq!(heard[0].0, ToPeer::Accepted { up_to: 0 });
+        cluster.tell(thief, ToMaster::Cancel { sequence: 1 }, b"");
+        cluster.submit(thief, 1, b"of the thief");
+        assert!(cluster.headers(thief).iter().all(|header| !matches!(header, ToPeer::Result { .. })));
+    }
+    cluster.tell(worker, ToMaster::Done { number: number(1) }, b"B");
+    assert_eq!(cluster.headers(client), [ToPeer::Result { sequence: 0 }, ToPeer::Result { sequence: 1 }]);
+    // Over ZeroMQ it is no other.
+    let zeromq = join(&mut cluster, Service::WorkerPush, SocketType::Pull);
+    cluster.submit(client, 2, b"c");
+    let mut wire = said(&mut cluster, zeromq);
+    cluster.hear(worker).iter().for_each(|(_, front, body)| wire.extend([&front[..], body].concat()));
+    assert!(!wire.windows(16).any(|bytes| bytes == A.0));
+    assert!(!wire.windows(32).any(|text| text == std::format!("{A}").as_bytes()));
+}
+
+#[test]
+fn a_handle_is_what_the_specification_says() {
+    let session = SessionId(*b"0123456789abcdef");
+    assert_eq!(std::format!("{}", session.handle()), "10808f3a2d25bce9d47cf905cb417467");
+    assert_eq!(SessionId::NOBODY.handle(), SessionId::NOBODY);
+    assert_ne!(session.handle().handle(), session.handle());
 }
