@@ -57,6 +57,11 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
         self.slots.capacity().min(ENTRIES_MAX as usize)
     }
 
+    /// Slots ever used: no entry has a higher index.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.as_ref().len()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.len() == self.capacity()
     }

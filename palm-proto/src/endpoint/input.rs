@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::buffer::{Buffer, Span};
-use crate::master::{NotTaken, Refusal};
+use crate::master::{Identity, NotTaken, Refusal};
 use crate::time::Instant;
 use crate::zmtp::Decoded;
 
@@ -162,14 +162,26 @@ impl<S: EndpointStorage> Endpoint<S> {
             Service::Native => None,
         };
         let Some(role) = role else { return false };
+        let name = name_of_worker(identity);
+        let identity = name.map_or(Identity::NONE, |name| Identity::from_hash(self.identities.hash(name)));
         if let Role::Worker(worker) = role {
             self.master.set_round_trip(worker, now - self.peers[index].accepted);
+            let answers = identity.is_some() && self.has_answerer(identity);
+            self.master.set_identity(worker, identity, answers);
+        } else if role == Role::Answerer && identity.is_some() {
+            self.peers[index].identity = identity;
+            self.master.expect_answers(identity);
         }
         self.peers[index].role = role;
         self.timers.stop(&mut self.peers, index);
         self.mark_ready(index);
         self.report(EndpointEvent::Joined { connection, service });
         true
+    }
+
+    /// Whether a connection of this identity is there over which answers come. O(connections).
+    fn has_answerer(&self, identity: Identity) -> bool {
+        self.peers.indices().any(|index| self.peers[index].identity == identity)
     }
 
     /// Whether there is room for the subscription.
@@ -227,7 +239,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 };
                 let taken = match self.peers[index].role {
                     Role::Sender(sender) => self.master.handle_submit(now, sender, message).map(|_| ()),
-                    _ => self.master.handle_result(now, message),
+                    _ => self.master.handle_result_of(now, self.peers[index].identity, message),
                 };
                 match taken {
                     Err(NotTaken { reason: reason @ (Refusal::Full | Refusal::Stray), message }) => {
@@ -285,6 +297,13 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         Taken::Yes
     }
+}
+
+/// The identity that a worker of ours tells on all its connections, which is its alone: `palm;jobs=N;` and something more.
+fn name_of_worker(identity: &[u8]) -> Option<&[u8]> {
+    let rest = identity.strip_prefix(b"palm;jobs=")?;
+    let end = rest.iter().position(|&byte| byte == b';')?;
+    (end + 1 < rest.len()).then_some(identity)
 }
 
 /// How many messages a worker says it works on at the same time: the `jobs=N` in an identity `palm;jobs=N`.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::buffer::Span;
 use crate::cache::Cache;
 use crate::collections::{List, Queue, Slab};
+use crate::hash::KeyedHash;
 use crate::master::{Master, MasterStorage, NameTooLong, Tags};
 use crate::random::Seed;
 use crate::time::Instant;
@@ -44,6 +45,8 @@ pub struct Endpoint<S: EndpointStorage> {
     pub(super) control: Option<S::Control>,
     /// What follows the message that is sent last.
     pub(super) tags: Tags,
+    /// Of what workers tell to be known by.
+    pub(super) identities: KeyedHash,
     pub(super) events: S::Events,
     pub(super) counters: EndpointCounters,
     pub(super) heartbeat: Duration,
@@ -79,6 +82,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             timers: Timers::new(config.handshake_timeout, config.heartbeat, config.partial_timeout),
             control: S::Control::some(Control::new()),
             tags: Tags::new(),
+            identities: KeyedHash::new(seed.derive("identities")),
             events: S::Events::default(),
             counters: EndpointCounters::default(),
             heartbeat: config.heartbeat,

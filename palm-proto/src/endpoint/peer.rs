@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::buffer::Span;
 use crate::collections::{Link, Linked};
-use crate::master::{SenderId, SubscriberId, WorkerId};
+use crate::master::{Identity, SenderId, SubscriberId, WorkerId};
 use crate::time::Instant;
 use crate::zmtp::{CONTROL_MAX, Connection, METADATA_MAX, Metadata, SocketType};
 
@@ -152,6 +152,8 @@ pub struct Peer<Z> {
     pub(super) outgoing: u32,
     /// What it waits to be allowed to send, in bytes, while it is blocked.
     pub(super) wanted: u32,
+    /// That of a worker, if it tells one.
+    pub(super) identity: Identity,
     /// Its last answer was one too many of those that nobody waits for.
     pub(super) stray: bool,
     /// It is to be closed, as soon as pending control bytes are sent.
@@ -176,6 +178,7 @@ impl<Z> Peer<Z> {
             reserved: 0,
             outgoing: 0,
             wanted: 0,
+            identity: Identity::NONE,
             stray: false,
             closing: false,
             timer: None,

@@ -15,6 +15,8 @@ use crate::random::Seed;
 use crate::zmtp::{CONTROL_MAX, Connection, Decoded, Limits, SocketType, frame_header};
 use crate::{Buffer, Instant};
 
+mod identity;
+
 struct Bench {
     endpoint: Endpoint<HeapEndpoint>,
     now: Instant,
@@ -45,8 +47,13 @@ fn bench(config: &EndpointConfig) -> Bench {
 
 impl Bench {
     fn join(&mut self, service: Service, socket: SocketType) -> End {
+        self.join_as(service, socket, "")
+    }
+
+    /// The same with an identity.
+    fn join_as(&mut self, service: Service, socket: SocketType, identity: &str) -> End {
         let id = self.endpoint.handle_accept(self.now, service).unwrap();
-        let zmtp = Connection::new(socket, Limits::default());
+        let zmtp = Connection::new(socket, Limits::default()).with_identity(identity.as_bytes()).unwrap();
         let mut end = End {
             id,
             zmtp,

@@ -7,6 +7,7 @@ use crate::time::Instant;
 use super::accounts::NOBODY;
 use super::dispatch::Whereabouts;
 use super::event::Event;
+use super::identity::Identity;
 use super::journal::{Journal as _, Record};
 use super::machine::Master;
 use super::origin::{Note, ResultKind};
@@ -30,18 +31,32 @@ impl<S: MasterStorage> Master<S> {
         self.dispatcher.accounts.may_take_stray(len as u64)
     }
 
-    /// Takes an answer of a worker. O(1), and O(subscribers) for a topic that several have subscribed to.
+    /// Takes an answer that came over a connection of no identity: see [`handle_result_of`](Self::handle_result_of).
     ///
     /// # Errors
     /// If there is no room for it, or it is no message.
-    pub fn handle_result(&mut self, now: Instant, mut message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
+    pub fn handle_result(&mut self, now: Instant, message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
+        self.handle_result_of(now, Identity::NONE, message)
+    }
+
+    /// Takes an answer of a worker, over a connection of this identity. For the attempt that was sent out last it counts only if the
+    /// identities tell of no other worker; who answers an earlier one has shown by the task's name that it was sent it. O(1), and O(subscribers) for a topic that several have subscribed to.
+    ///
+    /// # Errors
+    /// If there is no room for it, or it is no message.
+    pub fn handle_result_of(
+        &mut self,
+        now: Instant,
+        answerer: Identity,
+        mut message: Span<S::Buffer>,
+    ) -> Result<(), NotTaken<S::Buffer>> {
         let mut view = RawMessage::unread(message.as_slice());
         if let Err(error) = self.read_answer(&mut view) {
             return Err(self.refuse_answer(message, error.offset));
         }
         if view.is_partial() {
             // Over this connection an answer ends its task: it must not say that the task goes on.
-            return self.handle_last_result(now, message);
+            return self.handle_last_result(now, answerer, message);
         }
         let attempt = view.attempt().max(1);
         let handed_back = view.status() == Status::HandedBack;
@@ -51,7 +66,7 @@ impl<S: MasterStorage> Master<S> {
         let payload = payload.start as u32..payload.end as u32;
         let is_done = view.status() == Status::Done;
         let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
-            Some((_, Whereabouts::Live(index))) if !self.may_be_of(index, attempt, view.client()) => {
+            Some((_, Whereabouts::Live(index))) if !self.may_be_of(index, attempt, answerer, view.client()) => {
                 self.counters.disbelieved += 1;
                 return Ok(());
             }
@@ -118,10 +133,18 @@ impl<S: MasterStorage> Master<S> {
     /// The same for an answer that says it is one of several, without that.
     #[cold]
     #[inline(never)]
-    fn handle_last_result(&mut self, now: Instant, message: Span<S::Buffer>) -> Result<(), NotTaken<S::Buffer>> {
+    fn handle_last_result(
+        &mut self,
+        now: Instant,
+        answerer: Identity,
+        message: Span<S::Buffer>,
+    ) -> Result<(), NotTaken<S::Buffer>> {
         match copy_without(message.as_slice(), &[field::PARTIAL]).map(Span::whole) {
             // What may be offered again is the message as it came.
-            Some(last) => self.handle_result(now, last).map_err(|NotTaken { reason, .. }| NotTaken { reason, message }),
+            Some(last) => {
+                let taken = self.handle_result_of(now, answerer, last);
+                taken.map_err(|NotTaken { reason, .. }| NotTaken { reason, message })
+            }
             None => Err(self.refuse_answer(message, 0)),
         }
     }
@@ -134,12 +157,13 @@ impl<S: MasterStorage> Master<S> {
         NotTaken { reason: Refusal::Malformed, message }
     }
 
-    /// Whether an answer can be of this task: somebody was sent it as this attempt, and, where the transport of its client tells whose
-    /// it is, the answer is for the same client.
+    /// Whether an answer can be of this task: somebody was sent it as this attempt, who may be the one that answers; and, where the
+    /// transport of its client tells whose it is, the answer is for the same client.
     #[inline]
-    fn may_be_of(&self, index: u32, attempt: u32, client: &[u8]) -> bool {
+    fn may_be_of(&self, index: u32, attempt: u32, answerer: Identity, client: &[u8]) -> bool {
         let task = &self.dispatcher.tasks[index];
-        attempt <= task.attempt && (!task.origin.is_some() || task.client() == client)
+        (attempt < task.attempt || attempt == task.attempt && task.holder.believes(answerer))
+            && (!task.origin.is_some() || task.client() == client)
     }
 
     /// Reads an answer. Most end in the task that they answer, and begin as that task's message does.

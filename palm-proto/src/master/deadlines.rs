@@ -4,6 +4,7 @@
 //! more places in use than tasks. What has no deadline is not in it, and costs nothing.
 
 use crate::collections::{NONE, Slab, Slot, Table};
+use crate::message::TaskId;
 use crate::time::Instant;
 
 use super::task::Task;
@@ -13,8 +14,8 @@ pub(super) struct Deadlines<T> {
     heap: T,
 }
 
-/// Of two with the same deadline, the one in the lower place in the table of tasks comes first.
-type Key = (Option<Instant>, u32);
+/// Of two with the same deadline, the one whose name is the lower number comes first.
+type Key = (Option<Instant>, TaskId);
 
 impl<T: Table<u32>> Deadlines<T> {
     pub(super) fn new(heap: T) -> Self {
@@ -76,7 +77,7 @@ impl<T: Table<u32>> Deadlines<T> {
 }
 
 fn key<B, S: Table<Slot<Task<B>>>>(tasks: &Slab<Task<B>, S>, task: u32) -> Key {
-    (tasks[task].deadline, task)
+    (tasks[task].deadline, tasks[task].id)
 }
 
 #[cfg(test)]
@@ -96,21 +97,23 @@ mod tests {
         fn the_earliest_is_first_whatever_comes_and_goes(operations in prop::collection::vec((0..40_u64, 0..3_u8), 0..100)) {
             let mut tasks: Slab<Task<Buffer>, heapless::Vec<Slot<Task<Buffer>>, TASKS>> = Slab::new(heapless::Vec::new(), 0);
             let mut deadlines: Deadlines<heapless::Vec<u32, TASKS>> = Deadlines::new(heapless::Vec::new());
-            let mut model = BTreeSet::new();
+            let (mut model, mut name) = (BTreeSet::new(), 1_u64);
             for (number, kind) in operations {
                 if kind > 0 {
                     let deadline = Some(Instant::from_millis(number));
-                    let task = Task { deadline, ..Task::new(Span::whole(Buffer::new()), 0) };
+                    let id = TaskId(name);
+                    name = name.wrapping_mul(5).wrapping_add(3);
+                    let task = Task { id, deadline, ..Task::new(Span::whole(Buffer::new()), 0) };
                     if let Ok(task) = tasks.insert(task) {
                         deadlines.insert(&mut tasks, task);
-                        model.insert((deadline, task));
+                        model.insert((deadline, id, task));
                     }
                 } else if let Some(&entry) = model.iter().nth(number as usize % model.len().max(1)) {
-                    deadlines.remove(&mut tasks, entry.1);
-                    tasks.remove(entry.1);
+                    deadlines.remove(&mut tasks, entry.2);
+                    tasks.remove(entry.2);
                     model.remove(&entry);
                 }
-                prop_assert_eq!(deadlines.first(), model.first().map(|entry| entry.1));
+                prop_assert_eq!(deadlines.first(), model.first().map(|entry| entry.2));
             }
         }
     }

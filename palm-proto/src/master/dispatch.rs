@@ -8,12 +8,14 @@ use core::time::Duration;
 use crate::buffer::Span;
 use crate::collections::{Link, List, NONE, Slab};
 use crate::message::TaskId;
-use crate::random::Random;
+use crate::random::{Random, Seed};
 use crate::time::Instant;
 use crate::uuid::Uuid;
 
 use super::accounts::Accounts;
 use super::deadlines::Deadlines;
+use super::identity::Holder;
+use super::names::TaskNames;
 use super::revoked::Revocations;
 use super::task::Task;
 use super::window::Window;
@@ -33,6 +35,7 @@ pub(super) enum Whereabouts {
 #[derive(Debug)]
 pub(super) struct Dispatcher<S: MasterStorage> {
     pub(super) tasks: Slab<Task<S::Buffer>, S::Tasks>,
+    names: TaskNames,
     pub(super) workers: Slab<Worker, S::Workers>,
     /// Who sent what, and in which order it is dispatched.
     pub(super) accounts: Accounts<S::Senders>,
@@ -65,11 +68,13 @@ impl<S: MasterStorage> Dispatcher<S> {
         workers: S::Workers,
         senders: S::Senders,
         deadlines: S::Deadlines,
-        first_generation: u32,
+        seed: Seed,
         config: &MasterConfig,
     ) -> Self {
+        let tasks = Slab::new(tasks, 0);
         Self {
-            tasks: Slab::new(tasks, first_generation),
+            names: TaskNames::new(seed, tasks.capacity()),
+            tasks,
             workers: Slab::new(workers, 0),
             accounts: Accounts::new(senders, config.memory),
             deadlines: Deadlines::new(deadlines),
@@ -102,6 +107,7 @@ impl<S: MasterStorage> Dispatcher<S> {
     fn insert_worker(&mut self, token: u32, jobs: u32, may_be_silent: bool, window: Window) -> Option<WorkerId> {
         let worker = Worker {
             token,
+            holder: Holder::UNKNOWN,
             jobs,
             may_be_silent,
             in_vain: 0,
@@ -135,6 +141,15 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.settle_level(index);
     }
 
+    /// Workers of this identity answer over a connection that has it, too.
+    pub(super) fn expect_answers(&mut self, identity: super::Identity) {
+        for index in 0..u32::try_from(self.workers.slots()).unwrap_or(NONE) {
+            if let Some(worker) = self.workers.get_mut(index).filter(|worker| worker.holder.identity() == identity) {
+                worker.holder = Holder::new(identity, true);
+            }
+        }
+    }
+
     pub(super) fn find(&self, id: WorkerId) -> Option<u32> {
         (self.workers.generation(id.index) == Some(id.generation)).then_some(id.index)
     }
@@ -144,6 +159,7 @@ impl<S: MasterStorage> Dispatcher<S> {
     pub(super) fn admit(&mut self, task: Task<S::Buffer>) -> Result<u32, Span<S::Buffer>> {
         let (footprint, sender, has_deadline) = (task.message.footprint(), task.sender, task.deadline.is_some());
         let index = self.tasks.insert(task).map_err(|task| task.message)?;
+        self.tasks[index].id = self.names.next(index);
         self.accounts.add_task(sender, footprint);
         if has_deadline {
             self.deadlines.insert(&mut self.tasks, index);
@@ -267,8 +283,9 @@ impl<S: MasterStorage> Dispatcher<S> {
         let id = self.id(task);
         let worker = &mut self.workers[index];
         worker.next_unsent = worker.tasks.next(&self.tasks, task).unwrap_or(NONE);
+        let holder = worker.holder;
         let entry = &mut self.tasks[task];
-        entry.sent = true;
+        (entry.sent, entry.holder) = (true, holder);
         entry.attempt = entry.attempt.saturating_add(1);
         if worker.standing == Standing::Tried {
             worker.awaited = Some((id, entry.attempt));
@@ -277,13 +294,13 @@ impl<S: MasterStorage> Dispatcher<S> {
     }
 
     pub(super) fn id(&self, index: u32) -> TaskId {
-        let generation = self.tasks.generation(index).unwrap_or(0);
-        TaskId(u64::from(generation) << 32 | u64::from(index))
+        self.tasks[index].id
     }
 
-    pub(super) fn locate(&self, TaskId(id): TaskId) -> Whereabouts {
-        let index = id as u32;
-        let live = self.tasks.get(index).is_some() && self.tasks.generation(index) == Some((id >> 32) as u32);
+    #[inline]
+    pub(super) fn locate(&self, id: TaskId) -> Whereabouts {
+        let index = self.names.place(id);
+        let live = self.tasks.get(index).is_some_and(|task| task.id == id);
         if live { Whereabouts::Live(index) } else { Whereabouts::Gone }
     }
 

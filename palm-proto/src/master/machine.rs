@@ -13,6 +13,7 @@ use super::accounts::{NOBODY, SenderId};
 use super::dispatch::{Dispatcher, Whereabouts};
 use super::event::{Event, Events, label};
 use super::finished::FinishedBook;
+use super::identity::{Holder, Identity};
 use super::origin::Note;
 use super::output::{Assignment, Outcome};
 use super::results::{Expiry, Removed, Results, SubscriberId};
@@ -65,8 +66,7 @@ impl<S: MasterStorage> Master<S> {
     /// # Errors
     /// If the name is longer than a message buffer.
     pub fn new(name: &str, config: MasterConfig, tables: Tables<S>, seed: Seed) -> Result<Self, NameTooLong> {
-        let mut random = Random::new(seed.derive("master"));
-        let first_generation = random.next_u64() as u32;
+        let random = Random::new(seed.derive("master"));
         let mut results = Results::new(
             tables.deliveries,
             tables.subscribers,
@@ -83,14 +83,7 @@ impl<S: MasterStorage> Master<S> {
         }
         Ok(Self {
             config,
-            dispatcher: Dispatcher::new(
-                tables.tasks,
-                tables.workers,
-                tables.senders,
-                tables.deadlines,
-                first_generation,
-                &config,
-            ),
+            dispatcher: Dispatcher::new(tables.tasks, tables.workers, tables.senders, tables.deadlines, seed, &config),
             finished: FinishedBook::new(tables.finished, tables.finished_places),
             results,
             journal: tables.journal,
@@ -140,6 +133,19 @@ impl<S: MasterStorage> Master<S> {
             self.events.push(Event::WorkerLost { worker: token, held });
         }
         self.dispatch(now);
+    }
+
+    /// The worker's connection has this identity; `answers`: so has one over which answers come, so that those which come over a
+    /// connection without any do not count for what this worker is sent from now on.
+    pub fn set_identity(&mut self, worker: WorkerId, identity: Identity, answers: bool) {
+        if let Some(index) = self.dispatcher.find(worker) {
+            self.dispatcher.workers[index].holder = Holder::new(identity, answers);
+        }
+    }
+
+    /// There is a connection of this identity over which answers come. O(workers).
+    pub fn expect_answers(&mut self, identity: Identity) {
+        self.dispatcher.expect_answers(identity);
     }
 
     /// The way to a worker and back takes this long: its window then covers it.

@@ -2,15 +2,18 @@
 
 use crate::buffer::{Buffer, Span};
 use crate::collections::{Link, Linked, NONE};
-use crate::message::{Opening, RawMessage};
+use crate::message::{Opening, RawMessage, TaskId};
 use crate::time::Instant;
 
+use super::identity::Holder;
 use super::origin::Origin;
 use super::worker::WorkerId;
 
 /// A message that a worker is to do; named only by storage types.
 #[derive(Debug)]
 pub struct Task<B> {
+    /// Its name, from when it has a place.
+    pub(super) id: TaskId,
     pub(crate) message: Span<B>,
     /// How the message begins.
     pub(crate) opening: Opening,
@@ -37,6 +40,8 @@ pub struct Task<B> {
     pub(super) apart: bool,
     /// Who has it, or `NONE`.
     pub(super) worker: u32,
+    /// Whom it was sent to last.
+    pub(super) holder: Holder,
     /// Who had it before and was taken to hang.
     pub(super) taken_from: Option<Taken>,
 }
@@ -52,6 +57,7 @@ impl<B> Task<B> {
     /// A message that has been sent to nobody.
     pub(super) fn new(message: Span<B>, sender: u32) -> Self {
         Self {
+            id: TaskId(0),
             message,
             opening: Opening::NONE,
             payload: (0, 0),
@@ -68,6 +74,7 @@ impl<B> Task<B> {
             spent: false,
             apart: false,
             worker: NONE,
+            holder: Holder::UNKNOWN,
             taken_from: None,
         }
     }

@@ -4,6 +4,7 @@ use crate::collections::{Link, Linked, List};
 use crate::message::TaskId;
 use crate::time::Instant;
 
+use super::identity::Holder;
 use super::task::InQueue;
 use super::window::Window;
 
@@ -18,6 +19,8 @@ pub struct WorkerId {
 #[derive(Debug)]
 pub struct Worker {
     pub(super) token: u32,
+    /// Whose answers count for what it is sent.
+    pub(super) holder: Holder,
     /// Messages that it may be working on at the same time.
     pub(super) jobs: u32,
     /// Whether it may yield nothing for a message, and must then answer in order.

@@ -45,7 +45,8 @@ pub const FAILURE_PAYLOAD: &[u8] = b"0";
 /// The highest priority; what is higher counts as this.
 pub const PRIORITY_MAX: u8 = 3;
 
-/// A master's name for one task: unique among all the tasks it has, and unlikely to be that of one from before its restart.
+/// A master's name for one task: unique among all the tasks it has, not to be guessed, and unlikely to be that of one from before its
+/// restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(pub u64);
 

@@ -46,7 +46,15 @@ impl<'a> RawMessage<'a> {
     /// A view of `bytes` that has not seen any field yet: an empty message.
     #[inline(always)]
     pub(crate) fn unread(bytes: &'a [u8]) -> Self {
-        Self { bytes, untagged: 0, marked: false, places: [(0, 0); 7], error: (0, 0), stage: 0, extension: Extension::default() }
+        Self {
+            bytes,
+            untagged: 0,
+            marked: false,
+            places: [(0, 0); 7],
+            error: (0, 0),
+            stage: 0,
+            extension: Extension::default(),
+        }
     }
 
     /// Reads all the fields. It is for callers to whom a copy of the view would be too much; others [`parse`](Self::parse).

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::{Capacities, Content, Model, Submitted};
 use palm_proto::master::{
-    FixedStorage, HeapStorage, MasterStorage, Revoked, SenderId, SubscriberId, TableSizes, Tables, WorkerId,
+    FixedStorage, HeapStorage, Identity, MasterStorage, Revoked, SenderId, SubscriberId, TableSizes, Tables, WorkerId,
 };
 use palm_proto::{Buffer, Instant, Master, MasterConfig, MessageRef, MessageWriter, Seed, Span, Status, TaskId};
 use proptest::prelude::*;
@@ -24,7 +24,10 @@ const PREFIXES: [&str; 5] = ["", "a", "ab", "abc", "b"];
 enum Operation {
     AddSender,
     RemoveSender(usize),
-    AddWorker(u32),
+    /// With so many jobs, under an identity, if that is not 0.
+    AddWorker(u32, u8),
+    /// Answers come from now on under an identity.
+    ExpectAnswers(u8),
     AddWorkerWithWindow(u32),
     Widen(usize, u32),
     RemoveWorker(usize),
@@ -51,6 +54,8 @@ enum Operation {
         tagged: bool,
         /// It claims to be of an attempt so much later.
         ahead: u32,
+        /// Under which identity it comes.
+        by: u8,
     },
     /// The same by a worker whose connection says what it is of.
     AnswerInPlace {
@@ -78,7 +83,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         1 => Just(Operation::AddSender),
         1 => who.clone().prop_map(Operation::RemoveSender),
-        2 => (0..3_u32).prop_map(Operation::AddWorker),
+        2 => (0..3_u32, prop_oneof![2 => Just(0_u8), 1 => 1..3_u8]).prop_map(|(jobs, name)| Operation::AddWorker(jobs, name)),
+        1 => (1..3_u8).prop_map(Operation::ExpectAnswers),
         1 => (0..4_u32).prop_map(Operation::AddWorkerWithWindow),
         1 => (who.clone(), 0..3_u32).prop_map(|(who, more)| Operation::Widen(who, more)),
         1 => who.clone().prop_map(Operation::RemoveWorker),
@@ -96,8 +102,8 @@ fn operation() -> impl Strategy<Value = Operation> {
             }),
         8 => who.clone().prop_map(Operation::TakeTask),
         8 => (who.clone(), prop_oneof![8 => Just(Status::Done), 1 => Just(Status::HandedBack), 1 => Just(Status::Failed)],
-            0..40_usize, prop::bool::weighted(0.95), prop_oneof![9 => Just(0_u32), 1 => 1..3_u32])
-            .prop_map(|(of, status, filling, tagged, ahead)| Operation::Answer { of, status, filling, tagged, ahead }),
+            0..40_usize, prop::bool::weighted(0.95), prop_oneof![9 => Just(0_u32), 1 => 1..3_u32], prop_oneof![3 => Just(0_u8), 1 => 1..3_u8])
+            .prop_map(|(of, status, filling, tagged, ahead, by)| Operation::Answer { of, status, filling, tagged, ahead, by }),
         6 => ((who.clone(), who.clone()), prop_oneof![8 => Just(Status::Done), 1 => Just(Status::HandedBack), 2 => Just(Status::Failed)],
             0..40_usize, prop::bool::weighted(0.7))
             .prop_map(|((by, of), status, filling, last)| Operation::AnswerInPlace { by, of, status, filling, last }),
@@ -133,6 +139,12 @@ struct Pair<S: MasterStorage> {
     sent: Vec<Sent>,
     names: BTreeMap<usize, TaskId>,
     count: u32,
+    /// Under which identities answers come.
+    answerers: [bool; 3],
+}
+
+fn identity(name: u8) -> Identity {
+    if name == 0 { Identity::NONE } else { Identity::from_hash(name.into()) }
 }
 
 fn pick<T: Copy>(all: &[T], choice: usize) -> Option<T> {
@@ -170,14 +182,22 @@ impl<S: MasterStorage> Pair<S> {
                     self.model.remove_sender(modelled);
                 }
             }
-            Operation::AddWorker(jobs) => {
-                let (real, modelled) = (self.master.add_worker(self.now, 0, jobs), self.model.add_worker(jobs, None));
+            Operation::AddWorker(jobs, name) => {
+                let answers = self.answerers[usize::from(name)];
+                let real = self.master.add_worker(self.now, 0, jobs);
+                let modelled = self.model.add_worker(jobs, None, (name, answers));
                 assert_eq!(real.is_some(), modelled.is_some());
+                real.into_iter().for_each(|real| self.master.set_identity(real, identity(name), answers));
                 self.workers.extend(real.zip(modelled));
+            }
+            Operation::ExpectAnswers(name) => {
+                self.answerers[usize::from(name)] = true;
+                self.master.expect_answers(identity(name));
+                self.model.expect_answers(name);
             }
             Operation::AddWorkerWithWindow(window) => {
                 let real = self.master.add_worker_with_window(self.now, 0, window);
-                let modelled = self.model.add_worker(window, Some(window));
+                let modelled = self.model.add_worker(window, Some(window), (0, false));
                 assert_eq!(real.is_some(), modelled.is_some());
                 self.workers.extend(real.zip(modelled));
             }
@@ -231,8 +251,8 @@ impl<S: MasterStorage> Pair<S> {
                 assert_eq!(claimed, self.model.claim(number, modelled, attempt));
             }
             Operation::TakeTask(choice) => self.take_task(choice),
-            Operation::Answer { of, status, filling, tagged, ahead } => {
-                self.answer(of, status, filling, tagged.then_some(ahead));
+            Operation::Answer { of, status, filling, tagged, ahead, by } => {
+                self.answer(of, status, filling, tagged.then_some(ahead), by);
             }
             Operation::Subscribe(choice, prefix) => {
                 if let Some((real, modelled)) = pick(&self.subscribers, choice) {
@@ -308,7 +328,7 @@ impl<S: MasterStorage> Pair<S> {
         let content = Content { client, payload, status: Status::Done, partial: false };
         let message = Submitted { sender, content, len, bare, deadline, priority: priority.min(3), forged };
         let held = held.map(|((_, worker), attempt)| (worker, attempt));
-        let number = self.model.submit(message, name.0 as u32, held);
+        let number = self.model.submit(message, name.0, held);
         assert!(!self.names.values().any(|&other| other == name), "no two have the same name");
         self.names.insert(number, name);
         if let Some((worker, attempt)) = held {
@@ -357,7 +377,7 @@ impl<S: MasterStorage> Pair<S> {
         }
     }
 
-    fn answer(&mut self, choice: usize, status: Status, filling: usize, ahead: Option<u32>) {
+    fn answer(&mut self, choice: usize, status: Status, filling: usize, ahead: Option<u32>, by: u8) {
         let Some(sent) = self.latest(choice) else { return };
         let payload = self.payload(filling);
         let mut wire = heapless::Vec::<u8, 128>::new();
@@ -370,10 +390,10 @@ impl<S: MasterStorage> Pair<S> {
         let may = self.master.may_answer(wire.len());
         assert_eq!(may, self.model.may_answer(wire.len()));
         let message = Span::whole(S::Buffer::copy_from(&wire).unwrap());
-        let taken = self.master.handle_result(self.now, message);
+        let taken = self.master.handle_result_of(self.now, identity(by), message);
         let content = Content { client: sent.client, payload, status, partial: false };
         let of = ahead.map(|ahead| (sent.number, sent.attempt + ahead));
-        assert_eq!(taken.is_ok(), self.model.answer(content, wire.len(), of));
+        assert_eq!(taken.is_ok(), self.model.answer(content, wire.len(), of, by));
         assert!(
             taken.is_ok_and(|()| true) || self.master.gauges().results > 0,
             "with no result waiting, all are taken"
@@ -411,6 +431,7 @@ fn check<S: MasterStorage>(config: MasterConfig, tables: Tables<S>, capacities: 
         sent: Vec::new(),
         names: BTreeMap::new(),
         count: 0,
+        answerers: [false; 3],
     };
     for operation in operations {
         pair.apply(operation);

@@ -39,8 +39,10 @@ struct Task {
     bare: usize,
     deadline: Option<Instant>,
     priority: u8,
-    /// Its place in the master's table.
-    place: u32,
+    /// What the master calls it.
+    name: u64,
+    /// Whom it was sent to last: an identity, 0 for none, and whether answers come under it.
+    holder: (u8, bool),
     attempt: u32,
     losses: u32,
     spent: bool,
@@ -50,6 +52,7 @@ struct Task {
 
 #[derive(Debug)]
 struct Worker {
+    holder: (u8, bool),
     jobs: usize,
     window: usize,
     /// Messages that were taken from it since it last answered.
@@ -270,7 +273,7 @@ impl Model {
     }
 
     pub(crate) fn handle_timeout(&mut self) {
-        let due = |(&number, task): (&usize, &Task)| task.deadline.map(|deadline| (deadline, task.place, number));
+        let due = |(&number, task): (&usize, &Task)| task.deadline.map(|deadline| (deadline, task.name, number));
         let mut deadlines: Vec<_> = self.tasks.iter().filter_map(due).collect();
         deadlines.retain(|&(deadline, ..)| deadline <= self.now);
         deadlines.sort();

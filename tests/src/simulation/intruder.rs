@@ -114,12 +114,7 @@ impl IntruderNode {
                 }
                 context.queue.push(context.now + Duration::from_millis(100), Event::Wake(self.me));
             }
-            Manner::Half
-            | Manner::Rubbish
-            | Manner::Noise
-            | Manner::Silence
-            | Manner::Forge
-            | Manner::Guess => {}
+            Manner::Half | Manner::Rubbish | Manner::Noise | Manner::Silence | Manner::Forge | Manner::Guess => {}
         }
     }
 }

@@ -38,6 +38,17 @@ pub(super) enum Received {
 impl Socket {
     /// Calls one of the master's sockets.
     pub(super) fn connect(context: &mut Context, owner: usize, service: Service, line: Line) -> Self {
+        Self::connect_as(context, owner, service, line, "")
+    }
+
+    /// The same under a name of its own.
+    pub(super) fn connect_as(
+        context: &mut Context,
+        owner: usize,
+        service: Service,
+        line: Line,
+        identity: &str,
+    ) -> Self {
         let kind = match service {
             Service::Pull | Service::WorkerPull => SocketType::Push,
             Service::Publish => SocketType::Sub,
@@ -51,7 +62,7 @@ impl Socket {
         let pieces = if dice.chance(300) { dice.spread(1, 4_096) } else { 64 << 10 };
         Self {
             link,
-            zmtp: Connection::new(kind, Limits::default()),
+            zmtp: Connection::new(kind, Limits::default()).with_identity(identity.as_bytes()).expect("it is short"),
             incoming: Vec::new(),
             used: 0,
             outgoing: Vec::new(),

@@ -57,6 +57,8 @@ pub(super) struct WorkerNode {
     stopping: bool,
     /// Messages that it was lost or stopped with.
     pub(super) deaths: u32,
+    /// How often it has started.
+    lives: u32,
 }
 
 impl WorkerNode {
@@ -78,6 +80,7 @@ impl WorkerNode {
             alarm: Alarm::set(me, starts),
             stopping: false,
             deaths: 0,
+            lives: 0,
         }
     }
 
@@ -102,6 +105,7 @@ impl WorkerNode {
     }
 
     fn start_afresh(&mut self, context: &mut Context, back: Instant) {
+        self.lives += 1;
         (self.pull, self.push) = (None, None);
         self.inbox.clear();
         self.calls.clear();
@@ -167,10 +171,22 @@ impl WorkerNode {
         }
         // The way out is open before the first message comes in.
         if self.push.is_none() {
-            self.push = Some(Socket::connect(context, self.me, Service::WorkerPull, self.plan.line));
+            // Those of before tell their names where messages come in only.
+            let name = if self.me.is_multiple_of(3) { String::new() } else { self.name() };
+            let service = Service::WorkerPull;
+            self.push = Some(Socket::connect_as(context, self.me, service, self.plan.line, &name));
         }
         if self.pull.is_none() {
-            self.pull = Some(Socket::connect(context, self.me, Service::WorkerPush, self.plan.line));
+            let (name, service) = (self.name(), Service::WorkerPush);
+            self.pull = Some(Socket::connect_as(context, self.me, service, self.plan.line, &name));
+        }
+    }
+
+    /// What it tells its master to be known by; a stock worker tells nothing.
+    fn name(&self) -> String {
+        match self.plan.concurrency {
+            0 => String::new(),
+            jobs => format!("palm;jobs={jobs};{}-{}", self.me, self.lives),
         }
     }
 

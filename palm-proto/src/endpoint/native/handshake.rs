@@ -1,6 +1,7 @@
 //! Who may join, as what: Hello, Welcome and Refused.
 
 use crate::collections::NONE;
+use crate::master::Identity;
 use crate::native::{Frame, RefusalCode, Role as NativeRole, SessionId, ToMaster, Versions, token_matches};
 use crate::time::Instant;
 
@@ -61,7 +62,10 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         // What it holds may be queued: it is not to be given that anew before it has said so.
         let first = if holding > 0 { 0 } else { window };
-        self.master.add_worker_with_window(now, index, first).map(Role::NativeWorker)
+        let worker = self.master.add_worker_with_window(now, index, first)?;
+        // It answers over this connection, and nobody else for it.
+        self.master.set_identity(worker, Identity::OWN, true);
+        Some(Role::NativeWorker(worker))
     }
 
     fn join_client(&mut self, now: Instant, index: u32, native: u32, id: SessionId, resume: bool) -> Option<Role> {

@@ -5,17 +5,25 @@ use palm_proto::{MessageWriter, Status};
 
 use super::{Content, Model, Standing, Taken, Task};
 
+impl Task {
+    /// Whether who answers under an identity may have it, as this attempt.
+    fn may_be_answered(&self, attempt: u32, by: u8) -> bool {
+        let (identity, answers) = self.holder;
+        attempt < self.attempt || attempt == self.attempt && (by == identity || by == 0 && !answers)
+    }
+}
+
 impl Model {
     pub(crate) fn may_answer(&self, len: usize) -> bool {
         self.deliveries.is_empty() || self.room() > 0 && len as u64 + MESSAGE_OVERHEAD <= self.free()
     }
 
     /// Whether it is taken.
-    pub(crate) fn answer(&mut self, content: Content, len: usize, of: Option<(usize, u32)>) -> bool {
+    pub(crate) fn answer(&mut self, content: Content, len: usize, of: Option<(usize, u32)>, by: u8) -> bool {
         let handed_back = content.status == Status::HandedBack;
         let live = of.filter(|(number, _)| self.tasks.contains_key(number));
         if let Some((number, attempt)) = live
-            && attempt > self.tasks[&number].attempt
+            && !self.tasks[&number].may_be_answered(attempt, by)
         {
             self.counters.disbelieved += 1;
             return true;

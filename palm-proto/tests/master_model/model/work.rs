@@ -12,12 +12,13 @@ impl Model {
         self.room() > 1 && self.tasks.len() < self.capacities.tasks
     }
 
-    /// Takes a message in that comes to be at `place` in the master's table. A worker may have it already, as some attempt.
-    pub(crate) fn submit(&mut self, message: Submitted, place: u32, held: Option<(usize, u32)>) -> usize {
+    /// Takes a message in that the master calls `name`. A worker may have it already, as some attempt.
+    pub(crate) fn submit(&mut self, message: Submitted, name: u64, held: Option<(usize, u32)>) -> usize {
         let Submitted { sender, content, len, bare, deadline, priority, forged } = message;
         let deadline = deadline.map(|millis| self.now + Duration::from_millis(millis));
-        let (attempt, taken, losses, spent, apart) = (0, None, 0, false, false);
-        let task = Task { content, len, bare, sender, deadline, priority, place, attempt, taken, losses, spent, apart };
+        let (attempt, taken, losses, spent, apart, holder) = (0, None, 0, false, false, (0, false));
+        let task =
+            Task { content, len, bare, sender, deadline, priority, name, holder, attempt, taken, losses, spent, apart };
         let number = self.task_count;
         self.tasks.insert(number, task);
         self.task_count += 1;
@@ -59,7 +60,9 @@ impl Model {
 
     pub(super) fn hold(&mut self, number: usize, id: usize, attempt: u32) {
         self.heard_of(id);
-        self.tasks.get_mut(&number).unwrap().attempt = attempt;
+        let holder = self.workers[&id].holder;
+        let task = self.tasks.get_mut(&number).unwrap();
+        (task.attempt, task.holder) = (attempt, holder);
         let worker = self.workers.get_mut(&id).unwrap();
         if worker.tasks.is_empty() {
             worker.head_since = self.now;
@@ -96,11 +99,12 @@ impl Model {
     }
 
     /// A worker with a window of its own, or with as many jobs.
-    pub(crate) fn add_worker(&mut self, jobs: u32, window: Option<u32>) -> Option<usize> {
+    pub(crate) fn add_worker(&mut self, jobs: u32, window: Option<u32>, holder: (u8, bool)) -> Option<usize> {
         if self.workers.len() == self.capacities.peers {
             return None;
         }
         let worker = Worker {
+            holder,
             jobs: window.unwrap_or(jobs.max(1)) as usize,
             window: window.or(self.config.window).unwrap() as usize,
             in_vain: 0,
@@ -118,6 +122,13 @@ impl Model {
         self.settle(id);
         self.dispatch();
         Some(id)
+    }
+
+    /// Answers come from now on under an identity.
+    pub(crate) fn expect_answers(&mut self, identity: u8) {
+        for worker in self.workers.values_mut().filter(|worker| worker.holder.0 == identity) {
+            worker.holder.1 = true;
+        }
     }
 
     pub(crate) fn widen(&mut self, id: usize, more: u32) {
@@ -154,7 +165,7 @@ impl Model {
         let number = *worker.tasks.get(worker.sent)?;
         worker.sent += 1;
         let task = self.tasks.get_mut(&number)?;
-        task.attempt += 1;
+        (task.attempt, task.holder) = (task.attempt + 1, worker.holder);
         if worker.standing == Standing::Tried {
             worker.awaited = Some((number, task.attempt));
         }
