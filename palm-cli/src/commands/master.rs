@@ -347,6 +347,7 @@ fn log_counters(counters: &Counters) {
         redispatched = messages.redispatched,
         handed_back = messages.handed_back,
         duplicates = messages.duplicates,
+        forged = messages.unmarked + messages.disbelieved,
         malformed = messages.malformed + messages.malformed_results,
         workers_lost = messages.workers_lost,
         connections,

@@ -114,7 +114,7 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Cache<B, S, P> {
     /// An empty cache in empty tables: one for the entries, and one that finds them, best with places for twice as many.
     pub fn with_tables(entries: S, places: P, limits: CacheLimits, seed: Seed) -> Self {
         Self {
-            entries: Slab::new(entries, 0),
+            entries: Slab::new(entries),
             by_key: Index::new(places),
             lifetimes: Lifetimes::new(),
             limits,

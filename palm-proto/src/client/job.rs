@@ -73,7 +73,7 @@ impl<B: Buffer, S: Table<Slot<Entry<B>>>, P: Table<Place>> Job<B, S, P> {
     /// best with places for twice the window.
     pub fn new(config: Config, entries: S, places: P) -> Self {
         let results = config.results.max(1);
-        let entries = Slab::new(entries, 0);
+        let entries = Slab::new(entries);
         let room = (entries.capacity() / results as usize).min(places.capacity());
         Self {
             config: Config { results, ..config },

@@ -28,21 +28,19 @@ impl<T> Slot<T> {
 
 /// A table of entries with O(1) insertion and removal.
 ///
-/// Each slot counts its uses, from a number that the caller chooses, so that an index and a generation together name an
-/// entry even after it is gone.
+/// Each slot counts its uses, so that an index and a generation together name an entry even after it is gone.
 #[derive(Debug)]
 pub(crate) struct Slab<T, S> {
     slots: S,
     first_free: u32,
     len: u32,
-    first_generation: u32,
     entry: PhantomData<T>,
 }
 
 impl<T, S: Table<Slot<T>>> Slab<T, S> {
     /// An empty slab over an empty table.
-    pub(crate) fn new(slots: S, first_generation: u32) -> Self {
-        Self { slots, first_free: NONE, len: 0, first_generation, entry: PhantomData }
+    pub(crate) fn new(slots: S) -> Self {
+        Self { slots, first_free: NONE, len: 0, entry: PhantomData }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -88,7 +86,7 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
             return Err(entry);
         }
         let index = self.len;
-        let slot = Slot(State::Used { generation: self.first_generation, entry });
+        let slot = Slot(State::Used { generation: 0, entry });
         if let Err(Slot(State::Used { entry, .. })) = self.slots.push(slot) {
             return Err(entry);
         }
@@ -121,7 +119,7 @@ impl<T, S: Table<Slot<T>>> Slab<T, S> {
         }
     }
 
-    /// How often the slot has been used before, counted from the first generation.
+    /// How often the slot has been used before.
     #[inline]
     pub(crate) fn generation(&self, index: u32) -> Option<u32> {
         let Slot(State::Free { generation, .. } | State::Used { generation, .. }) =
@@ -158,12 +156,12 @@ mod tests {
 
     #[test]
     fn reuses_slots_under_a_new_generation() {
-        let mut slab: Slab<char, heapless::Vec<Slot<char>, 2>> = Slab::new(heapless::Vec::new(), 7);
+        let mut slab: Slab<char, heapless::Vec<Slot<char>, 2>> = Slab::new(heapless::Vec::new());
         let a = slab.insert('a').unwrap();
         let b = slab.insert('b').unwrap();
         assert_eq!(slab.insert('c'), Err('c'));
-        assert_eq!((slab.generation(a), slab.remove(a), slab.remove(a)), (Some(7), Some('a'), None));
+        assert_eq!((slab.generation(a), slab.remove(a), slab.remove(a)), (Some(0), Some('a'), None));
         let c = slab.insert('c').unwrap();
-        assert_eq!((c, slab.generation(c), slab[b], slab.len()), (a, Some(8), 'b', 2));
+        assert_eq!((c, slab.generation(c), slab[b], slab.len()), (a, Some(1), 'b', 2));
     }
 }

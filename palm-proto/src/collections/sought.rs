@@ -129,7 +129,7 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_is_there_and_nothing_else(operations in prop::collection::vec((any::<bool>(), 0_usize..12), 0..200)) {
-            let mut slab: Slab<Entry, heapless::Vec<Slot<Entry>, 8>> = Slab::new(heapless::Vec::new(), 0);
+            let mut slab: Slab<Entry, heapless::Vec<Slot<Entry>, 8>> = Slab::new(heapless::Vec::new());
             let mut places: Index<heapless::Vec<Place, 8>> = Index::new(heapless::Vec::new());
             let (mut list, mut model) = (SoughtList::<InList>::new(), VecDeque::new());
             // Hashes collide often.

@@ -9,7 +9,8 @@ use crate::zmtp::Decoded;
 
 use super::event::{EndpointEvent, Fault};
 use super::machine::{BufferOf, Endpoint};
-use super::peer::{ConnectionId, Role, Service};
+use super::part::Part as _;
+use super::peer::{ConnectionId, Role, Service, Speech};
 use super::reply::Part;
 use super::storage::EndpointStorage;
 
@@ -163,13 +164,15 @@ impl<S: EndpointStorage> Endpoint<S> {
         };
         let Some(role) = role else { return false };
         let name = name_of_worker(identity);
-        let identity = name.map_or(Identity::NONE, |name| Identity::from_hash(self.identities.hash(name)));
+        let identity = name.map_or(Identity::NONE, |name| Identity::from_hash(self.native.identity_hash(name)));
         if let Role::Worker(worker) = role {
             self.master.set_round_trip(worker, now - self.peers[index].accepted);
             let answers = identity.is_some() && self.has_answerer(identity);
             self.master.set_identity(worker, identity, answers);
         } else if role == Role::Answerer && identity.is_some() {
-            self.peers[index].identity = identity;
+            if let Speech::ZeroMq(zeromq) = &mut self.peers[index].speech {
+                zeromq.part_mut().identity = identity;
+            }
             self.master.expect_answers(identity);
         }
         self.peers[index].role = role;
@@ -181,7 +184,7 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     /// Whether a connection of this identity is there over which answers come. O(connections).
     fn has_answerer(&self, identity: Identity) -> bool {
-        self.peers.indices().any(|index| self.peers[index].identity == identity)
+        self.peers.indices().any(|index| self.peers[index].identity() == identity)
     }
 
     /// Whether there is room for the subscription.
@@ -239,7 +242,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 };
                 let taken = match self.peers[index].role {
                     Role::Sender(sender) => self.master.handle_submit(now, sender, message).map(|_| ()),
-                    _ => self.master.handle_result_of(now, self.peers[index].identity, message),
+                    _ => self.master.handle_result_of(now, self.peers[index].identity(), message),
                 };
                 match taken {
                     Err(NotTaken { reason: reason @ (Refusal::Full | Refusal::Stray), message }) => {

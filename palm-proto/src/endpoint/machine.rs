@@ -5,7 +5,6 @@ use core::time::Duration;
 use crate::buffer::Span;
 use crate::cache::Cache;
 use crate::collections::{List, Queue, Slab};
-use crate::hash::KeyedHash;
 use crate::master::{Master, MasterStorage, NameTooLong, Tags};
 use crate::random::Seed;
 use crate::time::Instant;
@@ -45,8 +44,6 @@ pub struct Endpoint<S: EndpointStorage> {
     pub(super) control: Option<S::Control>,
     /// What follows the message that is sent last.
     pub(super) tags: Tags,
-    /// Of what workers tell to be known by.
-    pub(super) identities: KeyedHash,
     pub(super) events: S::Events,
     pub(super) counters: EndpointCounters,
     pub(super) heartbeat: Duration,
@@ -75,14 +72,13 @@ impl<S: EndpointStorage> Endpoint<S> {
             master: Master::new(name, config.master, tables.master, seed)?,
             cache: Cache::with_tables(tables.entries, tables.entry_places, config.cache, seed),
             native: Natives::new(name, config, tables.native, seed).ok_or(NameTooLong)?,
-            peers: Slab::new(tables.peers, 0),
+            peers: Slab::new(tables.peers),
             limits: Limits { max_frame: config.max_message.min(quarter) as u64, ..Limits::default() },
             ready: List::new(),
             blocked: List::new(),
             timers: Timers::new(config.handshake_timeout, config.heartbeat, config.partial_timeout),
             control: S::Control::some(Control::new()),
             tags: Tags::new(),
-            identities: KeyedHash::new(seed.derive("identities")),
             events: S::Events::default(),
             counters: EndpointCounters::default(),
             heartbeat: config.heartbeat,

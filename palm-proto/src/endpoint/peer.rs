@@ -100,13 +100,15 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub struct ZeroMq<B> {
     pub(super) zmtp: Connection,
+    /// That of a worker's connection for answers, if it tells one.
+    pub(super) identity: Identity,
     /// A cache request, and the reply to it.
     pub(super) request: Request<B>,
 }
 
 impl<B> ZeroMq<B> {
     pub(super) fn new(zmtp: Connection) -> Self {
-        Self { zmtp, request: Request::default() }
+        Self { zmtp, identity: Identity::NONE, request: Request::default() }
     }
 }
 
@@ -152,8 +154,6 @@ pub struct Peer<Z> {
     pub(super) outgoing: u32,
     /// What it waits to be allowed to send, in bytes, while it is blocked.
     pub(super) wanted: u32,
-    /// That of a worker, if it tells one.
-    pub(super) identity: Identity,
     /// Its last answer was one too many of those that nobody waits for.
     pub(super) stray: bool,
     /// It is to be closed, as soon as pending control bytes are sent.
@@ -178,7 +178,6 @@ impl<Z> Peer<Z> {
             reserved: 0,
             outgoing: 0,
             wanted: 0,
-            identity: Identity::NONE,
             stray: false,
             closing: false,
             timer: None,
@@ -212,6 +211,14 @@ impl<Z> Peer<Z> {
         Z: Part<ZeroMq<B>>,
     {
         if let Speech::ZeroMq(zeromq) = &mut self.speech { Some(&mut zeromq.part_mut().zmtp) } else { None }
+    }
+
+    /// What a worker tells over its connection for answers to be known by, if it is that.
+    pub(super) fn identity<B>(&self) -> Identity
+    where
+        Z: Part<ZeroMq<B>>,
+    {
+        if let Speech::ZeroMq(zeromq) = &self.speech { zeromq.part().identity } else { Identity::NONE }
     }
 
     /// Whether it can be asked whether it lives.

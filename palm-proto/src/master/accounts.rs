@@ -102,7 +102,7 @@ pub(super) struct Accounts<T> {
 impl<T: Table<Slot<Sender>>> Accounts<T> {
     pub(super) fn new(senders: T, limit: u64) -> Self {
         Self {
-            senders: Slab::new(senders, 0),
+            senders: Slab::new(senders),
             used: 0,
             limit,
             stray: 0,

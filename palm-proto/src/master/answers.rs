@@ -162,8 +162,7 @@ impl<S: MasterStorage> Master<S> {
     #[inline]
     fn may_be_of(&self, index: u32, attempt: u32, answerer: Identity, client: &[u8]) -> bool {
         let task = &self.dispatcher.tasks[index];
-        (attempt < task.attempt || attempt == task.attempt && task.holder.believes(answerer))
-            && (!task.origin.is_some() || task.client() == client)
+        self.dispatcher.may_answer(index, attempt, answerer) && (!task.origin.is_some() || task.client() == client)
     }
 
     /// Reads an answer. Most end in the task that they answer, and begin as that task's message does.

@@ -95,7 +95,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_earliest_is_first_whatever_comes_and_goes(operations in prop::collection::vec((0..40_u64, 0..3_u8), 0..100)) {
-            let mut tasks: Slab<Task<Buffer>, heapless::Vec<Slot<Task<Buffer>>, TASKS>> = Slab::new(heapless::Vec::new(), 0);
+            let mut tasks: Slab<Task<Buffer>, heapless::Vec<Slot<Task<Buffer>>, TASKS>> = Slab::new(heapless::Vec::new());
             let mut deadlines: Deadlines<heapless::Vec<u32, TASKS>> = Deadlines::new(heapless::Vec::new());
             let (mut model, mut name) = (BTreeSet::new(), 1_u64);
             for (number, kind) in operations {

@@ -14,7 +14,7 @@ use crate::uuid::Uuid;
 
 use super::accounts::Accounts;
 use super::deadlines::Deadlines;
-use super::identity::Holder;
+use super::identity::{Holder, Identity};
 use super::names::TaskNames;
 use super::revoked::Revocations;
 use super::task::Task;
@@ -71,11 +71,11 @@ impl<S: MasterStorage> Dispatcher<S> {
         seed: Seed,
         config: &MasterConfig,
     ) -> Self {
-        let tasks = Slab::new(tasks, 0);
+        let tasks = Slab::new(tasks);
         Self {
             names: TaskNames::new(seed, tasks.capacity()),
             tasks,
-            workers: Slab::new(workers, 0),
+            workers: Slab::new(workers),
             accounts: Accounts::new(senders, config.memory),
             deadlines: Deadlines::new(deadlines),
             revocations: Revocations::default(),
@@ -142,7 +142,7 @@ impl<S: MasterStorage> Dispatcher<S> {
     }
 
     /// Workers of this identity answer over a connection that has it, too.
-    pub(super) fn expect_answers(&mut self, identity: super::Identity) {
+    pub(super) fn expect_answers(&mut self, identity: Identity) {
         for index in 0..u32::try_from(self.workers.slots()).unwrap_or(NONE) {
             if let Some(worker) = self.workers.get_mut(index).filter(|worker| worker.holder.identity() == identity) {
                 worker.holder = Holder::new(identity, true);
@@ -283,9 +283,8 @@ impl<S: MasterStorage> Dispatcher<S> {
         let id = self.id(task);
         let worker = &mut self.workers[index];
         worker.next_unsent = worker.tasks.next(&self.tasks, task).unwrap_or(NONE);
-        let holder = worker.holder;
         let entry = &mut self.tasks[task];
-        (entry.sent, entry.holder) = (true, holder);
+        entry.sent = true;
         entry.attempt = entry.attempt.saturating_add(1);
         if worker.standing == Standing::Tried {
             worker.awaited = Some((id, entry.attempt));
@@ -302,6 +301,17 @@ impl<S: MasterStorage> Dispatcher<S> {
         let index = self.names.place(id);
         let live = self.tasks.get(index).is_some_and(|task| task.id == id);
         if live { Whereabouts::Live(index) } else { Whereabouts::Gone }
+    }
+
+    /// Whether an answer of this attempt may come over a connection of this identity. Who answers an attempt that is over, or taken back,
+    /// has shown by the task's name that it was sent it.
+    #[inline]
+    pub(super) fn may_answer(&self, index: u32, attempt: u32, answerer: Identity) -> bool {
+        let task = &self.tasks[index];
+        if attempt != task.attempt || !task.sent || task.worker == NONE {
+            return attempt <= task.attempt;
+        }
+        self.workers[task.worker].holder.believes(answerer)
     }
 
     /// Whether a worker has been sent a message as this attempt, and has it still.

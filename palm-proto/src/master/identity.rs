@@ -40,12 +40,12 @@ impl fmt::Debug for Identity {
 /// The bit for whether a connection for answers with the identity has been seen.
 const ANSWERS: u64 = 1;
 
-/// Whom a task was sent to last, as far as that tells whose answers count for it.
+/// What a worker is known by, which tells whose answers count for what it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Holder(Identity);
 
 impl Holder {
-    /// Nobody, or somebody of whom nothing is known.
+    /// Somebody of whom nothing is known.
     pub(super) const UNKNOWN: Self = Self(Identity::NONE);
 
     /// A worker of this identity; `answers`: a connection for answers with it has been seen.

@@ -86,7 +86,6 @@ impl<S: MasterStorage> Dispatcher<S> {
         self.begin(now, worker);
         let entry = &mut self.tasks[task];
         (entry.worker, entry.sent, entry.attempt) = (worker, true, attempt);
-        entry.holder = self.workers[worker].holder;
         let bytes = entry.message.len() as u64;
         let holder = &mut self.workers[worker];
         match holder.next_unsent {

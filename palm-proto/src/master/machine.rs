@@ -136,7 +136,7 @@ impl<S: MasterStorage> Master<S> {
     }
 
     /// The worker's connection has this identity; `answers`: so has one over which answers come, so that those which come over a
-    /// connection without any do not count for what this worker is sent from now on.
+    /// connection without any do not count for what this worker has been sent.
     pub fn set_identity(&mut self, worker: WorkerId, identity: Identity, answers: bool) {
         if let Some(index) = self.dispatcher.find(worker) {
             self.dispatcher.workers[index].holder = Holder::new(identity, answers);

@@ -68,10 +68,10 @@ impl<S: MasterStorage> Results<S> {
         keep: Duration,
     ) -> Self {
         Self {
-            deliveries: Slab::new(deliveries, 0),
-            subscribers: Slab::new(subscribers, 0),
+            deliveries: Slab::new(deliveries),
+            subscribers: Slab::new(subscribers),
             subscriptions: Subscriptions::new(subscriptions, subscription_places, lengths, hash),
-            topics: Slab::new(topics, 0),
+            topics: Slab::new(topics),
             by_topic: Index::new(topic_places),
             ages: List::new(),
             wakes: List::new(),

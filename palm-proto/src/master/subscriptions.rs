@@ -73,13 +73,7 @@ impl<S: MasterStorage> Subscriptions<S> {
         lengths: S::Lengths,
         hash: KeyedHash,
     ) -> Self {
-        Self {
-            entries: Slab::new(entries, 0),
-            by_prefix: Index::new(places),
-            hash,
-            lengths,
-            known: S::Known::default(),
-        }
+        Self { entries: Slab::new(entries), by_prefix: Index::new(places), hash, lengths, known: S::Known::default() }
     }
 
     /// Subscribes once more to every topic that begins with `prefix`; whether the subscriber had not yet.

@@ -5,7 +5,6 @@ use crate::collections::{Link, Linked, NONE};
 use crate::message::{Opening, RawMessage, TaskId};
 use crate::time::Instant;
 
-use super::identity::Holder;
 use super::origin::Origin;
 use super::worker::WorkerId;
 
@@ -40,8 +39,6 @@ pub struct Task<B> {
     pub(super) apart: bool,
     /// Who has it, or `NONE`.
     pub(super) worker: u32,
-    /// Whom it was sent to last.
-    pub(super) holder: Holder,
     /// Who had it before and was taken to hang.
     pub(super) taken_from: Option<Taken>,
 }
@@ -74,7 +71,6 @@ impl<B> Task<B> {
             spent: false,
             apart: false,
             worker: NONE,
-            holder: Holder::UNKNOWN,
             taken_from: None,
         }
     }

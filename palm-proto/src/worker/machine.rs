@@ -45,7 +45,7 @@ impl<B: Buffer, S: Table<Slot<Task<B>>>> Worker<B, S> {
     /// A worker that holds as many messages as `tasks`, an empty table, has capacity.
     pub fn new(config: Config, tasks: S) -> Self {
         Self {
-            tasks: Slab::new(tasks, 0),
+            tasks: Slab::new(tasks),
             queued: List::new(),
             answered: List::new(),
             running: 0,

@@ -41,8 +41,6 @@ struct Task {
     priority: u8,
     /// What the master calls it.
     name: u64,
-    /// Whom it was sent to last: an identity, 0 for none, and whether answers come under it.
-    holder: (u8, bool),
     attempt: u32,
     losses: u32,
     spent: bool,
@@ -52,6 +50,7 @@ struct Task {
 
 #[derive(Debug)]
 struct Worker {
+    /// An identity, 0 for none, and whether answers come under it.
     holder: (u8, bool),
     jobs: usize,
     window: usize,

@@ -12,6 +12,9 @@ use super::network::Line;
 use super::queue::Event;
 use super::socket::{Received, Socket};
 
+/// Messages that one sends at most: all that is on its way over a slow line still comes when it has gone.
+const MESSAGES: u32 = 200;
+
 /// How an intruder behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -53,6 +56,8 @@ pub(super) struct IntruderNode {
     socket: Socket,
     me: usize,
     begun: bool,
+    /// Messages that it has sent.
+    sent: u32,
     leaves: Instant,
 }
 
@@ -65,7 +70,7 @@ impl IntruderNode {
         }
         let leaves = context.now + context.dice.time(1_000, 60_000_000);
         context.queue.push(leaves, Event::Wake(me));
-        Self { manner, socket, me, begun: false, leaves }
+        Self { manner, socket, me, begun: false, sent: 0, leaves }
     }
 
     /// Its time has come, or something happened on its link.
@@ -107,10 +112,11 @@ impl IntruderNode {
                 let part = context.dice.between(0, len - 1);
                 self.socket.send_raw(context, &vec![7; part]);
             }
-            Manner::Forge | Manner::Guess if self.socket.backlog() < 1_000 => {
+            Manner::Forge | Manner::Guess if self.socket.backlog() < 1_000 && self.sent < MESSAGES => {
                 for _ in 0..context.dice.between(1, 10) {
                     let message = if self.manner == Manner::Forge { forged(context) } else { guessed(context) };
                     self.socket.send(context, &message, None);
+                    self.sent += 1;
                 }
                 context.queue.push(context.now + Duration::from_millis(100), Event::Wake(self.me));
             }

@@ -94,6 +94,11 @@ impl<N: NativeStorage> Natives<N> {
         self.hash.hash(name).max(1)
     }
 
+    /// What stands for what a worker tells to be known by.
+    pub(in super::super) fn identity_hash(&self, name: &[u8]) -> u64 {
+        self.hash.hash(name)
+    }
+
     /// Forgets what a client has told. O(its aliases).
     pub(super) fn forget_names(&mut self, peer: u32) {
         while let Some(index) = self.peers[peer].names.pop_front(&mut self.names) {

@@ -47,7 +47,7 @@ pub(super) struct Book<S> {
 impl<S: Table<Slot<HeldTask>>> Book<S> {
     pub(super) fn new(tasks: S) -> Self {
         Self {
-            tasks: Slab::new(tasks, 0),
+            tasks: Slab::new(tasks),
             unannounced: 0,
             cursor: 0,
             announced: TaskNumber::FIRST,

@@ -95,7 +95,7 @@ pub(super) struct Book<S, P> {
 impl<S: Table<Slot<Submission>>, P: Table<Place>> Book<S, P> {
     pub(super) fn new(submissions: S, places: P) -> Self {
         Self {
-            submissions: Slab::new(submissions, 0),
+            submissions: Slab::new(submissions),
             by_sequence: Index::new(places),
             order: SoughtList::new(),
             next_sequence: 0,

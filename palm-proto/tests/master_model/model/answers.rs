@@ -5,15 +5,20 @@ use palm_proto::{MessageWriter, Status};
 
 use super::{Content, Model, Standing, Taken, Task};
 
-impl Task {
-    /// Whether who answers under an identity may have it, as this attempt.
-    fn may_be_answered(&self, attempt: u32, by: u8) -> bool {
-        let (identity, answers) = self.holder;
-        attempt < self.attempt || attempt == self.attempt && (by == identity || by == 0 && !answers)
-    }
-}
-
 impl Model {
+    /// Whether who answers under an identity may have a task, as this attempt.
+    fn may_be_answered(&self, number: usize, attempt: u32, by: u8) -> bool {
+        let last = self.tasks[&number].attempt;
+        if attempt == last
+            && self.is_sent(number)
+            && let Some(holder) = self.holder_of(number)
+        {
+            let (identity, answers) = self.workers[&holder].holder;
+            return by == identity || by == 0 && !answers;
+        }
+        attempt <= last
+    }
+
     pub(crate) fn may_answer(&self, len: usize) -> bool {
         self.deliveries.is_empty() || self.room() > 0 && len as u64 + MESSAGE_OVERHEAD <= self.free()
     }
@@ -23,7 +28,7 @@ impl Model {
         let handed_back = content.status == Status::HandedBack;
         let live = of.filter(|(number, _)| self.tasks.contains_key(number));
         if let Some((number, attempt)) = live
-            && !self.tasks[&number].may_be_answered(attempt, by)
+            && !self.may_be_answered(number, attempt, by)
         {
             self.counters.disbelieved += 1;
             return true;

@@ -16,9 +16,8 @@ impl Model {
     pub(crate) fn submit(&mut self, message: Submitted, name: u64, held: Option<(usize, u32)>) -> usize {
         let Submitted { sender, content, len, bare, deadline, priority, forged } = message;
         let deadline = deadline.map(|millis| self.now + Duration::from_millis(millis));
-        let (attempt, taken, losses, spent, apart, holder) = (0, None, 0, false, false, (0, false));
-        let task =
-            Task { content, len, bare, sender, deadline, priority, name, holder, attempt, taken, losses, spent, apart };
+        let (attempt, taken, losses, spent, apart) = (0, None, 0, false, false);
+        let task = Task { content, len, bare, sender, deadline, priority, name, attempt, taken, losses, spent, apart };
         let number = self.task_count;
         self.tasks.insert(number, task);
         self.task_count += 1;
@@ -60,9 +59,7 @@ impl Model {
 
     pub(super) fn hold(&mut self, number: usize, id: usize, attempt: u32) {
         self.heard_of(id);
-        let holder = self.workers[&id].holder;
-        let task = self.tasks.get_mut(&number).unwrap();
-        (task.attempt, task.holder) = (attempt, holder);
+        self.tasks.get_mut(&number).unwrap().attempt = attempt;
         let worker = self.workers.get_mut(&id).unwrap();
         if worker.tasks.is_empty() {
             worker.head_since = self.now;
@@ -165,7 +162,7 @@ impl Model {
         let number = *worker.tasks.get(worker.sent)?;
         worker.sent += 1;
         let task = self.tasks.get_mut(&number)?;
-        (task.attempt, task.holder) = (task.attempt + 1, worker.holder);
+        task.attempt += 1;
         if worker.standing == Standing::Tried {
             worker.awaited = Some((number, task.attempt));
         }
