@@ -154,7 +154,7 @@ mod tests {
             operations in prop::collection::vec((0..ENTRIES as u32, prop::option::weighted(0.7, 0_u64..50)), 0..600),
             rising: bool,
         ) {
-            let mut entries = Entries::new(heapless::Vec::new(), 0);
+            let mut entries = Entries::new(heapless::Vec::new());
             let free = || Entry {
                 key: (), value: (), version: 0, expires: NEVER, node: Node::ALONE, rank: 0, preset: false,
             };

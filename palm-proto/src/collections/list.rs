@@ -176,7 +176,7 @@ mod tests {
     proptest! {
         #[test]
         fn is_in_order_whatever_is_put_in_and_taken_out(operations in prop::collection::vec((0..5, 0_u32..6), 0..60)) {
-            let mut slab = Entries::new(heapless::Vec::new(), 0);
+            let mut slab = Entries::new(heapless::Vec::new());
             while slab.insert(Entry(Link::UNLINKED)).is_ok() {}
             let mut list: List<InList> = List::new();
             let mut model = VecDeque::new();

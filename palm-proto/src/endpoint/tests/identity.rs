@@ -42,10 +42,10 @@ fn an_answer_counts_over_the_workers_own_connection_only() {
         assert!(!counts(&mut bench, &mut of_b, &wire));
         if own.is_none() {
             // As with our workers of before, whose answers come without any: it counts until the worker is seen to do better.
-            own = Some(bench.join_as(Service::WorkerPull, SocketType::Push, A));
-            let mut client = bench.join(Service::Pull, SocketType::Push);
             bench.send_message(&mut stock, &wire);
             assert!(bench.endpoint.is_idle());
+            own = Some(bench.join_as(Service::WorkerPull, SocketType::Push, A));
+            let mut client = bench.join(Service::Pull, SocketType::Push);
             bench.send_message(&mut client, &work("me", b"y"));
             bench.pump(&mut worker);
             wire = worker.messages.pop().expect("the next message").remove(0);
