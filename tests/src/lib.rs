@@ -16,6 +16,7 @@
 //! The Python peer is set up once below the target directory ([`python`]); the program `palm` is built once by cargo
 //! ([`palm`]).
 
+pub mod attack;
 pub mod cluster;
 pub mod fleet;
 pub mod hostile;

@@ -22,7 +22,6 @@ fn wanted(restart: Restart) -> WantedProcess {
         run: true,
         hold: false,
         generation: 0,
-        level: None,
     }
 }
 
