@@ -113,6 +113,13 @@ pub(crate) enum Command {
     Man(man::Args),
 }
 
+impl Command {
+    /// Whether it runs until it is stopped, as the program of a container does.
+    pub(crate) const fn lives_long(&self) -> bool {
+        matches!(self, Self::Master(_) | Self::Worker(_) | Self::Registry(_) | Self::Runner(_) | Self::Up(_))
+    }
+}
+
 /// Why there is nothing to run.
 #[derive(Debug)]
 pub(crate) enum ArgsError {

@@ -33,7 +33,7 @@ pub(crate) enum Outcome {
     Done,
     /// Some of it failed or is missing; what, has been said.
     Failed,
-    /// As a component of `palm up` ended.
+    /// As a component of `palm up` ended, or the program that this one stands in for.
     Code(u8),
 }
 
@@ -72,7 +72,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let ended = commands::run(cli);
+    let ended = if process::is_first() && cli.command.lives_long() {
+        process::stand_in(&arguments).map(Outcome::Code)
+    } else {
+        commands::run(cli)
+    };
     logging::flush();
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

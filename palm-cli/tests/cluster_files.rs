@@ -41,6 +41,22 @@ fn a_file_is_checked_here() {
 }
 
 #[test]
+fn what_was_meant_for_a_shell_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let meant = file(&folder, "meant.ini", "[A]\nScript = cd x && a\n--log = ~/log\n");
+    let Ended { code, out, err } = run(&["cluster", "validate", meant.to_str().unwrap()]);
+    assert_eq!((code, String::from_utf8_lossy(&out).as_ref()), (0, "1 component: A\n"));
+    assert!(
+        err.contains("meant.ini: line 1, [A], Script: `cd` is a shell's own command, and no shell reads this line: name the folder"),
+        "{err}"
+    );
+    assert!(err.contains("meant.ini: line 3, [A], --log: `~/log` is handed to the program as it stands"), "{err}");
+    let Ended { out, .. } = run(&["cluster", "validate", meant.to_str().unwrap(), "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&told["valid"], told["warnings"].as_array().unwrap().len()), (&true.into(), 2));
+}
+
+#[test]
 fn a_file_is_written_in_the_other_form_if_that_can_say_it() {
     let folder = tempfile::tempdir().unwrap();
     let ini = file(&folder, "c.ini", &format!("# a comment\n{INI}"));

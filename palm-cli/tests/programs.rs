@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::cluster::Master;
-use support::until;
+use support::{run, until};
 
 /// A line for each input line in capitals; `die` is the last thing it hears.
 const SHOUT: &str = "sh -c 'while read -r line; do \
@@ -32,6 +32,32 @@ fn a_program_that_fails_is_a_failure_with_its_last_words() {
     let ended = master.launch("nothing", &["--repeat", "1"], b"");
     assert_eq!(ended.code, 1);
     assert!(ended.err.contains("failed: message 1: no such function"), "{}", ended.err);
+}
+
+#[test]
+fn a_command_for_a_shell_is_told_unless_one_reads_it() {
+    for (command, told) in [
+        (
+            "FOO=bar program",
+            "--exec f: `FOO=bar` sets no variable, as no shell reads this line: to have one, say --shell",
+        ),
+        ("export A=1", "--exec f: `export` is a shell's own command"),
+    ] {
+        let ended = run(&["worker", "--exec", &format!("f={command}")]);
+        assert!(ended.code == 2 && ended.err.contains(told), "{}", ended.err);
+    }
+    let master = Master::start("test", &[]);
+    let mut worker = master.worker("w", &["--exec", "f=echo $HOME | cat", "--serve", "g=cat >log"]);
+    let ended = master.launch("f", &["--repeat", "1", "--output", "raw"], b"");
+    assert_eq!(ended.out, b"$HOME | cat\n", "it is not expanded");
+    worker.signal("TERM");
+    worker.wait_for_line("Stopped");
+    let said = worker.end().err;
+    for told in
+        ["--exec f: `$HOME` is handed to the program as it stands", "--serve g: `>log` is handed to the program"]
+    {
+        assert!(said.contains(told), "{said}");
+    }
 }
 
 #[test]

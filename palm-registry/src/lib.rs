@@ -7,6 +7,7 @@
 //! - [`api`]: what people and their programs ask and are told.
 //! - [`client`]: asks a registry.
 //! - [`runner`]: runs what a registry wants of a node.
+//! - [`private`]: files and folders that are for their user alone.
 //! - [`process`]: process groups that do not outlive who started them.
 //! - [`wire`]: what a runner and the registry tell each other.
 //! - [`words`]: command lines and their words.
@@ -18,6 +19,7 @@ pub mod client;
 pub mod cluster;
 pub mod http;
 pub mod plan;
+pub mod private;
 pub mod process;
 pub mod runner;
 pub mod store;

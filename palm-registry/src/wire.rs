@@ -185,6 +185,10 @@ pub struct WantedProcess {
     /// A process of an earlier generation is to be replaced.
     #[serde(default)]
     pub generation: u64,
+    /// How many components stand before its own, each connected to the next: to stop all, those of the greatest level end first, side by
+    /// side. `None`: nobody says, and each component ends after those that were started later.
+    #[serde(default)]
+    pub level: Option<u32>,
 }
 
 /// Lines of a node's processes.

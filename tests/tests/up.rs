@@ -8,7 +8,7 @@ use std::time::Duration;
 use palm_tests::cluster::subcommand;
 use palm_tests::process::Stream;
 use palm_tests::{Addresses, Process, python, until, within};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -144,6 +144,90 @@ fn a_signal_stops_all_in_order_and_a_kill_leaves_no_orphan() {
 }
 
 #[test]
+fn the_last_lines_arrive_before_their_folder_goes() {
+    within(180, || {
+        let folder = Folder::new("last");
+        let script = "trap 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done; exit 0' TERM; echo up; \
+                      while :; do sleep 0.05; done";
+        let mut up = folder.palm("up", &[], &folder.file(&component("A", script, "")));
+        up.line("A | up", WAIT);
+        up.signal(Signal::TERM);
+        assert_eq!(up.exit(WAIT).code(), Some(0));
+        let lines = up.printed(Stream::Out);
+        assert_eq!(lines.iter().filter(|line| line.starts_with("A | line ")).count(), 3000);
+        assert_eq!(up.printed(Stream::Err), [""; 0], "nothing is wrong with the spool");
+        let left = std::fs::read_dir(&folder.0).unwrap().flatten().map(|entry| entry.file_name());
+        assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with("palm-")), "its folders are gone");
+    });
+}
+
+#[test]
+fn what_is_not_connected_ends_side_by_side() {
+    within(180, || {
+        let folder = Folder::new("side");
+        // Each ends only once all three of them were asked to.
+        let script = "trap 'touch $0; until [ -e a -a -e b -a -e c ]; do sleep 0.05; done; echo $0 ends; exit 0' TERM; echo $0 up; \
+                      while :; do sleep 0.05; done";
+        let ends_alone = "trap 'ls; exit 0' TERM; while :; do sleep 0.05; done";
+        let others = ["a", "b", "c"]
+            .map(|name| component(name, &script.replace("$0", name), "grace-seconds = 3600\nconnected = ['First']"));
+        let file = folder.file(&(component("First", ends_alone, "") + &others.concat()));
+        let mut up = folder.palm("up", &[], &file);
+        for name in ["a", "b", "c"] {
+            up.line(&format!("{name} up"), WAIT);
+        }
+        up.signal(Signal::TERM);
+        assert_eq!(up.exit(WAIT).code(), Some(0));
+        let lines = up.printed(Stream::Out);
+        assert_eq!(lines.iter().filter(|line| line.ends_with(" ends")).count(), 3, "{lines:?}");
+        assert!(lines.iter().any(|line| line == "First | c"), "it ends after them: {lines:?}");
+    });
+}
+
+/// The first process of a container is the parent of all that has lost its own.
+#[test]
+#[cfg(target_os = "linux")]
+fn as_the_first_process_it_leaves_no_zombies() {
+    within(180, || {
+        let folder = Folder::new("first");
+        let script = "for i in 1 2 3; do sh -c '(sleep 0.1; touch orphan-'$i') &'; done; echo up; exec sleep 1000";
+        let file =
+            folder.file(&format!("[[component]]\nname = 'A'\nscript = {:?}\n", format!("sh -c {}", quoted(script))));
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--map-root-user", "--pid", "--fork", "--kill-child"]).arg(palm_tests::palm::executable());
+        command.arg("up").arg(&file).env("XDG_RUNTIME_DIR", &folder.0).env("TMPDIR", &folder.0);
+        let mut outside = Process::start("up", command);
+        outside.line("A | up", WAIT);
+        let first = children(outside.id())[0].0;
+        until("the end of its orphans", WAIT, || {
+            let is_there = |number: u32| folder.0.join(format!("orphan-{number}")).exists();
+            let zombies = children(first).into_iter().filter(|(_, state)| *state == 'Z').count();
+            ((1..=3).all(is_there) && zombies == 0).then_some(())
+        });
+        kill_process(Pid::from_raw(i32::try_from(first).unwrap()).unwrap(), Signal::TERM).unwrap();
+        assert_eq!(outside.exit(WAIT).code(), Some(0));
+        outside.line("A * ended by signal 15", WAIT);
+    });
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// The children of a process, and their states.
+fn children(parent: u32) -> Vec<(u32, char)> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let child = |number: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let (state, its_parent) = (fields.next()?.chars().next()?, fields.next()?.parse::<u32>().ok()?);
+        (its_parent == parent).then_some((number, state))
+    };
+    numbers.filter_map(child).collect()
+}
+
+#[test]
 fn what_is_detached_is_taken_down() {
     within(180, || {
         let folder = Folder::new("detach");
@@ -165,6 +249,87 @@ fn what_is_detached_is_taken_down() {
         let mut down = folder.palm("down", &[], &file);
         assert!(down.exit(WAIT).success());
         down.line("is not up", WAIT);
+    });
+}
+
+/// Without a folder that goes at the end of a session, what is up is written down beside the file, where others may write too.
+#[test]
+fn what_was_planted_beside_the_file_is_refused() {
+    within(180, || {
+        let folder = Folder::new("planted");
+        let file = folder.file(&component("A", "exec sleep 1000", ""));
+        let palm = |name: &str| {
+            let mut command = subcommand(name);
+            command.arg(&file).env_remove("XDG_RUNTIME_DIR").env("TMPDIR", &folder.0);
+            Process::start(name, command)
+        };
+        let (claim, precious) = (folder.0.join(".cluster.toml.up"), folder.0.join("precious"));
+        std::fs::write(&precious, "kept").unwrap();
+        std::os::unix::fs::symlink(&precious, &claim).unwrap();
+        for name in ["up", "down"] {
+            let mut refused = palm(name);
+            assert_eq!(refused.exit(WAIT).code(), Some(1));
+            refused.line("is a link", WAIT);
+        }
+        std::fs::remove_file(&claim).unwrap();
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "kept");
+        // One that somebody has locked, with the number of a process that has nothing to do with it, or of a group.
+        let mut bystander = Process::start("bystander", {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("1000");
+            command
+        });
+        let running = |pid: i64| format!(r#"{{"pid":{pid},"started":1,"registry":"r","cluster":"c"}}"#);
+        let locked = std::fs::File::create(&claim).unwrap();
+        locked.lock().unwrap();
+        for pid in [i64::from(bystander.id()), 0, -i64::from(bystander.id())] {
+            std::fs::write(&claim, running(pid)).unwrap();
+            let mut command = subcommand("down");
+            command.args(["--timeout", "1s"]).arg(&file).env_remove("XDG_RUNTIME_DIR");
+            let mut down = Process::start("down", command);
+            assert_eq!(down.exit(WAIT).code(), Some(1));
+            assert!(bystander.is_running(), "{pid}");
+        }
+        drop(locked);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&claim, Some(65_534), None).unwrap();
+            for name in ["up", "down"] {
+                let mut refused = palm(name);
+                assert_eq!(refused.exit(WAIT).code(), Some(1));
+                refused.line("belongs to another user", WAIT);
+            }
+        }
+    });
+}
+
+#[test]
+fn nobody_else_sees_what_it_keeps() {
+    use std::os::unix::fs::PermissionsExt as _;
+    within(180, || {
+        let folder = Folder::new("private");
+        let file = folder.file(&component("A", "echo up; exec sleep 1000", ""));
+        let store = folder.0.join("store");
+        let mut up = folder.palm("up", &["--store", store.to_str().unwrap()], &file);
+        up.line("A | up", WAIT);
+        until("its spool", WAIT, || store.join("spool/1.lines").metadata().ok().filter(|file| file.len() > 0));
+        let mut ways = vec![folder.0.clone()];
+        let mut seen = 0;
+        while let Some(way) = ways.pop() {
+            for entry in std::fs::read_dir(way).unwrap().flatten() {
+                let Ok(found) = entry.metadata() else { continue };
+                let mode = found.permissions().mode() & 0o077;
+                // Who cannot look into a folder does not get at a socket in it.
+                let is_socket = std::os::unix::fs::FileTypeExt::is_socket(&found.file_type());
+                assert!(mode == 0 || is_socket || entry.path() == file, "{}: {mode:o}", entry.path().display());
+                seen += 1;
+                if found.is_dir() {
+                    ways.push(entry.path());
+                }
+            }
+        }
+        assert!(seen >= 10, "store, spool, claim, sockets: {seen}");
+        up.signal(Signal::TERM);
+        up.exit(WAIT);
     });
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::Context as _;
 
 use crate::args::Global;
 use crate::up::{self, Claim};
@@ -39,12 +39,16 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let mut is_asked = false;
     while Claim::is_taken(&file)? {
         // What is just starting has not written its number down yet.
-        if !is_asked
-            && let Some(running) = Claim::find(&file)?
-            && let Some(pid) = Pid::from_raw(running.pid)
-        {
-            kill_process(pid, Signal::TERM)?;
-            is_asked = true;
+        if !is_asked && let Some(running) = Claim::find(&file)? {
+            is_asked = running.stop().with_context(|| format!("cannot stop process {}", running.pid))?;
+            // Unless it has ended just now.
+            if !is_asked && Claim::find(&file)?.as_ref() == Some(&running) {
+                anyhow::bail!(
+                    "{} is up, but not by a process that is seen from here ({}): end it where it was started",
+                    file.display(),
+                    running.pid
+                );
+            }
         }
         if Instant::now() >= deadline {
             output::error(&format_args!("{} is still up after {:?}", file.display(), args.timeout));

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use palm_transport_zmq::{CacheClient, CacheError, ConnectError, DiscoveryError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::args::{Cli, Command, Global};
@@ -136,23 +137,45 @@ pub(crate) fn no_answer(error: CacheError) -> anyhow::Error {
 
 /// The signals that ask a component to stop.
 pub(crate) struct StopSignals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
+    /// A terminal that is closed tells so several times, and after another signal that is no news: it counts once, and only as the first.
+    hangup: Option<Signal>,
 }
 
 impl StopSignals {
     /// From now on, the signals no longer end the process by themselves.
     pub(crate) fn listen() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        let hangup = can_be_hung_up().then(|| listen(SignalKind::hangup())).transpose()?;
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())?, hangup })
     }
 
     /// Waits for the next one and says which it was.
     pub(crate) async fn next(&mut self) -> &'static str {
-        tokio::select! {
+        let hung_up = async {
+            match &mut self.hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        let name = tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-        }
+            () = hung_up => HANGUP,
+        };
+        self.hangup = None;
+        name
     }
+}
+
+/// What [`StopSignals::next`] says when the terminal was closed.
+pub(crate) const HANGUP: &str = "SIGHUP";
+
+/// Whether the end of its terminal means anything to this process: not if it was started with that signal ignored, as `nohup` does it, and
+/// not where the system does not tell.
+pub(crate) fn can_be_hung_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|ignored| ignored & 1 == 0)
 }

@@ -1,6 +1,5 @@
 //! `palm registry`: keeps the files of clusters, and says what runs where.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Subcommand;
 use palm_registry::http::{App, LogBounds, Settings, access, tls};
+use palm_registry::private;
 use palm_registry::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
@@ -164,8 +164,9 @@ fn encryption(args: &Args) -> anyhow::Result<Option<tls::ServerConfig>> {
         _ if args.tls_self_signed => self_signed(args)?,
         _ => return Ok(None),
     };
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let (certificate, key) = (read(&certificate)?, read(&key)?);
+    let cannot_read = |path: &Path| format!("cannot read {}", path.display());
+    let key = values::secret(&key).with_context(|| cannot_read(&key))?;
+    let certificate = std::fs::read(&certificate).with_context(|| cannot_read(&certificate))?;
     if args.tls_self_signed {
         tracing::info!("the certificate's SHA-256 is {}", tls::fingerprint(&certificate)?);
     }
@@ -185,20 +186,15 @@ fn self_signed(args: &Args) -> anyhow::Result<(PathBuf, PathBuf)> {
     if !certificate.exists() || !key.exists() {
         let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), args.listen.ip().to_string()];
         let (made, secret) = tls::self_signed(args.host.iter().cloned().chain(own).collect())?;
-        write_secret(&key, &secret).with_context(|| format!("cannot write {}", key.display()))?;
-        std::fs::write(&certificate, made).with_context(|| format!("cannot write {}", certificate.display()))?;
+        let secret = private::write_secret(&key, secret.as_bytes());
+        secret.with_context(|| format!("cannot write {}", key.display()))?;
+        let made = private::write_public(&certificate, made.as_bytes());
+        made.with_context(|| format!("cannot write {}", certificate.display()))?;
     }
+    // Whoever has put another key there would read all that is sent.
+    private::read(&key)
+        .with_context(|| format!("cannot use the key of --tls-self-signed; remove {}", key.display()))?;
     Ok((certificate, key))
-}
-
-/// Writes a file that nobody else can read.
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    let _ = std::fs::remove_file(path);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
 }
 
 async fn open(store: &str) -> anyhow::Result<Store> {

@@ -1,5 +1,7 @@
 //! `palm up`: a registry, a runner and all components of a cluster file on this machine.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,6 +11,7 @@ use palm_registry::client::Client;
 use palm_registry::cluster::Cluster;
 use palm_registry::http::{App, Settings};
 use palm_registry::plan::NodeOffer;
+use palm_registry::private::FOLDER_MODE;
 use palm_registry::runner::{self, Config, Order, Standing};
 use palm_registry::store::{ClusterRow, Saved, Store, secret};
 use palm_registry::wire::{Exit, Process, State};
@@ -17,7 +20,7 @@ use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
 use super::cluster_file::warn;
-use super::{StopSignals, block_on};
+use super::{HANGUP, StopSignals, block_on};
 use crate::args::Global;
 use crate::up::{self, Claim, Running, View};
 use crate::{Outcome, output, wrong_use};
@@ -94,10 +97,11 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     }
     let mut claim = Claim::take(&file)?.ok_or_else(is_up)?;
     global.log_aside_at("up", LevelFilter::WARN)?;
-    let temporary = tempfile::Builder::new().prefix("palm-up-").tempdir().context("cannot make a temporary folder")?;
+    let temporary = up::temporary_folder()?;
     let store = match &args.store {
         Some(folder) => {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+            made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
             folder.canonicalize()?
         }
         None => temporary.path().to_owned(),
@@ -112,6 +116,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         }
     };
     let node = NodeOffer { name: NODE.into(), ip: "127.0.0.1".into(), processors: up::slots(&cluster), ports_from };
+    let mut is_hung_up = false;
     let outcome = block_on(async {
         let mut signals = StopSignals::listen()?;
         let registry = Store::open(&store.join("registry.db").to_string_lossy()).await?;
@@ -123,8 +128,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let serving = tokio::spawn(palm_registry::http::serve(listener, app, None, async {
             let _ = stopped.await;
         }));
-        let pid = i32::try_from(std::process::id()).unwrap_or_default();
-        claim.write(&Running { pid, registry: url.clone(), cluster: key.clone() })?;
+        claim.write(&Running::here(url.clone(), key.clone()))?;
 
         let (order, orders) = watch::channel(Order::Run);
         let (standing, mut stands) = watch::channel(Standing::default());
@@ -148,6 +152,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                 signal = signals.next() => {
                     let next = if *order.borrow() == Order::Run { Order::Stop } else { Order::Kill };
                     tracing::info!("{signal}");
+                    is_hung_up |= signal == HANGUP;
                     was_signalled |= next == Order::Stop && outcome == Outcome::Done;
                     order.send_replace(next);
                 }
@@ -174,7 +179,8 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let shown = view.map_or(Ok(()), View::finish);
     drop(claim);
     let outcome = outcome?;
-    shown.map(|()| outcome)
+    // On a terminal that was closed nothing can be shown.
+    if is_hung_up { Ok(outcome) } else { shown.map(|()| outcome) }
 }
 
 /// Waits until nobody reads the output any more.
@@ -249,9 +255,8 @@ fn detach(args: &Args, file: &Path) -> anyhow::Result<Outcome> {
         .stderr(errors.try_clone()?)
         .spawn()
         .context("cannot start this program again")?;
-    let pid = i32::try_from(child.id()).unwrap_or_default();
     loop {
-        if let Some(running) = Claim::find(file)?.filter(|running| running.pid == pid) {
+        if let Some(running) = Claim::find(file)?.filter(|running| running.pid == child.id()) {
             let Running { registry, cluster, .. } = running;
             output::say(&format_args!(
                 "up: registry {registry}, cluster {cluster}\nend it with: palm down {}",

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use palm_registry::cluster::ForShell;
 use palm_transport_zmq::Worker;
 
 use super::{DEFAULT_DB, StopSignals, block_on};
@@ -13,7 +14,7 @@ use crate::native::{self, Wish};
 use crate::process::{Exec, Framing, Lifeline, Limits, MethodCommand, Program, Serve};
 use crate::worker::native::Ended;
 use crate::worker::{self, Function, Functions, Options, Report, demo_functions, stopping};
-use crate::{Outcome, values, wrong_use};
+use crate::{Outcome, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -214,8 +215,15 @@ impl Plan {
         let parse = |commands: &[MethodCommand], flag| -> anyhow::Result<Vec<_>> {
             let mut programs = Vec::new();
             for MethodCommand { method, command } in commands {
-                let program = Program::parse(command, args.shell)
-                    .map_err(|reason| wrong_use(format!("{flag} {method}: {reason}")))?;
+                let meant_for_a_shell = ForShell::in_command(command).filter(|_| !args.shell);
+                let hint = meant_for_a_shell.map(|found| format!("{found}: to have one, say --shell"));
+                let program = Program::parse(command, args.shell).map_err(|reason| match &hint {
+                    Some(hint) => wrong_use(format!("{flag} {method}: {hint} ({reason})")),
+                    None => wrong_use(format!("{flag} {method}: {reason}")),
+                })?;
+                if let Some(hint) = hint {
+                    output::say(&format_args!("palm: {flag} {method}: {hint}"));
+                }
                 programs.push((method.clone(), program));
             }
             Ok(programs)

@@ -6,6 +6,7 @@
 mod command;
 mod exec;
 mod framing;
+mod init;
 mod serve;
 mod stderr;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(crate) use command::{MethodCommand, Program};
 pub(crate) use exec::Exec;
 pub(crate) use framing::Framing;
+pub(crate) use init::{is_first, stand_in};
 pub(crate) use palm_registry::process::{Lifeline, watch, watched};
 pub(crate) use serve::Serve;
 

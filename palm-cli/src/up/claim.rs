@@ -1,15 +1,18 @@
 //! Which cluster files are up: a file for each, which whoever runs it holds locked.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use palm_registry::private;
+use palm_registry::process::{self, started};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{digest, private_folder};
+use super::digest;
 
 /// How often, and with which rest, a claim is tried that somebody has.
 const TRIES: u32 = 20;
@@ -19,11 +22,30 @@ const REST: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Running {
     /// The process that runs it.
-    pub(crate) pid: i32,
+    pub(crate) pid: u32,
+    /// When that was started, which tells it from a later one of the same number.
+    #[serde(default)]
+    pub(crate) started: Option<u64>,
     /// Its registry.
     pub(crate) registry: String,
     /// The cluster's key there.
     pub(crate) cluster: String,
+}
+
+impl Running {
+    /// That of this process.
+    pub(crate) fn here(registry: String, cluster: String) -> Self {
+        let pid = std::process::id();
+        Self { pid, started: started(pid), registry, cluster }
+    }
+
+    /// Asks it to stop; `false`: the process is not here, or has ended.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub(crate) fn stop(&self) -> std::io::Result<bool> {
+        process::signal(self.pid, self.started, Signal::TERM)
+    }
 }
 
 /// The right to run a cluster file, until it is dropped.
@@ -41,8 +63,8 @@ impl Claim {
     pub(crate) fn take(cluster_file: &Path) -> anyhow::Result<Option<Self>> {
         let path = path(cluster_file)?;
         for _ in 0..TRIES {
-            let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-            let file = opened.with_context(|| format!("cannot write down what is up, in {}", path.display()))?;
+            let file =
+                private::open(&path).with_context(|| format!("cannot write down what is up, in {}", path.display()))?;
             match file.try_lock() {
                 // Whoever had it may have removed the file meanwhile.
                 Ok(()) if is_at(&file, &path) => {
@@ -100,11 +122,13 @@ impl Drop for Claim {
 
 /// Where it is written down: with what goes when the user logs out, or beside the cluster file.
 fn path(cluster_file: &Path) -> anyhow::Result<PathBuf> {
+    // One of another user's, as a new user has it after `su`, counts as none.
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
-    if let Some(runtime) = runtime {
+    if let Some(runtime) = runtime.filter(|folder| private::is_own(folder)) {
         let folder = runtime.join("palm");
-        private_folder(&folder)?;
-        return Ok(folder.join(format!("{}.up", digest(&[&cluster_file.to_string_lossy()]))));
+        let made = private::Folder::make(&folder);
+        let made = made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        return Ok(made.path().join(format!("{}.up", digest(&[&cluster_file.to_string_lossy()]))));
     }
     let name = cluster_file.file_name().unwrap_or_default().to_string_lossy();
     Ok(cluster_file.with_file_name(format!(".{name}.up")))
@@ -113,7 +137,7 @@ fn path(cluster_file: &Path) -> anyhow::Result<PathBuf> {
 /// What somebody has locked, if somebody has.
 fn taken(cluster_file: &Path) -> anyhow::Result<Option<File>> {
     let path = path(cluster_file)?;
-    let file = match File::open(&path) {
+    let file = match private::read(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
@@ -127,5 +151,5 @@ fn taken(cluster_file: &Path) -> anyhow::Result<Option<File>> {
 
 fn is_at(file: &File, path: &Path) -> bool {
     let name = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
-    matches!((file.metadata(), path.metadata()), (Ok(file), Ok(path)) if name(&file) == name(&path))
+    matches!((file.metadata(), path.symlink_metadata()), (Ok(file), Ok(path)) if name(&file) == name(&path))
 }

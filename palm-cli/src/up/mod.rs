@@ -6,12 +6,16 @@ mod view;
 pub(crate) use claim::{Claim, Running};
 pub(crate) use view::{COLOURS, View};
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use palm_registry::cluster::Cluster;
+use palm_registry::private::FOLDER_MODE;
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use crate::wrong_use;
 
@@ -28,6 +32,13 @@ pub(crate) fn state_folder(kind: &str, names: &[&str]) -> Option<PathBuf> {
     let set = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
     Some(base.join("palm").join(kind).join(digest(names)))
+}
+
+/// A folder for what lasts as long as the program, and is for its user alone.
+pub(crate) fn temporary_folder() -> anyhow::Result<TempDir> {
+    let mode = Permissions::from_mode(FOLDER_MODE);
+    let made = tempfile::Builder::new().prefix("palm-up-").permissions(mode).tempdir();
+    made.context("cannot make a temporary folder")
 }
 
 /// A short name for others, one of which may be a secret.
@@ -95,13 +106,6 @@ pub(crate) fn slots(cluster: &Cluster) -> u32 {
         |component: &palm_registry::cluster::Component| component.copies().saturating_mul(component.extras.processors);
     // Room to scale.
     cluster.components.iter().map(slots).fold(0, u32::saturating_add).max(16).saturating_mul(4).min(65_535)
-}
-
-/// Makes a folder that nobody else can look into.
-fn private_folder(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) mod limits;
 mod model;
 mod remarks;
 mod sections;
+mod shell;
 #[cfg(test)]
 pub(crate) mod tests;
 mod toml_file;
@@ -39,6 +40,7 @@ pub(crate) use ini::integer;
 pub(crate) use interpolation::Values;
 pub use model::{Cluster, Component, Extras, Flag, FlagValue, Readiness, Restart};
 pub(crate) use sections::{Ini, Reading};
+pub use shell::ForShell;
 
 /// A file without the mark that some editors put in front of it.
 fn without_mark(text: &str) -> &str {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::ini::is_known;
 use super::sections::Section;
-use super::{Cluster, FileError, Ini, Values};
+use super::{Cluster, Component, FileError, ForShell, Ini, Readiness, Values};
 use crate::words;
 
 /// What the keys and values of an INI file have of it.
@@ -36,9 +36,32 @@ fn of_section(section: &Section, values: &Values<'_>) -> Vec<FileError> {
         }
         if entry.key.starts_with('-') && !entry.value.starts_with('_') && words::split(&entry.value).is_none() {
             remarks.push(at(OPEN_QUOTE.to_owned()));
+        } else if entry.key.starts_with('-') && !entry.value.starts_with('_') {
+            remarks.extend(ForShell::in_value(&entry.value).map(|found| at(for_shell(&found))));
         }
     }
     remarks
+}
+
+/// What is not done, and how to have it done.
+fn for_shell(found: &ForShell) -> String {
+    let remedy = match found {
+        ForShell::Variable(_) => "name variables in the component's `environment`, or write sh -c '...'",
+        ForShell::Builtin(word) if word == "cd" => "name the folder as `directory`, or write sh -c '...'",
+        _ => "write sh -c '...' to have one",
+    };
+    format!("{found}: {remedy}")
+}
+
+/// What the flags of a TOML file have of it, whose words are words already.
+pub(super) fn of_flags(cluster: &Cluster, lines: &[usize]) -> Vec<FileError> {
+    let remarks = cluster.components.iter().zip(lines).flat_map(|(component, line)| {
+        component.flags.iter().filter_map(move |flag| {
+            let found = flag.words().iter().find_map(|word| ForShell::in_word(word))?;
+            Some(FileError::at(*line, for_shell(&found)).of(&component.name).key(&flag.name))
+        })
+    });
+    remarks.collect()
 }
 
 const OPEN_QUOTE: &str = "a quote is left open, or a backslash ends it: it is split at blanks, and has its quotes";
@@ -49,5 +72,50 @@ pub(super) fn of(cluster: &Cluster, lines: &[usize]) -> Vec<FileError> {
     let mut told = HashSet::new();
     let remarks = cluster.components.iter().zip(lines).filter(|(component, _)| is_open(&component.script));
     let remarks = remarks.filter(|(component, _)| told.insert(component.script.as_str()));
-    remarks.map(|(component, line)| FileError::at(*line, OPEN_QUOTE).of(&component.name).key("Script")).collect()
+    let open = remarks.map(|(component, line)| FileError::at(*line, OPEN_QUOTE).of(&component.name).key("Script"));
+    let commands = cluster.components.iter().zip(lines).flat_map(|(component, line)| {
+        let told =
+            move |(key, found): (&str, ForShell)| FileError::at(*line, for_shell(&found)).of(&component.name).key(key);
+        commands(component).map(told)
+    });
+    open.chain(commands).collect()
+}
+
+/// What of a component's commands was meant for a shell.
+fn commands(component: &Component) -> impl Iterator<Item = (&'static str, ForShell)> {
+    let ready = match &component.extras.ready {
+        Some(Readiness::Command(line)) => ForShell::in_command(line),
+        _ => None,
+    };
+    let script = ForShell::in_command(&component.script);
+    [("Script", script), ("ready", ready)].into_iter().filter_map(|(key, found)| Some((key, found?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_for_a_shell_is_told_with_what_to_write() {
+        let ini = "[A]\nScript = FOO=1 a\n[B]\nScript = cd x && b\n[C]\nScript = c | d\n--out = $HOME/out\n--db = _1\n\
+                   [D]\nScript = sh -c 'cd x | $A'\n--text = '$HOME'\n";
+        let toml =
+            "[[component]]\nname = 'E'\nscript = 'e'\nready.command = 'test -e x > y'\nflags = { '--out' = '~/x' }\n";
+        let remarks =
+            [ini, toml].map(|file| Cluster::remarks(file).iter().map(ToString::to_string).collect::<Vec<_>>());
+        let mut remarks = remarks.concat();
+        remarks.sort();
+        let expected = [
+            ("line 1, [A], Script: `FOO=1` sets no variable", "`environment`, or write sh -c '...'"),
+            ("line 2, [E], --out: `~/x` is handed", "write sh -c '...' to have one"),
+            ("line 2, [E], ready: `>` is handed", "write sh -c '...' to have one"),
+            ("line 3, [B], Script: `cd` is a shell's own", "`directory`, or write sh -c '...'"),
+            ("line 5, [C], Script: `|` is handed", "write sh -c '...' to have one"),
+            ("line 7, [C], --out: `$HOME` is handed", "write sh -c '...' to have one"),
+        ];
+        assert_eq!(remarks.len(), expected.len(), "{remarks:#?}");
+        for (remark, (begin, end)) in remarks.iter().zip(expected) {
+            assert!(remark.starts_with(begin) && remark.ends_with(end), "{remark}");
+        }
+    }
 }

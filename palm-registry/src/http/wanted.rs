@@ -40,6 +40,7 @@ fn process(plan: &Plan, command: &Command<'_>, hold: bool) -> WantedProcess {
         run: !wanted.stopped,
         hold,
         generation: wanted.generation,
+        level: Some(plan.level(&component.name)),
     }
 }
 

@@ -78,6 +78,11 @@ impl Plan {
         self.components.get(name)
     }
 
+    /// How many components stand before one, each connected to the next.
+    pub fn level(&self, name: &str) -> u32 {
+        self.components.level(name)
+    }
+
     /// The nodes, in the order in which they came.
     pub fn nodes(&self) -> &[Node] {
         self.nodes.list()

@@ -153,13 +153,13 @@ pub fn watch(token: &str, input: impl BufRead + Send) {
 }
 
 fn end_what_is_left(token: &str, lines: &mpsc::Receiver<String>) {
-    let (mut groups, mut folders, mut is_well) = (BTreeSet::new(), Vec::new(), false);
+    let (mut groups, mut folders, mut is_well, mut was_killed) = (BTreeSet::new(), Vec::new(), false, true);
     while let Ok(line) = lines.recv() {
         let mut ended = Vec::new();
         // Many may end at once, and one look finds all that they have left.
         for line in std::iter::once(line).chain(lines.try_iter()) {
             if line == FAREWELL {
-                is_well = groups.is_empty();
+                (is_well, was_killed) = (groups.is_empty(), false);
             } else if line.starts_with('/') {
                 folders.push(line);
             } else if let Some(number) = line.strip_prefix('?') {
@@ -190,8 +190,8 @@ fn end_what_is_left(token: &str, lines: &mpsc::Receiver<String>) {
         }
         std::thread::sleep(LOOKS.1);
     }
-    // Of one that has ended well, it is gone.
-    for folder in folders {
+    // Otherwise the program is not done with them yet, and removes them itself.
+    for folder in folders.iter().filter(|_| was_killed) {
         let _ = std::fs::remove_dir_all(folder);
     }
 }
@@ -208,6 +208,9 @@ fn kill(has: impl Fn(&[u8]) -> bool) -> usize {
 /// The processes that have this variable; none where there is no `/proc` as Linux has it.
 fn marked(has: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    if !super::is_proc_ours() {
+        return Vec::new();
+    }
     let processes = entries.filter_map(|entry| {
         let entry = entry.ok()?;
         let process = entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)?;

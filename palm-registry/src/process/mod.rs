@@ -4,7 +4,10 @@
 //! A program that uses it calls [`watch`] first of all if [`watched`] says so.
 
 mod group;
+mod identity;
 mod lifeline;
 
 pub use group::Group;
+pub(crate) use identity::is_proc_ours;
+pub use identity::{signal, started};
 pub use lifeline::{Lifeline, Mark, watch, watched};

@@ -1,6 +1,6 @@
 //! All processes of a node: carries what the registry wants to their supervisors, does what those say, and reports.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::sender::Dialect;
 use super::supervisor::{Action, Supervisor};
 use super::told::{Told, locked};
 use super::usage::{self, Usage};
-use super::{Order, RunnerError, Standing, python};
+use super::{Order, RunnerError, Standing, python, stopping};
 use crate::client::{Client, ClientError};
 use crate::plan::NodeOffer;
 use crate::store::now;
@@ -371,12 +371,14 @@ impl Fleet {
         }
     }
 
-    /// Ends the last component that still runs; `false`: there is none.
+    /// Ends what nothing waits for that still runs; `false`: there is none.
     fn end_more(&mut self) -> bool {
         let now = self.now();
-        let Some((last, _)) = self.order.last().cloned() else { return !self.entries.is_empty() };
+        let left = self.order.iter().filter_map(|key| self.entries.get_key_value(key));
+        let left = left.map(|(key, entry)| (key.0.as_str(), entry.supervisor.wanted().level));
+        let next: BTreeSet<String> = stopping::next(left).into_iter().map(str::to_owned).collect();
         for ((component, _), entry) in &mut self.entries {
-            if *component == last {
+            if next.contains(component) {
                 entry.supervisor.handle_dismissed(now);
             }
         }

@@ -15,6 +15,7 @@ mod python;
 mod ready;
 mod sender;
 mod spool;
+mod stopping;
 mod supervisor;
 mod told;
 mod usage;
@@ -134,6 +135,8 @@ pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), R
     let sockets = Sockets::open(&lifeline);
     let sockets = sockets.inspect_err(|error| tracing::warn!("processes cannot tell of themselves: {error}")).ok();
     let path = programs.and_then(path_with);
+    // Once it is dropped, the folders that it was told of may go, of which the spool's may be one.
+    let until_sent = lifeline.clone();
     let around = Arc::new(Surroundings { lifeline, output: output.clone(), path, withheld, sockets });
     let (dialect, told) = watch::channel(Dialect::Unknown);
     let sending = tokio::spawn(sender::send(client.clone(), node.name.clone(), output.clone(), told));
@@ -151,6 +154,7 @@ pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), R
     }
     sending.abort();
     let _ = sending.await;
+    drop(until_sent);
     ended
 }
 

@@ -1,11 +1,12 @@
 //! What has ended by itself and is not to be started again, written down, so that a runner that starts anew does not do it again.
 
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::supervisor::differs;
+use crate::private::Folder;
 use crate::wire::{Exit, WantedProcess};
 
 /// The file, in the folder of the spool.
@@ -35,24 +36,26 @@ struct Written {
 #[derive(Debug, Default)]
 pub(super) struct Over {
     /// `None`: nothing is to be remembered.
-    file: Option<PathBuf>,
+    folder: Option<Folder>,
     written: Written,
 }
 
 impl Over {
     /// What was over when the runner before this one ended, whose spool was in this folder.
     pub(super) fn read(folder: &Path) -> Self {
-        let file = folder.join(FILE);
-        let written = match std::fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Written::default()),
-            Err(error) => Err(error),
+        let written = |folder: &Folder| match folder.content(FILE)? {
+            Some(text) => serde_json::from_slice(&text).map_err(io::Error::other),
+            None => Ok(Written::default()),
         };
-        let written = written.unwrap_or_else(|error| {
-            tracing::warn!("{} cannot be read: jobs that are done may be done again: {error}", file.display());
-            Written::default()
-        });
-        Self { file: Some(file), written }
+        let read = Folder::make(folder).and_then(|opened| Ok((written(&opened)?, opened)));
+        match read {
+            Ok((written, opened)) => Self { folder: Some(opened), written },
+            Err(error) => {
+                let file = folder.join(FILE);
+                tracing::warn!("{} cannot be read: jobs that are done may be done again: {error}", file.display());
+                Self { folder: Folder::make(folder).ok(), written: Written::default() }
+            }
+        }
     }
 
     /// How a process has ended that is to be as it was then.
@@ -67,12 +70,13 @@ impl Over {
 
     /// This is over now, and nothing else.
     pub(super) fn keep(&mut self, cluster: Option<&str>, ended: Vec<Ended>) {
-        let (Some(file), Some(cluster)) = (&self.file, cluster) else { return };
+        let (Some(folder), Some(cluster)) = (&self.folder, cluster) else { return };
         let written = Written { cluster: cluster.to_owned(), ended };
         if written == self.written {
             return;
         }
-        if let Err(error) = write(file, &written) {
+        if let Err(error) = write(folder, &written) {
+            let file = folder.path().join(FILE);
             tracing::error!("{} cannot be written: jobs that are done may be done again: {error}", file.display());
         }
         self.written = written;
@@ -80,13 +84,8 @@ impl Over {
 }
 
 /// In its place all at once, so that what is there is whole whenever the runner is killed.
-fn write(file: &Path, written: &Written) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(&serde_json::to_vec(written)?)?;
-    new.as_file().sync_data()?;
-    new.persist(file)?;
-    Ok(())
+fn write(folder: &Folder, written: &Written) -> io::Result<()> {
+    folder.replace_durably(FILE, &serde_json::to_vec(written)?)
 }
 
 #[cfg(test)]
@@ -107,6 +106,7 @@ mod tests {
             run: true,
             hold: false,
             generation,
+            level: None,
         }
     }
 

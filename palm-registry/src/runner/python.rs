@@ -21,6 +21,7 @@ pub(super) fn wanted(lines: &[String]) -> Wanted {
             run: true,
             hold: false,
             generation: 0,
+            level: None,
         });
     }
     Wanted { interval_ms: 0, cluster: None, wanted }

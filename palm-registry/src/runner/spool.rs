@@ -5,14 +5,15 @@
 //! written, as the disk is full, is lost; the next line that can be has one before it that says how many were.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::private::Folder;
 use crate::wire::{LINES_MAX, Line, Stream};
 
 /// Segments that the bound is divided into: so much of it goes at once.
@@ -22,6 +23,8 @@ const BATCH_MAX: usize = 2 << 20;
 /// Times that a spool is tried which somebody has, and the rest between them.
 const LOCK_TRIES: u32 = 50;
 const LOCK_REST: Duration = Duration::from_millis(20);
+/// The file that says how far lines are sent.
+const STATE: &str = "state";
 /// Least bound, in bytes.
 pub const SPOOL_MIN: u64 = 64 << 10;
 
@@ -64,7 +67,7 @@ struct Position {
 /// The spool of a node.
 #[derive(Debug)]
 pub(super) struct Spool {
-    folder: PathBuf,
+    folder: Folder,
     max: u64,
     state: State,
     /// The segments by their numbers, and their lengths.
@@ -107,29 +110,23 @@ impl Spool {
     /// # Errors
     /// If it cannot be read or written, or another runner has it.
     pub(super) fn open(folder: &Path, max: u64) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let lock = File::create(folder.join("lock"))?;
+        let folder = Folder::make(folder)?;
+        let lock = folder.open("lock")?;
         lock_soon(&lock)?;
-        let state = match fs::read(folder.join("state")) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                State { id: Uuid::new_v4(), sent: 0, dropped: Vec::new(), dropped_last: 0 }
-            }
-            Err(error) => return Err(error),
+        let state = match folder.content(STATE)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other)?,
+            None => State { id: Uuid::new_v4(), sent: 0, dropped: Vec::new(), dropped_last: 0 },
         };
         let mut segments = BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".lines")).and_then(|name| name.parse().ok());
-            if let Some(number) = number {
-                segments.insert(number, entry.metadata()?.len());
+        for name in folder.names()? {
+            if let Some(number) = name.strip_suffix(".lines").and_then(|number| number.parse().ok()) {
+                segments.insert(number, folder.read(&segment(number))?.metadata()?.len());
             }
         }
         let number = segments.last_key_value().map_or(1, |(number, _)| *number);
-        let file = open_segment(folder, number)?;
+        let file = folder.append(&segment(number))?;
         let mut spool = Self {
-            folder: folder.to_owned(),
+            folder,
             max: max.max(SPOOL_MIN),
             last: state.sent.max(state.dropped_last),
             state,
@@ -191,7 +188,7 @@ impl Spool {
         if length > self.max / SEGMENTS {
             number += 1;
             length = 0;
-            self.file = open_segment(&self.folder, number)?;
+            self.file = self.folder.append(&segment(number))?;
             self.segments.insert(number, 0);
         }
         if let Err(error) = self.file.write_all(bytes) {
@@ -229,7 +226,7 @@ impl Spool {
             if offset >= length {
                 continue;
             }
-            let mut file = File::open(segment_path(&self.folder, number))?;
+            let mut file = self.folder.read(&segment(number))?;
             file.seek(SeekFrom::Start(offset))?;
             let mut reader = BufReader::new(file.take(length - offset));
             let mut record = Vec::new();
@@ -266,7 +263,7 @@ impl Spool {
             && number < self.unsent.segment
         {
             self.segments.remove(&number);
-            fs::remove_file(segment_path(&self.folder, number))?;
+            self.folder.remove(&segment(number))?;
         }
         // On a disk that was full there is room now.
         written.or_else(|_| {
@@ -282,7 +279,7 @@ impl Spool {
 
     /// Finds what the last segment has, without a line that is there in part, and the last number.
     fn recover(&mut self, number: u64) -> io::Result<()> {
-        let mut reader = BufReader::new(File::open(segment_path(&self.folder, number))?);
+        let mut reader = BufReader::new(self.folder.read(&segment(number))?);
         let (mut length, mut record) = (0, Vec::new());
         while reader.read_until(b'\n', &mut record)? > 0 {
             let Ok(line) = serde_json::from_slice::<Line>(&record) else { break };
@@ -299,7 +296,7 @@ impl Spool {
         if length == 0 {
             // The one before it has the last number.
             for &earlier in self.segments.keys().rev().skip(1).take(1) {
-                for line in read_lines(&segment_path(&self.folder, earlier))? {
+                for line in read_lines(self.folder.read(&segment(earlier))?)? {
                     self.last = self.last.max(line.seq);
                     self.at = self.at.max(line.at);
                 }
@@ -311,8 +308,9 @@ impl Spool {
 
     fn drop_oldest(&mut self) -> io::Result<()> {
         let Some((&number, _)) = self.segments.first_key_value() else { return Ok(()) };
-        let path = segment_path(&self.folder, number);
-        for line in read_lines(&path)?.into_iter().filter(|line| line.seq > self.state.sent) {
+        for line in
+            read_lines(self.folder.read(&segment(number))?)?.into_iter().filter(|line| line.seq > self.state.sent)
+        {
             self.state.dropped_last = line.seq;
             let known = self
                 .state
@@ -335,7 +333,7 @@ impl Spool {
             self.unsent = Position { segment: number + 1, offset: 0 };
         }
         self.write_state()?;
-        fs::remove_file(path)
+        self.folder.remove(&segment(number))
     }
 
     /// The lines that say what was thrown away, with the numbers of the last that were.
@@ -366,9 +364,7 @@ impl Spool {
     }
 
     fn write_state(&self) -> io::Result<()> {
-        let path = self.folder.join("state.new");
-        fs::write(&path, serde_json::to_vec(&self.state)?)?;
-        fs::rename(path, self.folder.join("state"))
+        self.folder.replace(STATE, &serde_json::to_vec(&self.state)?)
     }
 }
 
@@ -377,29 +373,29 @@ fn lock_soon(lock: &File) -> io::Result<()> {
     for _ in 0..LOCK_TRIES {
         match lock.try_lock() {
             Ok(()) => return Ok(()),
-            Err(fs::TryLockError::Error(error)) => return Err(error),
-            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_REST),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_REST),
         }
     }
     Err(io::Error::other("another runner has this spool"))
 }
 
-fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number}.lines"))
+/// The name of a segment's file.
+fn segment(number: u64) -> String {
+    format!("{number}.lines")
 }
 
-fn open_segment(folder: &Path, number: u64) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(segment_path(folder, number))
-}
-
-fn read_lines(path: &Path) -> io::Result<Vec<Line>> {
-    let records = BufReader::new(File::open(path)?).split(b'\n');
+fn read_lines(segment: File) -> io::Result<Vec<Line>> {
+    let records = BufReader::new(segment).split(b'\n');
     let lines = records.filter_map(|record| record.map(|record| serde_json::from_slice(&record).ok()).transpose());
     lines.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::PermissionsExt as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -412,6 +408,35 @@ mod tests {
     fn numbers(batch: &Batch) -> Vec<u64> {
         let number = |line: &Line| line.text.split(' ').nth(1).unwrap().parse().unwrap();
         batch.lines.iter().filter(|line| line.stream == Stream::Out).map(number).collect()
+    }
+
+    #[test]
+    fn nobody_else_reads_or_writes_it() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("spool");
+        let mut spool = Spool::open(&folder, SPOOL_MIN).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        spool.append((1..=200).map(printed)).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() >= 3 && files.iter().all(|file| mode(file) == 0o600), "{files:?}");
+        drop(spool);
+        // One that an earlier version has left open to all.
+        fs::set_permissions(folder.join("1.lines"), fs::Permissions::from_mode(0o644)).unwrap();
+        drop(Spool::open(&folder, SPOOL_MIN).unwrap());
+        assert_eq!(mode(&folder.join("1.lines")), 0o600);
+        // What is written next may lie there already, as a link to what matters.
+        let precious = place.path().join("precious");
+        for name in ["lock", "state", "state.new", "1.lines"] {
+            fs::write(&precious, "kept").unwrap();
+            let planted = place.path().join(name);
+            fs::create_dir(&planted).unwrap();
+            std::os::unix::fs::symlink(&precious, planted.join(name)).unwrap();
+            let opened = Spool::open(&planted, SPOOL_MIN);
+            assert_eq!(opened.is_ok(), name == "state.new", "{name}");
+            drop(opened);
+            assert_eq!(fs::read_to_string(&precious).unwrap(), "kept", "{name}");
+        }
     }
 
     #[test]

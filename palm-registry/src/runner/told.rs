@@ -1,6 +1,8 @@
 //! What processes tell of themselves: datagrams with words such as `messages=12345`, at a socket that each has of its own.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::private::FOLDER_MODE;
 use crate::process::Lifeline;
 
 /// The variable that tells a process where its socket is.
@@ -40,17 +43,7 @@ impl Sockets {
     /// # Errors
     /// If there is no place for it.
     pub(super) fn open(lifeline: &Lifeline) -> io::Result<Self> {
-        let places = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir())];
-        let places = places.into_iter().flatten().chain([PathBuf::from("/tmp")]);
-        let mut ended = Err(io::Error::from(io::ErrorKind::NotFound));
-        for place in places.filter(|place| place.is_absolute()) {
-            // It is made for its owner alone.
-            ended = tempfile::Builder::new().prefix("palm-runner-").tempdir_in(place);
-            if ended.as_ref().is_ok_and(|folder| folder.path().as_os_str().len() + NAME_MAX <= PATH_MAX) {
-                break;
-            }
-        }
-        let folder = ended?;
+        let folder = private_folder()?;
         lifeline.remove(folder.path());
         Ok(Self { folder, made: AtomicU64::new(0) })
     }
@@ -66,6 +59,21 @@ impl Sockets {
         let awaited = tokio::net::UnixDatagram::from_std(datagrams.try_clone()?)?;
         Ok(Socket { datagrams, awaited, path, told: Arc::new(Mutex::new(Told::new(Instant::now()))) })
     }
+}
+
+/// A folder for its user alone, where its path leaves room for sockets.
+fn private_folder() -> io::Result<TempDir> {
+    let places = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir())];
+    let places = places.into_iter().flatten().chain([PathBuf::from("/tmp")]);
+    let mut ended = Err(io::Error::from(io::ErrorKind::NotFound));
+    for place in places.filter(|place| place.is_absolute()) {
+        let mut builder = tempfile::Builder::new();
+        ended = builder.prefix("palm-runner-").permissions(Permissions::from_mode(FOLDER_MODE)).tempdir_in(place);
+        if ended.as_ref().is_ok_and(|folder| folder.path().as_os_str().len() + NAME_MAX <= PATH_MAX) {
+            break;
+        }
+    }
+    ended
 }
 
 /// A socket at which one process tells of itself. Dropped, it is no more.
@@ -221,6 +229,12 @@ mod tests {
         // One that tells each minute is shown for as long.
         told.hear(65, at(75_000));
         assert_eq!(told.rate(at(140_000)), Some(1.0));
+    }
+
+    #[test]
+    fn nobody_else_sees_the_sockets() {
+        let mode = private_folder().unwrap().path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[tokio::test]

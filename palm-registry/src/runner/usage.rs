@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 
+use crate::process::is_proc_ours;
+
 /// What a process group uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Usage {
@@ -17,6 +19,9 @@ pub(super) fn by_group() -> HashMap<u32, Usage> {
     let (ticks, page) = (rustix::param::clock_ticks_per_second(), rustix::param::page_size());
     let mut groups = HashMap::new();
     let Ok(entries) = fs::read_dir("/proc") else { return groups };
+    if !is_proc_ours() {
+        return groups;
+    }
     for entry in entries.flatten() {
         let is_process = entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         if !is_process {

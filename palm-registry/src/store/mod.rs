@@ -26,7 +26,8 @@ mod tokens;
 mod users;
 mod versions;
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
@@ -34,6 +35,7 @@ use sqlx::migrate::Migrator;
 pub use crate::api::account::Scope;
 pub use crate::api::audit::Deed;
 pub use crate::api::shares::Share;
+use crate::private;
 pub use clusters::{Changed, ClusterRow, Saved};
 pub use keys::Presented;
 pub use log_search::LogSearch;
@@ -77,6 +79,8 @@ pub enum StoreError {
     Url(String),
     /// The database says so.
     Database(sqlx::Error),
+    /// Its file is not this user's alone.
+    File(io::Error),
     /// Its tables cannot be brought up to date.
     Migration(sqlx::migrate::MigrateError),
     /// What it holds cannot be read: somebody else has written it.
@@ -92,6 +96,8 @@ impl fmt::Display for StoreError {
         match self {
             Self::Url(url) => write!(f, "{url}: expected the path of a file, sqlite:PATH or postgres://USER@HOST/NAME"),
             Self::Database(error) => write!(f, "the database: {error}"),
+            // It names the file itself.
+            Self::File(error) => error.fmt(f),
             Self::Migration(error) => write!(f, "the tables of the database cannot be brought up to date: {error}"),
             Self::Corrupt(what) => write!(f, "the database holds something that cannot be read: {what}"),
             Self::Busy => Undone::Busy.fmt(f),
@@ -105,7 +111,7 @@ impl std::error::Error for StoreError {
         match self {
             Self::Database(error) => Some(error),
             Self::Migration(error) => Some(error),
-            Self::Url(_) | Self::Corrupt(_) | Self::Busy | Self::Failed => None,
+            Self::Url(_) | Self::File(_) | Self::Corrupt(_) | Self::Busy | Self::Failed => None,
         }
     }
 }
@@ -143,7 +149,7 @@ impl Store {
         if path.contains("://") || path == ":memory:" {
             return Err(StoreError::Url(url.to_owned()));
         }
-        keep_private(path);
+        keep_private(path)?;
         let url = format!("sqlite:{path}?mode=rwc");
         let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
         let pool = connections(1, settings).connect(&url).await?;
@@ -193,14 +199,24 @@ fn connections(most: u32, settings: &'static str) -> AnyPoolOptions {
     })
 }
 
-/// Makes a file, if it is not there, that nobody else can read: keys of clusters are in it. What SQLite puts beside it is as readable as it is.
-fn keep_private(path: &str) {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // If it cannot be made, SQLite says why.
-    let _ = options.open(path);
+/// Makes a file, if it is not there, that nobody else can read: keys of clusters are in it. What SQLite puts beside it is as readable as it
+/// is; what lies there already is closed to others, or refused if it is not this user's.
+fn keep_private(path: &str) -> Result<(), StoreError> {
+    let path = private::followed(Path::new(path)).map_err(StoreError::File)?;
+    match private::keep_closed(&path) {
+        // If it cannot be made, SQLite says why.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Ok(()),
+        kept => kept.map_err(StoreError::File)?,
+    }
+    for ending in ["-wal", "-shm", "-journal"] {
+        let mut beside = path.clone().into_os_string();
+        beside.push(ending);
+        match private::close(Path::new(&beside)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            closed => closed.map_err(StoreError::File)?,
+        }
+    }
+    Ok(())
 }
 
 /// Now, in microseconds since 1970.

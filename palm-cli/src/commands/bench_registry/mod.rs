@@ -10,7 +10,6 @@ mod served;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use palm_registry::api::clusters::{Create, Entry, Key};
 use palm_registry::client::{Answer, Client, Method};
 use tokio::time::sleep;
@@ -18,7 +17,7 @@ use tokio::time::sleep;
 use self::fleet::Fleet;
 use self::served::Served;
 use crate::output::latency::Short;
-use crate::{Outcome, output};
+use crate::{Outcome, output, up};
 
 /// How long nodes may take until each has what it is to run.
 const JOINING: Duration = Duration::from_secs(300);
@@ -57,7 +56,7 @@ pub(crate) struct Args {
 /// # Errors
 /// If the registry cannot be started, or does not answer.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = up::temporary_folder()?;
     let file = folder.path().join("registry.db").display().to_string();
     let served = Served::start(args.store.as_deref().unwrap_or(&file)).await?;
     let admin = Client::new(&served.url, &served.token, None)?;

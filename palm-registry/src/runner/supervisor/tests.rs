@@ -22,6 +22,7 @@ fn wanted(restart: Restart) -> WantedProcess {
         run: true,
         hold: false,
         generation: 0,
+        level: None,
     }
 }
 
