@@ -3,9 +3,11 @@
 
 mod support;
 
-use std::fs::OpenOptions;
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::cluster::Master;
@@ -17,6 +19,17 @@ fn fifo() -> (tempfile::TempDir, PathBuf) {
     let path = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     (folder, path)
+}
+
+/// Opens a FIFO to write to it, as soon as somebody reads.
+fn writer(path: &Path) -> File {
+    let opened = RefCell::new(None);
+    until("somebody who reads the FIFO", || {
+        let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        *opened.borrow_mut() = OpenOptions::new().write(true).custom_flags(no_wait).open(path).ok();
+        opened.borrow().is_some()
+    });
+    opened.take().unwrap()
 }
 
 /// Waits until a launcher has begun to read, and so hangs in the wait for a writer.
@@ -34,15 +47,15 @@ fn a_fifo_is_read_once_and_nothing_of_it_is_lost() {
     let _worker = master.worker("w", &["--demo"]);
     let (_folder, path) = fifo();
     let launcher = master.launcher("echo", &["--ordered", "--lines", path.to_str().unwrap()]);
-    // Returns as soon as somebody reads: what looks at the FIFO first and closes it again loses this.
-    let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+    // What looks at the FIFO first and closes it again loses this.
+    let mut first = writer(&path);
     let written: Vec<_> = (0..100).map(|number| format!("line {number}")).collect();
     for line in &written {
-        writeln!(writer, "{line}").unwrap();
+        writeln!(first, "{line}").unwrap();
     }
     // A second writer, while the first one is still there.
-    writeln!(OpenOptions::new().append(true).open(&path).unwrap(), "second").unwrap();
-    drop(writer);
+    writeln!(writer(&path), "second").unwrap();
+    drop(first);
     let ended = launcher.end();
     let expected: Vec<_> = written.into_iter().chain(["second".to_owned()]).collect();
     assert_eq!((ended.code, ended.lines()), (0, expected), "{}", ended.err);
@@ -63,7 +76,7 @@ fn a_launcher_that_waits_for_a_fifo_can_be_stopped() {
         assert!(err.starts_with("0 messages sent, 0 results, 0 failed, 0 missing"), "{err}");
         // Somebody has, and writes no more.
         let mut launcher = master.launcher("echo", &["--lines", path.to_str().unwrap()]);
-        let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+        let mut writer = writer(&path);
         writeln!(writer, "first").unwrap();
         launcher.wait_for_line("first");
         launcher.signal(signal);
@@ -81,7 +94,7 @@ fn a_second_signal_ends_a_launcher_that_is_stuck() {
     // Nobody reads what it says, and there is no room for more.
     let (_unread, full) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     fcntl_setpipe_size(&full, 4096).unwrap();
-    let mut full = std::fs::File::from(full);
+    let mut full = File::from(full);
     full.write_all(&[b'x'; 4096]).unwrap();
     let (_folder, path) = fifo();
     let mut command = support::palm();
@@ -91,7 +104,7 @@ fn a_second_signal_ends_a_launcher_that_is_stuck() {
     let id = launcher.id().to_string();
     let signal = || assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
     signal();
-    let launcher = std::cell::RefCell::new(launcher);
+    let launcher = RefCell::new(launcher);
     until("its end", || {
         let ended = launcher.borrow_mut().try_wait().unwrap().is_some();
         if !ended {
@@ -123,6 +136,12 @@ fn a_line_that_is_too_long_fails_alone() {
         assert_eq!((records.len(), refused.len()), (5, 2), "{records:?}");
         assert_eq!((refused[0]["input"].as_str(), refused[0]["sequence"].as_u64()), (Some("line 2"), Some(1)));
         assert!(refused[0]["error"].as_str().unwrap().starts_with("longer than"), "{refused:?}");
+    }
+    // What only the master says is too long.
+    for transport in ["zmq", "tcp"] {
+        let ended = master.launch("echo", &["--lines", "-", "--ordered", "--transport", transport], input.as_bytes());
+        assert_eq!((ended.code, ended.lines()), (1, ["first", "last", ""].map(str::to_owned).to_vec()), "{transport}");
+        assert!(ended.err.contains("failed: line 2: ") && ended.err.contains(" 2 failed, 0 missing"), "{}", ended.err);
     }
 }
 
@@ -183,6 +202,15 @@ fn results_do_not_overwrite_their_inputs() {
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("000001 is one of the inputs"), "{err}");
     assert_eq!(std::fs::read(&lines).unwrap(), b"a\nb\nc\n");
+    // Something else that is read.
+    std::fs::create_dir(folder.path().join("tokens")).unwrap();
+    let (token, other) = (folder.path().join("token"), folder.path().join("tokens/token"));
+    for path in [&token, &other] {
+        std::fs::write(path, "secret").unwrap();
+    }
+    let files = ["--files", other.to_str().unwrap(), "--token-file", token.to_str().unwrap(), "--output-dir", here];
+    let Ended { code, err, .. } = master.launch("upper", &files, b"");
+    assert!(code == 2 && err.contains("token is one of the inputs"), "{err}");
     let out = folder.path().join("out");
     for _ in 0..2 {
         let flags = ["--output-dir", out.to_str().unwrap(), "--files", name];

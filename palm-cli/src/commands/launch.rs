@@ -258,7 +258,10 @@ fn source(args: &Args) -> Source {
 
 fn sink(args: &Args, source: &Source) -> anyhow::Result<Sink> {
     Ok(match &args.output_dir {
-        Some(path) => Sink::folder(Folder::create(path, &source.files(), !args.files.is_empty(), args.results)?),
+        Some(path) => {
+            let read: Vec<_> = source.files().into_iter().chain(args.native.token_file.clone()).collect();
+            Sink::folder(Folder::create(path, &args.files, &read, args.results)?)
+        }
         None => Sink::stdout(args.output),
     })
 }

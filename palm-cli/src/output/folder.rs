@@ -29,20 +29,19 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder, if it is not there. Results are named after those of `inputs` that are `named`, or by their number; each
-    /// message has up to `results`.
+    /// Makes the folder, if it is not there. Results are named after the messages' `files`, or by their number; each message has up
+    /// to `results`. All that is `read` is an input, be it a file of lines or of a token.
     ///
     /// # Errors
     /// If it cannot be made, or a result would take the place of an input.
-    pub(crate) fn create(path: &Path, inputs: &[PathBuf], named: bool, results: u32) -> anyhow::Result<Self> {
+    pub(crate) fn create(path: &Path, files: &[PathBuf], read: &[PathBuf], results: u32) -> anyhow::Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
         let mut seen = BTreeSet::new();
-        let names: Vec<_> = inputs.iter().filter(|_| named).map(|input| input.file_name()).collect();
-        let numbered = !names.iter().flatten().all(|name| seen.insert(*name));
-        let inputs_read = inputs.iter().flat_map(|input| identities(input)).collect();
-        let folder = Self { path: path.to_owned(), numbered, several: results > 1, inputs: inputs_read };
+        let numbered = !files.iter().filter_map(|file| file.file_name()).all(|name| seen.insert(name));
+        let inputs = files.iter().chain(read).flat_map(|input| identities(input)).collect();
+        let folder = Self { path: path.to_owned(), numbered, several: results > 1, inputs };
         // The first results are enough to tell somebody who reads and writes in one folder; the others are looked at in time.
-        for (number, input) in (0..).zip(inputs).filter(|_| named) {
+        for (number, input) in (0..).zip(files) {
             folder
                 .check(&folder.file(number, &Label::File(input.clone()), 0))
                 .map_err(|error| wrong_use(error.to_string()))?;
@@ -138,7 +137,7 @@ mod tests {
         let path = folder.path().join("new/out");
         let written = |inputs: &[&str]| {
             let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
-            let results = Folder::create(&path, &inputs, true, 1).unwrap();
+            let results = Folder::create(&path, &inputs, &[], 1).unwrap();
             for (number, input) in (0..).zip(&inputs) {
                 let place = results.place(&arrived(number, Label::File(input.clone()), 0));
                 results.write(&place, number.to_string().as_bytes()).unwrap();
@@ -149,7 +148,7 @@ mod tests {
         };
         assert_eq!(written(&["a/x", "c/y"]), ["x", "y"]);
         assert_eq!(written(&["a/x", "b/x", "c/000000-x"]), ["000000-x", "000001-x", "000002-000000-x"]);
-        let several = Folder::create(&path, &[], false, 2).unwrap();
+        let several = Folder::create(&path, &[], &[], 2).unwrap();
         several.write(&several.place(&arrived(3, Label::Line(4), 1)), b"r").unwrap();
         assert_eq!(names(&path), ["000003.2"]);
     }
@@ -164,14 +163,14 @@ mod tests {
         std::os::unix::fs::symlink(path("elsewhere"), path("link")).unwrap();
         fs::hard_link(path("a"), path("other-a")).unwrap();
         for input in ["a", "link"] {
-            let error = Folder::create(folder.path(), &[path(input)], true, 1).unwrap_err();
+            let error = Folder::create(folder.path(), &[path(input)], &[], 1).unwrap_err();
             assert!(error.is::<crate::WrongUse>() && error.to_string().contains("is one of the inputs"), "{error}");
         }
         // Under another name, or as what another input's result is called.
         let inputs = ["a", "b.1"].map(path);
-        let results = Folder::create(folder.path(), &inputs, true, 2).unwrap();
+        let results = Folder::create(folder.path(), &inputs, &[], 2).unwrap();
         assert!(results.write(&path("other-a"), b"r").is_err() && results.write(&path("b.1"), b"r").is_err());
-        let results = Folder::create(folder.path(), &[path("000007")], false, 1).unwrap();
+        let results = Folder::create(folder.path(), &[], &[path("000007")], 1).unwrap();
         assert!(results.write(&results.place(&arrived(7, Label::Line(8), 0)), b"r").is_err());
         results.write(&results.place(&arrived(8, Label::Line(9), 0)), b"r").unwrap();
         for name in ["a", "b.1", "000007", "elsewhere"] {
@@ -184,7 +183,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (out, secret) = (folder.path().join("out"), folder.path().join("secret"));
         fs::write(&secret, "s").unwrap();
-        let results = Folder::create(&out, &[], false, 1).unwrap();
+        let results = Folder::create(&out, &[], &[], 1).unwrap();
         std::os::unix::fs::symlink(&secret, out.join("000000")).unwrap();
         // Where an earlier version wrote first.
         std::os::unix::fs::symlink(&secret, out.join(".000000.part")).unwrap();
