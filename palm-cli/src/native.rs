@@ -9,6 +9,9 @@ use palm_transport_zmq::{CacheClient, CacheError};
 
 use crate::{values, wrong_use};
 
+/// Why a token that was given is of no use. An address that was not given may be a stranger's, to whom no token is shown.
+const NAME_IT: &str = "a token goes only to an address that you name: use --connect ADDRESS beside --token-file";
+
 /// How long a native address may take to be reached before it counts as out of reach.
 const REACH: Duration = Duration::from_secs(2);
 
@@ -33,7 +36,7 @@ pub(crate) struct Flags {
     /// Where the master takes native peers: HOST:PORT, unix://PATH or serial://DEVICE?baud=RATE; its cache is not asked then
     #[arg(long, value_name = "ADDRESS", value_parser = values::native_peer, global = true)]
     pub(crate) connect: Option<String>,
-    /// File with the token that the master wants to be shown
+    /// File with the token that the master wants to be shown; it goes to the address of --connect and to no other
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
     /// Which protocol is spoken
@@ -59,7 +62,7 @@ pub(crate) struct Peer {
     pub(crate) address: String,
     /// What it wants to be shown; empty: nothing.
     pub(crate) token: String,
-    /// If it refuses, ZeroMQ will do: nobody has asked for the native protocol, and no token was given.
+    /// If it refuses, ZeroMQ will do: nobody has asked for the native protocol.
     pub(crate) optional: bool,
     /// The cache that has said where it is.
     pub(crate) cache: Option<String>,
@@ -74,8 +77,6 @@ pub(crate) enum Wish {
     Native(Peer),
     /// What the cache says.
     Ask {
-        /// What the master wants to be shown, if it was given.
-        token: Option<String>,
         /// A flag for which only the native protocol will do.
         insists: Option<&'static str>,
     },
@@ -109,9 +110,17 @@ impl Flags {
             (None, Transport::Zmq) => Wish::Zmq,
             (None, Transport::Tcp) => {
                 alone("--transport tcp")?;
-                Wish::Ask { token, insists: Some("--transport tcp") }
+                if token.is_some() {
+                    return Err(wrong_use(NAME_IT));
+                }
+                Wish::Ask { insists: Some("--transport tcp") }
             }
-            (None, Transport::Auto) if zmq_only.is_empty() => Wish::Ask { token, insists: None },
+            // A native master that wants a token would not be shown it there.
+            (None, Transport::Auto) if token.is_some() => {
+                tracing::warn!("{NAME_IT}; speaking ZeroMQ");
+                Wish::Zmq
+            }
+            (None, Transport::Auto) if zmq_only.is_empty() => Wish::Ask { insists: None },
             (None, Transport::Auto) => Wish::Zmq,
         })
     }
@@ -124,10 +133,10 @@ impl Wish {
     /// # Errors
     /// If the cache does not answer, or there is no native master and nothing else will do.
     pub(crate) async fn peer(self, db: &str, patience: Option<Duration>) -> anyhow::Result<Option<Peer>> {
-        let (token, insists) = match self {
+        let insists = match self {
             Self::Zmq => return Ok(None),
             Self::Native(peer) => return Ok(Some(peer)),
-            Self::Ask { token, insists } => (token, insists),
+            Self::Ask { insists } => insists,
         };
         let Some(address) = ask(db, patience).await.map_err(crate::commands::no_answer)? else {
             if let Some(flag) = insists {
@@ -140,9 +149,8 @@ impl Wish {
         };
         match reach(&address).await {
             Ok(()) => {
-                let optional = insists.is_none() && token.is_none();
                 let cache = Some(db.to_owned());
-                Ok(Some(Peer { address, token: token.unwrap_or_default(), optional, cache }))
+                Ok(Some(Peer { address, token: String::new(), optional: insists.is_none(), cache }))
             }
             Err(error) if insists.is_some() => Err(error.context(format!(
                 "the master whose cache is at {db} takes native peers at {address}, which cannot be reached from here"
@@ -188,6 +196,7 @@ pub(crate) async fn follow(peer: &Peer, is_connected: impl Fn() -> bool, relocat
 
 /// What the cache says.
 async fn ask(db: &str, patience: Option<Duration>) -> Result<Option<String>, CacheError> {
+    let (begun, mut reminder) = (Instant::now(), palm_proto::Reminder::new());
     let until = patience.and_then(|patience| Instant::now().checked_add(patience));
     loop {
         let left = until.map_or(ANSWER, |until| until.saturating_duration_since(Instant::now()).max(PAUSE));
@@ -199,6 +208,9 @@ async fn ask(db: &str, patience: Option<Duration>) -> Result<Option<String>, Cac
                     (CacheError::TimedOut { address, .. }, Some(after)) => CacheError::TimedOut { address, after },
                     (error, _) => error,
                 });
+            }
+            Err(error) if reminder.is_due(palm_proto::Instant::from_micros(begun.elapsed().as_micros() as u64)) => {
+                tracing::warn!("{error}; asking again until there is an answer");
             }
             Err(error) => tracing::debug!("{error}; asking again"),
         }
@@ -229,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_native_protocol_is_spoken_where_nothing_speaks_against_it() {
-        let ask = |insists: bool| Wish::Ask { token: None, insists: insists.then_some("--transport tcp") };
+        let ask = |insists: bool| Wish::Ask { insists: insists.then_some("--transport tcp") };
         let native =
             Wish::Native(Peer { address: "tcp://a:1".into(), token: String::new(), optional: false, cache: None });
         for (connect, transport, zmq_only, wish) in [
@@ -252,5 +264,19 @@ mod tests {
         ] {
             assert!(flags(connect, transport).wish(zmq_only).is_err(), "{connect:?} {transport:?} {zmq_only:?}");
         }
+    }
+
+    #[test]
+    fn a_token_goes_only_to_an_address_that_was_given() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret").unwrap();
+        let wish = |connect, transport| {
+            Flags { token_file: Some(file.path().to_owned()), ..flags(connect, transport) }.wish(&[])
+        };
+        let Wish::Native(peer) = wish(Some("tcp://a:1"), Transport::Auto).unwrap() else { panic!("not native") };
+        // It stays with that address: nobody else says where the master is now.
+        assert_eq!((peer.token.as_str(), peer.cache), ("secret", None));
+        assert!(wish(None, Transport::Auto).unwrap() == Wish::Zmq);
+        assert!(wish(None, Transport::Tcp).is_err());
     }
 }

@@ -7,6 +7,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+pub mod backoff;
 pub mod buffer;
 pub mod cache;
 pub mod client;
@@ -22,6 +23,7 @@ pub mod uuid;
 pub mod worker;
 pub mod zmtp;
 
+pub use backoff::{Backoff, Reminder};
 #[cfg(feature = "std")]
 pub use buffer::PooledBuffer;
 pub use buffer::{Buffer, Span};

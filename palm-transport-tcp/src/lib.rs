@@ -68,7 +68,6 @@
 //! - Host names are looked up by the thread that has the connection, which waits for the answer.
 
 mod address;
-mod backoff;
 mod bridge;
 mod client;
 mod clock;

@@ -1,20 +1,24 @@
 //! The cache of a master, hub or server, seen from a client or a worker (PALM, section 3).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use palm_proto::MessageWriter;
 use tokio::sync::Mutex;
-use zeromq::{ReqSocket, SocketRecv, SocketSend, ZmqError, ZmqMessage};
+use tokio::time::Instant;
 
-use crate::{discovery, socket};
+use crate::discovery;
+use crate::socket::{HEARTBEAT, MAX_MESSAGE, Options, ReqSocket, SocketError, Told};
+
+/// How long a connection that nobody uses is kept: not until the cache's server asks whether somebody is there.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// A connection to a cache: get, set and delete values by key.
 ///
 /// Clones share the connection, which answers one request at a time. It is made on the first request, and again after any
-/// error, so a cache that was away is found again by asking again.
+/// error, so a cache that was away is found again by asking again. It ends when nothing is asked for two seconds.
 #[derive(Clone)]
 pub struct CacheClient {
     inner: Arc<Inner>,
@@ -24,9 +28,17 @@ struct Inner {
     address: String,
     /// Word before the dot in the function of a request; caches do not look at it.
     server: String,
-    timeout: Duration,
-    /// Empty before the first request, and after one that did not get its answer.
-    socket: Mutex<Option<ReqSocket>>,
+    options: Options,
+    place: Mutex<Place>,
+}
+
+/// Where the connection is between two requests.
+#[derive(Default)]
+struct Place {
+    /// With when it was used last. Empty before the first request, and after one that did not get its answer.
+    kept: Option<(ReqSocket, Instant)>,
+    /// Somebody looks whether it is used.
+    watched: bool,
 }
 
 impl CacheClient {
@@ -36,8 +48,16 @@ impl CacheClient {
     }
 
     pub(crate) fn with_server(address: impl Into<String>, server: impl Into<String>, timeout: Duration) -> Self {
-        let inner = Inner { address: address.into(), server: server.into(), timeout, socket: Mutex::new(None) };
-        Self { inner: Arc::new(inner) }
+        Self::with_options(
+            address,
+            server,
+            Options { patience: timeout, heartbeat: HEARTBEAT, max_message: MAX_MESSAGE },
+        )
+    }
+
+    pub(crate) fn with_options(address: impl Into<String>, server: impl Into<String>, options: Options) -> Self {
+        let (address, server, place) = (address.into(), server.into(), Mutex::default());
+        Self { inner: Arc::new(Inner { address, server, options, place }) }
     }
 
     /// Address of the cache.
@@ -58,9 +78,24 @@ impl CacheClient {
     /// # Errors
     /// If the cache does not answer.
     pub async fn native_address(&self) -> Result<Option<String>, CacheError> {
-        let value = self.get(discovery::NATIVE_ADDRESS).await?;
-        let text = std::str::from_utf8(&value).ok().filter(|text| !text.is_empty());
-        Ok(text.map(|text| discovery::reachable(text, self.address())))
+        let address = self.told().await?.native_address;
+        Ok(address.map(|address| discovery::reachable(&address, self.address())))
+    }
+
+    /// Whether the server knows our extension fields, as it says when it shakes hands.
+    ///
+    /// # Errors
+    /// If the cache does not answer.
+    pub async fn extensions(&self) -> Result<bool, CacheError> {
+        Ok(self.told().await?.extensions)
+    }
+
+    /// The longest message that the server takes, in bytes; `None` if it does not say.
+    ///
+    /// # Errors
+    /// If the cache does not answer.
+    pub async fn max_message(&self) -> Result<Option<usize>, CacheError> {
+        Ok(self.told().await?.max_message)
     }
 
     /// Sets `key` to `value`. With an empty key the cache makes one. Returns the key.
@@ -88,43 +123,81 @@ impl CacheClient {
             .cache(key)
             .payload(payload)
             .finish();
-        let exchange = self.exchange(message.freeze());
-        match tokio::time::timeout(self.inner.timeout, exchange).await {
+        self.in_time(self.exchange(message.freeze())).await
+    }
+
+    /// What the server tells of itself when it shakes hands: nobody but its process can say that, and a stock server, which says
+    /// nothing, is not asked for what it lacks.
+    async fn told(&self) -> Result<Told, CacheError> {
+        let connected = async {
+            let mut place = self.inner.place.lock().await;
+            place.kept = None;
+            let socket = self.connect().await?;
+            let told = socket.told().clone();
+            self.keep(&mut place, socket);
+            Ok(told)
+        };
+        self.in_time(connected).await
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, CacheError>>) -> Result<T, CacheError> {
+        match tokio::time::timeout(self.inner.options.patience, work).await {
             Ok(answer) => answer,
-            Err(_) => Err(CacheError::TimedOut { address: self.inner.address.clone(), after: self.inner.timeout }),
+            Err(_) => Err(self.failed(SocketError::TimedOut { after: self.inner.options.patience })),
         }
     }
 
     /// One request and its reply. Whoever drops this on the way drops the socket with it: nothing is ever read or sent on one
     /// that is in the middle of a request.
     async fn exchange(&self, request: Bytes) -> Result<Bytes, CacheError> {
-        let failed = |source| {
-            let address = self.inner.address.clone();
-            match source {
-                ZmqError::ConnectTimeout(_) => CacheError::TimedOut { address, after: self.inner.timeout },
-                source => CacheError::Connection { address, source },
-            }
-        };
-        let mut place = self.inner.socket.lock().await;
+        let mut place = self.inner.place.lock().await;
         // A connection that was good for the last request may have died since; that shows only when it is used.
-        if let Some(kept) = place.take()
-            && let Ok((socket, answer)) = round_trip(kept, request.clone()).await
+        if let Some((mut socket, _)) = place.kept.take()
+            && let Ok(answer) = socket.ask(request.clone()).await
         {
-            *place = Some(socket);
+            self.keep(&mut place, socket);
             return Ok(answer);
         }
-        let (socket, _) =
-            socket::connect::<ReqSocket>(&self.inner.address, self.inner.timeout).await.map_err(failed)?;
-        let (socket, answer) = round_trip(socket, request).await.map_err(failed)?;
-        *place = Some(socket);
+        let mut socket = self.connect().await?;
+        let answer = socket.ask(request).await.map_err(|error| self.failed(error))?;
+        self.keep(&mut place, socket);
         Ok(answer)
+    }
+
+    async fn connect(&self) -> Result<ReqSocket, CacheError> {
+        ReqSocket::connect(&self.inner.address, &self.inner.options).await.map_err(|error| self.failed(error))
+    }
+
+    /// Keeps a connection for the next request, for a while.
+    fn keep(&self, place: &mut Place, socket: ReqSocket) {
+        place.kept = Some((socket, Instant::now()));
+        if !place.watched {
+            place.watched = true;
+            tokio::spawn(close_idle(Arc::downgrade(&self.inner)));
+        }
+    }
+
+    fn failed(&self, source: SocketError) -> CacheError {
+        let address = self.inner.address.clone();
+        match source {
+            SocketError::TimedOut { after } => CacheError::TimedOut { address, after },
+            source => CacheError::Connection { address, source },
+        }
     }
 }
 
-async fn round_trip(mut socket: ReqSocket, request: Bytes) -> Result<(ReqSocket, Bytes), ZmqError> {
-    socket.send(ZmqMessage::from(request)).await?;
-    let answer = socket.recv().await?;
-    Ok((socket, answer.into_vecdeque().pop_front().unwrap_or_default()))
+/// Ends the connection when it is not used any more. Between requests nobody reads it, and so nobody would answer a server that asks
+/// whether somebody is there.
+async fn close_idle(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let mut place = inner.place.lock().await;
+        if place.kept.as_ref().is_none_or(|(_, used)| used.elapsed() >= IDLE) {
+            *place = Place::default();
+            return;
+        }
+    }
 }
 
 fn text(key: Bytes) -> Result<String, CacheError> {
@@ -153,7 +226,7 @@ pub enum CacheError {
         /// Address of the cache.
         address: String,
         /// What the socket said.
-        source: ZmqError,
+        source: SocketError,
     },
     /// The cache keeps no such value: key, value or cache are too large.
     Refused,
@@ -167,18 +240,12 @@ impl fmt::Display for CacheError {
             Self::TimedOut { address, after } => {
                 write!(f, "the cache at {address} did not answer within {} ms", after.as_millis())
             }
-            Self::Connection { address, .. } => write!(f, "no connection to the cache at {address}"),
+            Self::Connection { address, source } => write!(f, "no connection to the cache at {address}: {source}"),
             Self::Refused => f.write_str("the cache has no room for the value"),
             Self::NotText => f.write_str("the cache answered with a key that is not UTF-8"),
         }
     }
 }
 
-impl std::error::Error for CacheError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Connection { source, .. } => Some(source),
-            Self::TimedOut { .. } | Self::Refused | Self::NotText => None,
-        }
-    }
-}
+// The texts above are those of the causes, too, so that none is printed twice.
+impl std::error::Error for CacheError {}

@@ -4,15 +4,6 @@ use std::fmt;
 
 use crate::cache_client::{CacheClient, CacheError};
 
-/// The cache key with which a master says that it knows our extension fields.
-const EXTENSIONS: &str = "palm_extensions";
-
-/// The cache key under which a master says how long a message may be.
-const MAX_MESSAGE: &str = "palm_max_message";
-
-/// The cache key under which a master says where native peers connect to.
-pub(crate) const NATIVE_ADDRESS: &str = "palm_native_address";
-
 /// What a client has to know.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientAddresses {
@@ -20,9 +11,6 @@ pub(crate) struct ClientAddresses {
     pub(crate) subscribe: String,
     /// The server's own publisher, if results are taken elsewhere.
     pub(crate) watch: Option<String>,
-    pub(crate) extensions: bool,
-    /// Longest message that the server takes, in bytes.
-    pub(crate) max_message: usize,
 }
 
 /// What a worker has to know.
@@ -30,7 +18,6 @@ pub(crate) struct ClientAddresses {
 pub(crate) struct WorkerAddresses {
     pub(crate) pull: String,
     pub(crate) push: String,
-    pub(crate) extensions: bool,
 }
 
 /// Why a component could not be found.
@@ -65,14 +52,8 @@ impl fmt::Display for DiscoveryError {
     }
 }
 
-impl std::error::Error for DiscoveryError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Cache(error) => std::error::Error::source(error),
-            Self::WrongServer { .. } | Self::NoAddress { .. } => None,
-        }
-    }
-}
+// The texts above are those of the causes, too, so that none is printed twice.
+impl std::error::Error for DiscoveryError {}
 
 impl From<CacheError> for DiscoveryError {
     fn from(error: CacheError) -> Self {
@@ -84,17 +65,6 @@ impl From<CacheError> for DiscoveryError {
 pub(crate) async fn check_name(cache: &CacheClient, expected: &str) -> Result<(), DiscoveryError> {
     let found = String::from_utf8_lossy(&cache.get("name").await?).into_owned();
     if found == expected { Ok(()) } else { Err(DiscoveryError::WrongServer { expected: expected.to_owned(), found }) }
-}
-
-/// Whether the server knows our extension fields.
-pub(crate) async fn extensions(cache: &CacheClient) -> Result<bool, DiscoveryError> {
-    Ok(cache.get(EXTENSIONS).await?.as_ref() == b"1")
-}
-
-/// The longest message that the server takes, in bytes. A Python server has no bound.
-pub(crate) async fn max_message(cache: &CacheClient) -> Result<usize, DiscoveryError> {
-    let value = cache.get(MAX_MESSAGE).await?;
-    Ok(std::str::from_utf8(&value).ok().and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX))
 }
 
 /// The address under `key`. One that a server bound to a wildcard gives, taken literally, leads nowhere: the host that its

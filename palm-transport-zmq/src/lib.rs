@@ -59,18 +59,20 @@
 //!   that it is gone and once that it is back, and ask its cache anew where its sockets are.
 //! - **Nothing grows without bound**: a job has at most its window under way, a worker its concurrency and its queue, and 64 MiB
 //!   of results that its master does not read.
-//! - A server whose host vanishes without closing its connections is missed only by time-outs: the sockets of workers and
-//!   clients have no keep-alive.
+//! - **Whom they connect to cannot end them**: what a peer sends is bounded before it is kept, whatever a header claims.
+//! - **A server behind a connection that carries nothing any more is missed** within three heartbeats, of 5 s unless told otherwise,
+//!   and looked for anew.
 
 #[cfg(feature = "clap")]
 pub mod args;
-mod backoff;
 mod cache_client;
 mod client;
+mod clock;
 mod discovery;
 mod log_limit;
 mod master;
 mod socket;
+mod stream;
 mod telling;
 mod worker;
 
@@ -82,5 +84,6 @@ pub use client::{
 pub use discovery::DiscoveryError;
 pub use master::{Addresses, BindError, Counters, Master, MasterConfig, MasterHandle, Report};
 pub use palm_proto::{CacheLimits, Request, Status};
+pub use socket::SocketError;
 pub use telling::{Telling, tell_runner};
 pub use worker::{BuildError, Call, Report as WorkerReport, Results, Worker, WorkerBuilder, WorkerHandle};

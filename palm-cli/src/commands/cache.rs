@@ -12,7 +12,7 @@ use palm_transport_zmq::CacheClient;
 
 use super::{block_on, no_answer};
 use crate::args::Global;
-use crate::native::{Flags, Peer, Wish};
+use crate::native::{Flags, Peer, Transport, Wish};
 use crate::{Outcome, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
@@ -175,7 +175,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             }
             Action::Delete { key, .. } => {
                 // A Python server's cache dies of a key that it does not have, so it is not asked to delete one.
-                let ours = cache.get("palm_extensions").await.map_err(no_answer)?.as_ref() == b"1";
+                let ours = cache.extensions().await.map_err(no_answer)?;
                 if !ours && cache.get(&key).await.map_err(no_answer)?.is_empty() {
                     return Ok(Outcome::Done);
                 }
@@ -189,8 +189,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
 /// Refuses what the server would not read: it closes the connection upon a message that is too long, which tells nobody why.
 async fn check_length(cache: &CacheClient, length: usize) -> anyhow::Result<()> {
     // A Python server has no bound.
-    let most = cache.get("palm_max_message").await.map_err(no_answer)?;
-    let most = std::str::from_utf8(&most).ok().and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX);
+    let most = cache.max_message().await.map_err(no_answer)?.unwrap_or(usize::MAX);
     if length.saturating_add(ENVELOPE) > most {
         anyhow::bail!(
             "the value is too long: key and value have {length} bytes, and the server takes messages of {most} at most, with \
@@ -217,11 +216,14 @@ fn check_preset(action: &Action) -> anyhow::Result<()> {
 async fn peer(args: &Args) -> anyhow::Result<Option<Peer>> {
     let needed = args.action.native_only();
     let wish = match (args.native.wish(&[])?, needed) {
-        (Wish::Zmq, Some(flag)) => {
+        (Wish::Zmq, Some(flag)) if args.native.transport == Transport::Zmq => {
             return Err(wrong_use(format!("{flag} needs the native protocol, and --transport zmq rules that out")));
         }
+        (Wish::Zmq, Some(flag)) => {
+            return Err(wrong_use(format!("{flag} needs the native protocol, and a token needs --connect")));
+        }
         (Wish::Ask { insists: None, .. }, None) => return Ok(None),
-        (Wish::Ask { token, .. }, Some(flag)) => Wish::Ask { token, insists: Some(flag) },
+        (Wish::Ask { .. }, Some(flag)) => Wish::Ask { insists: Some(flag) },
         (wish, _) => wish,
     };
     let peer = wish.peer(&args.db, Some(args.timeout)).await;

@@ -160,6 +160,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
     pub(crate) connect_timeout: Duration,
 
+    /// Silence after which the server is asked whether it lives; after twice as much more it is looked for anew; of native masters it
+    /// is theirs to say
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
+    pub(crate) heartbeat: Duration,
+
     /// What results look like on standard output
     #[arg(long, value_enum, value_name = "STYLE", default_value_t = Style::Lines, help_heading = "Output")]
     pub(crate) output: Style,
@@ -352,7 +357,7 @@ pub(crate) async fn connect_zmq(args: &Args) -> anyhow::Result<Server> {
     let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
     let server = args.server.as_deref().ok_or_else(no_server)?;
     let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
-    builder = builder.check_name(has_cache(args));
+    builder = builder.check_name(has_cache(args)).heartbeat(args.heartbeat);
     if let Some(session) = &args.session {
         builder = builder.session(session);
     }

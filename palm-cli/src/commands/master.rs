@@ -236,7 +236,7 @@ async fn serve(
 ) -> anyhow::Result<Outcome> {
     let mut signals = StopSignals::listen()?;
     let mut show = signal(SignalKind::user_defined1()).context("cannot listen for signals")?;
-    open_files::make_room_for(config.connections, ", or lower --connections");
+    open_files::make_room_for(config.connections, "connections", ", or lower --connections");
     let name = config.name.clone();
     let options = BridgeOptions { max_message: config.max_message, heartbeat: config.heartbeat };
     tracing::info!("Starting the router");

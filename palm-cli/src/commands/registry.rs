@@ -132,7 +132,7 @@ async fn serve(args: &Args) -> anyhow::Result<Outcome> {
     let mut settings = Settings::new(listener.local_addr()?);
     settings.hosts.clone_from(&args.host);
     settings.tls = config.is_some();
-    open_files::make_room_for(settings.bounds.connections, "");
+    open_files::make_room_for(settings.bounds.connections, "connections", "");
     if let Some(link) = access::setup_link(&store, &settings).await? {
         // Not into the log, which others may read.
         output::say(&format_args!(

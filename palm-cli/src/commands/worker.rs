@@ -14,7 +14,10 @@ use crate::native::{self, Wish};
 use crate::process::{Exec, Framing, Lifeline, Limits, MethodCommand, Program, Serve};
 use crate::worker::native::Ended;
 use crate::worker::{self, Function, Functions, Options, Report, demo_functions, stopping};
-use crate::{Outcome, output, values, wrong_use};
+use crate::{Outcome, open_files, output, values, wrong_use};
+
+/// Files that a program at work takes: its pipes, with both ends while it starts, and what watches over it.
+const FILES_A_JOB: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,6 +77,10 @@ pub(crate) struct Args {
     /// Where to get messages from [default: what the cache says]
     #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
     pub(crate) pull: Option<String>,
+    /// Silence after which the master is asked whether it lives; after twice as much more it is looked for anew; of native masters it
+    /// is theirs to say
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration_above_zero)]
+    pub(crate) heartbeat: Duration,
     #[command(flatten)]
     pub(crate) native: native::Flags,
 
@@ -114,8 +121,9 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let name = args.name.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let plan = Plan::of(&args)?;
-    let wish = args.native.wish(&zmq_only(&args))?;
     global.log_component(&name)?;
+    let wish = args.native.wish(&zmq_only(&args))?;
+    open_files::make_room_for(usize::from(args.jobs) * FILES_A_JOB, "files of programs at work", ", or lower --jobs");
     let ended = block_on(async {
         let mut signals = StopSignals::listen()?;
         let mut functions = if args.demo { demo_functions(&name) } else { Functions::new() };
@@ -176,7 +184,11 @@ async fn work(
             Ended::Refused { why, .. } => anyhow::bail!("no work at {}: {why}", peer.address),
         }
     }
-    let mut builder = Worker::builder().name(&options.name).concurrency(options.jobs.into()).grace(options.grace);
+    let mut builder = Worker::builder()
+        .name(&options.name)
+        .concurrency(options.jobs.into())
+        .heartbeat(args.heartbeat)
+        .grace(options.grace);
     if let Some(address) = db {
         builder = builder.cache_address(address);
     }

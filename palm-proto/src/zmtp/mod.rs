@@ -38,12 +38,14 @@ mod error;
 mod frame;
 mod greeting;
 mod metadata;
+mod pulse;
 mod socket_type;
 
 pub use connection::{CONTROL_MAX, Connection, Decoded, IDENTITY_MAX, InvalidIdentity};
 pub use error::{ProtocolError, ShortText};
 pub use frame::{CommandHeader, FRAME_HEADER_MAX, FrameHeader, Header, frame_header, frame_header_len};
 pub use metadata::{EXTENSIONS, MAX_MESSAGE, METADATA_MAX, Metadata, NATIVE_ADDRESS, property};
+pub use pulse::{Beat, Pulse};
 pub use socket_type::SocketType;
 
 /// What a peer may send. Each length is checked as soon as its header has been received.

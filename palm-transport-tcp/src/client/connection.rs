@@ -355,6 +355,7 @@ impl<T: Clone> Machine for Side<T> {
         whole: Option<&Bytes>,
     ) -> Result<Verdict, Fault> {
         let Some(said) = self.client.handle_frame(now, frame)? else { return Ok(Verdict::Stays) };
+        let useful = matches!(said, Said::Result { .. } | Said::Failed { .. } | Said::Cache { .. });
         match said {
             Said::Result { key, payload, last: true, .. } => {
                 if let Some(entry) = self.tasks.remove(TaskKey::of(key)) {
@@ -391,7 +392,7 @@ impl<T: Clone> Machine for Side<T> {
             Said::Refused { code, text, .. } => return Ok(Verdict::refused(text, code)),
             Said::Goodbye => return Ok(Verdict::goodbye()),
         }
-        Ok(Verdict::Stays)
+        Ok(if useful { Verdict::Useful } else { Verdict::Stays })
     }
 
     fn handle_read(&mut self) {

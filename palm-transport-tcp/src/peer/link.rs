@@ -6,19 +6,21 @@ use std::time::Duration;
 use mio::event::{Event, Source};
 use mio::{Interest, Registry, Token};
 use palm_proto::native::{Framing, Retry};
-use palm_proto::{Instant, Seed};
+use palm_proto::{Backoff, Instant, Reminder, Seed};
 
 use super::machine::{Machine, Verdict};
 use super::options::PeerOptions;
 use super::out::Out;
 use super::receive::{Found, Receiver};
 use crate::address::Address;
-use crate::backoff::Backoff;
 use crate::connecting::{Connecting, Established};
 use crate::stream::{Liveness, More, Received, Stream};
 
 /// Reads after which others have their turn.
 const READS_A_TURN: usize = 4;
+/// The shortest and the longest wait before the next try to connect.
+const FIRST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(5);
 /// After how long the operating system asks whether a silent master's host still lives.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -31,6 +33,10 @@ pub(crate) struct Link {
     pub(crate) out: Out,
     receiver: Receiver,
     backoff: Backoff,
+    /// When to say again that there is no connection.
+    reminder: Reminder,
+    /// Whether the master has welcomed this side in the connection that there is.
+    established: bool,
     max_frame: u32,
     /// How long a try to connect may take.
     patience: Duration,
@@ -64,7 +70,9 @@ impl Link {
             state: State::Waiting(Instant::ZERO, None),
             out,
             receiver: Receiver::default(),
-            backoff: Backoff::new(seed),
+            backoff: Backoff::new(FIRST, LONGEST, seed),
+            reminder: Reminder::new(),
+            established: false,
             max_frame: options.max_message,
             patience: options.handshake_timeout,
             readable: false,
@@ -173,13 +181,26 @@ impl Link {
                 self.begin(now, machine);
             }
             Err(error) => {
-                tracing::debug!("{}: {error}", self.address);
-                self.state = State::Waiting(now + self.backoff.next(), None);
+                self.say(now, &error.to_string());
+                self.state = State::Waiting(now + self.backoff.wait(now), None);
             }
         }
     }
 
+    /// Says why there is no connection: at once, and then now and then. That one is lost others say.
+    fn say(&mut self, now: Instant, why: &str) {
+        if std::mem::take(&mut self.established) {
+            return;
+        }
+        if self.reminder.is_due(now) {
+            tracing::warn!("no connection to {}: {why}; trying until there is one", self.address);
+        } else {
+            tracing::debug!("{}: {why}", self.address);
+        }
+    }
+
     fn begin(&mut self, now: Instant, machine: &mut impl Machine) {
+        self.established = false;
         self.out.framing.begin();
         machine.handle_connected(now);
     }
@@ -192,7 +213,7 @@ impl Link {
             };
             let idle = matches!(self.state, State::Waiting(..));
             let mut over = None;
-            let backoff = &mut self.backoff;
+            let (backoff, established) = (&mut self.backoff, &mut self.established);
             let received = self.receiver.receive(stream, &mut self.out.framing, self.max_frame, |found| {
                 if idle {
                     return true;
@@ -204,7 +225,12 @@ impl Link {
                 over = match verdict {
                     Ok(Verdict::Stays) => None,
                     Ok(Verdict::Established) => {
-                        backoff.reset();
+                        *established = true;
+                        backoff.handle_connected(now);
+                        None
+                    }
+                    Ok(Verdict::Useful) => {
+                        backoff.handle_useful();
                         None
                     }
                     Ok(Verdict::Over(why, retry)) => Some((why, retry)),
@@ -276,7 +302,8 @@ impl Link {
     /// The stream is broken: there has to be another one.
     fn break_off(&mut self, now: Instant, machine: &mut impl Machine, why: &str) {
         self.close();
-        self.state = State::Waiting(now + self.backoff.next(), None);
+        self.say(now, why);
+        self.state = State::Waiting(now + self.backoff.wait(now), None);
         machine.handle_disconnected(why, false);
     }
 
@@ -288,9 +315,14 @@ impl Link {
                 self.state = State::Over;
                 return machine.handle_disconnected(why, true);
             }
-            Retry::Later => now + self.backoff.next(),
-            Retry::AtOnce => now,
+            // Only if the last time was not the same.
+            Retry::AtOnce if !self.backoff.is_in_vain() => {
+                self.backoff.wait(now);
+                now
+            }
+            Retry::Later | Retry::AtOnce => now + self.backoff.wait(now),
         };
+        self.say(now, why);
         self.out.outgoing.clear();
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::Open(line) if line.is_serial() => State::Waiting(at, Some(line)),

@@ -44,6 +44,8 @@ pub(crate) trait Machine {
 pub(crate) enum Verdict {
     /// It goes on.
     Stays,
+    /// It goes on, and was of use.
+    Useful,
     /// It is established.
     Established,
     /// It is over.

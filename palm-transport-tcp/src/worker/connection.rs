@@ -352,6 +352,7 @@ impl Machine for Side {
         whole: Option<&Bytes>,
     ) -> Result<Verdict, Fault> {
         let Some(said) = self.worker.handle_frame(now, frame)? else { return Ok(Verdict::Stays) };
+        let useful = matches!(said, Said::Task(_));
         let event = match said {
             Said::Task(task) => WorkerEvent::Task(Task {
                 id: task.id,
@@ -377,7 +378,7 @@ impl Machine for Side {
             Said::Goodbye => return Ok(Verdict::goodbye()),
         };
         self.events.push_back(event);
-        Ok(Verdict::Stays)
+        Ok(if useful { Verdict::Useful } else { Verdict::Stays })
     }
 
     fn poll_transmit(&mut self) -> Option<Frame<'_, ToMaster>> {

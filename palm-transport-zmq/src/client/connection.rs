@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use palm_proto::client::Reply;
+use palm_proto::{Backoff, Reminder};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
-use zeromq::{PushSocket, Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage};
 
 use super::state::Shared;
 use super::{Config, ConnectError};
-use crate::backoff::Backoff;
 use crate::cache_client::CacheClient;
+use crate::clock::{Clock, backoff};
 use crate::discovery::{self, ClientAddresses};
 use crate::log_limit::LogLimit;
-use crate::socket::{self, Monitor};
+use crate::socket::{PushSocket, SocketError, SubSocket};
 
 /// Messages taken from the jobs at a time.
 const BATCH: usize = 128;
@@ -26,52 +26,49 @@ const TICK: Duration = Duration::from_millis(2);
 /// The connections to one server.
 pub(super) struct Link {
     subscription: SubSocket,
-    subscription_monitor: Monitor,
     push: PushSocket,
-    push_monitor: Monitor,
     /// A subscription to nothing at the server itself, if results are taken elsewhere: it shows when the server goes, which the
     /// socket that only sends does not until too late.
-    watch: Option<(SubSocket, Monitor)>,
+    watch: Option<SubSocket>,
+}
+
+impl Link {
     /// Longest message that the server takes: at a longer one it closes the connection, with all messages behind it.
-    max_message: usize,
+    fn max_message(&self) -> usize {
+        self.push.told().max_message.unwrap_or(usize::MAX)
+    }
 }
 
 /// Connects once. The subscription is there before anything can be sent, and has taken effect when this returns, as far as
 /// that can be known.
 pub(super) async fn open(config: &Config, cache: &CacheClient) -> Result<Link, ConnectError> {
     let addresses = discover(config, cache).await?;
+    let options = config.sockets();
     let failed = |address: &str| {
         let address = address.to_owned();
         |source| ConnectError::Socket { address, source }
     };
-    let mut subscription = socket::unconnected::<SubSocket>(config.timeout, None);
-    let subscription_monitor = socket::monitor(&mut subscription);
-    subscription.subscribe(&config.id).await.map_err(failed(&addresses.subscribe))?;
-    subscription.connect(&addresses.subscribe).await.map_err(failed(&addresses.subscribe))?;
-    let (push, push_monitor) =
-        socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
+    let subscription = SubSocket::connect(&addresses.subscribe, Some(&config.id), &options)
+        .await
+        .map_err(failed(&addresses.subscribe))?;
+    let push = PushSocket::connect(&addresses.push, "", &options).await.map_err(failed(&addresses.push))?;
     let watch = match &addresses.watch {
-        Some(address) => Some(socket::connect::<SubSocket>(address, config.timeout).await.map_err(failed(address))?),
+        Some(address) => Some(SubSocket::connect(address, None, &options).await.map_err(failed(address))?),
         None => None,
     };
-    if !addresses.extensions {
+    // A publisher of ours keeps what nobody has subscribed to yet.
+    if !subscription.told().extensions {
         settle(config, cache).await?;
     }
     info!(push = addresses.push, subscription = addresses.subscribe, "connected to {}", config.server);
-    let max_message = addresses.max_message;
-    Ok(Link { subscription, subscription_monitor, push, push_monitor, watch, max_message })
+    Ok(Link { subscription, push, watch })
 }
 
 async fn discover(config: &Config, cache: &CacheClient) -> Result<ClientAddresses, ConnectError> {
-    let (mut extensions, mut watch, mut max_message) = (false, None, usize::MAX);
     if config.ask {
         discovery::check_name(cache, &config.server).await?;
-        // What another component's publisher does is not for this server to say.
-        extensions = config.sub_address.is_none() && discovery::extensions(cache).await?;
     }
-    if config.ask && config.push_address.is_none() {
-        max_message = discovery::max_message(cache).await?;
-    }
+    let mut watch = None;
     if config.ask && config.sub_address.is_some() && config.push_address.is_none() {
         watch = Some(discovery::address(cache, "pub_address").await?);
     }
@@ -83,7 +80,7 @@ async fn discover(config: &Config, cache: &CacheClient) -> Result<ClientAddresse
         Some(address) => address.clone(),
         None => discovery::address(cache, "pull_address").await?,
     };
-    Ok(ClientAddresses { push, subscribe, watch, extensions, max_message })
+    Ok(ClientAddresses { push, subscribe, watch })
 }
 
 /// Waits until a publisher that drops what nobody has subscribed to knows of the subscription.
@@ -99,29 +96,61 @@ async fn settle(config: &Config, cache: &CacheClient) -> Result<(), ConnectError
     Ok(())
 }
 
-/// Connects, and tries again until it works or cannot ever: another server is there. Says once that it tries.
-pub(super) async fn open_patiently(config: &Config, cache: &CacheClient, mut told: bool) -> Result<Link, ConnectError> {
-    let mut backoff = Backoff::new();
-    loop {
-        match open(config, cache).await {
-            Ok(link) => return Ok(link),
-            Err(error) if error.is_final() => return Err(error),
-            Err(error) if told => debug!(%error, "no connection to {} yet", config.server),
-            Err(error) => {
-                told = true;
-                warn!(%error, "no connection to {}; trying until there is one", config.server);
+/// How a client goes about connecting.
+pub(super) struct Trying {
+    clock: Clock,
+    backoff: Backoff,
+    /// When to say again that there is no connection.
+    reminder: Reminder,
+    /// Of lines about a server that goes and comes back.
+    limit: LogLimit,
+}
+
+impl Trying {
+    pub(super) fn new() -> Self {
+        Self { clock: Clock::start(), backoff: backoff(), reminder: Reminder::new(), limit: LogLimit::default() }
+    }
+
+    /// Connects, and tries again until it works or, unless `for_ever`, cannot ever: another server is there. Says so now and then.
+    pub(super) async fn open(
+        &mut self,
+        config: &Config,
+        cache: &CacheClient,
+        for_ever: bool,
+    ) -> Result<Link, ConnectError> {
+        loop {
+            match open(config, cache).await {
+                Ok(link) => {
+                    self.backoff.handle_connected(self.clock.now());
+                    return Ok(link);
+                }
+                Err(error) if error.is_final() && !for_ever => return Err(error),
+                Err(error) if self.reminder.is_due(self.clock.now()) => {
+                    warn!("no connection to {}: {error}; trying until there is one", config.server);
+                }
+                Err(error) => debug!(%error, "no connection to {} yet", config.server),
             }
+            self.pause().await;
         }
-        tokio::time::sleep(backoff.next()).await;
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.backoff.wait(self.clock.now())).await;
     }
 }
 
 /// The tasks that keep a client going; they end when this is dropped.
-pub(super) fn start(config: Arc<Config>, cache: CacheClient, shared: Arc<Shared>, link: Link) -> JoinSet<()> {
-    shared.set_max_message(link.max_message);
+pub(super) fn start(
+    config: Arc<Config>,
+    cache: CacheClient,
+    shared: Arc<Shared>,
+    link: Link,
+    trying: Trying,
+) -> JoinSet<()> {
+    shared.set_max_message(link.max_message());
     let mut tasks = JoinSet::new();
     tasks.spawn(keep_time(shared.clone()));
-    tasks.spawn(keep_connected(config, cache, shared, link));
+    tasks.spawn(keep_connected(config, cache, shared, link, trying));
     tasks
 }
 
@@ -141,100 +170,106 @@ async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
-async fn keep_connected(config: Arc<Config>, cache: CacheClient, shared: Arc<Shared>, mut link: Link) {
+async fn keep_connected(
+    config: Arc<Config>,
+    cache: CacheClient,
+    shared: Arc<Shared>,
+    mut link: Link,
+    mut trying: Trying,
+) {
     loop {
-        serve(&config, &shared, link).await;
+        let (error, useful) = serve(&config, &shared, link).await;
         if shared.is_closed() {
             // The runtime stops its tasks in any order; this is no loss.
             return;
         }
-        warn!("{} is gone; looking for it", config.server);
-        let mut backoff = Backoff::new();
-        link = loop {
-            match open_patiently(&config, &cache, true).await {
-                Ok(link) => break link,
-                Err(error) => debug!(%error, "another server is in the place of {}", config.server),
-            }
-            tokio::time::sleep(backoff.next()).await;
+        if useful {
+            trying.backoff.handle_useful();
+        }
+        if trying.limit.allows(Instant::now()).is_some() {
+            warn!("{} is gone ({error}); looking for it", config.server);
+        }
+        trying.pause().await;
+        link = match trying.open(&config, &cache, true).await {
+            Ok(link) => link,
+            Err(_) => unreachable!("it tries for ever"),
         };
-        info!("{} is back", config.server);
+        if trying.limit.allows(Instant::now()).is_some() {
+            info!("{} is back", config.server);
+        }
         shared.on_reconnect();
     }
 }
 
-/// Works on one link until it is lost.
-async fn serve(config: &Config, shared: &Arc<Shared>, link: Link) {
-    let Link { mut subscription, mut subscription_monitor, push, push_monitor, mut watch, max_message } = link;
-    shared.set_max_message(max_message);
+/// Works on one link until it is lost: why, and whether any result came.
+async fn serve(config: &Config, shared: &Arc<Shared>, link: Link) -> (SocketError, bool) {
+    shared.set_max_message(link.max_message());
+    let Link { mut subscription, push, mut watch } = link;
     // Dropped with this function, and the sender with it.
     let mut sender = JoinSet::new();
     let to_send = shared.clone();
-    sender.spawn(async move { send_all(&to_send, push, push_monitor).await });
-    let mut limit = LogLimit::default();
+    sender.spawn(async move { send_all(&to_send, push).await });
+    let (mut limit, mut useful) = (LogLimit::default(), false);
     loop {
         tokio::select! {
             received = subscription.recv() => match received {
-                Ok(message) => on_message(config, shared, &mut limit, message),
-                Err(error) => {
-                    debug!(%error, "the subscription broke");
-                    return;
-                }
+                Ok(Some((topic, result))) => useful |= on_message(config, shared, &mut limit, &topic, result),
+                Ok(None) => debug!("dropped what is no topic and message"),
+                Err(error) => return (error, useful),
             },
-            () = subscription_monitor.gone() => return,
-            () = gone(&mut watch) => return,
-            _ = sender.join_next() => return,
+            error = gone(&mut watch) => return (error, useful),
+            Some(ended) = sender.join_next() => return (ended.unwrap_or(SocketError::Closed), useful),
         }
     }
 }
 
 /// Ends when the server is gone, if there is a connection to tell.
-async fn gone(watch: &mut Option<(SubSocket, Monitor)>) {
-    match watch {
-        Some((socket, monitor)) => tokio::select! {
-            // Nothing comes, but only a socket that is read notices its end.
-            _ = socket.recv() => {}
-            () = monitor.gone() => {}
-        },
-        None => std::future::pending().await,
+async fn gone(watch: &mut Option<SubSocket>) -> SocketError {
+    let Some(socket) = watch else { return std::future::pending().await };
+    loop {
+        // Nothing comes, but only a socket that is read notices its end.
+        if let Err(error) = socket.recv().await {
+            return error;
+        }
     }
 }
 
-fn on_message(config: &Config, shared: &Shared, limit: &mut LogLimit, message: ZmqMessage) {
-    let mut frames = message.into_vecdeque();
-    let (Some(topic), Some(result), None) = (frames.pop_front(), frames.pop_front(), frames.pop_front()) else {
-        debug!("dropped what is no topic and message");
-        return;
-    };
+/// Whether it was a result.
+fn on_message(config: &Config, shared: &Shared, limit: &mut LogLimit, topic: &[u8], result: Bytes) -> bool {
     if topic != config.id.as_bytes() {
         // Subscriptions match prefixes.
-        return;
+        return false;
     }
     match Reply::parse(result) {
-        Ok(reply) => shared.on_reply(reply),
+        Ok(reply) => {
+            shared.on_reply(reply);
+            true
+        }
         Err(error) => {
             if let Some(left_out) = limit.allows(Instant::now()) {
                 warn!(%error, left_out, "dropped what is no result");
             }
+            false
         }
     }
 }
 
 /// Sends what the jobs have to send until the peer is gone. What is lost with it the jobs send again.
-async fn send_all(shared: &Shared, mut socket: PushSocket, mut monitor: Monitor) {
+async fn send_all(shared: &Shared, mut socket: PushSocket) -> SocketError {
     let mut batch: VecDeque<Bytes> = VecDeque::with_capacity(BATCH);
     loop {
-        shared.take_batch(BATCH, &mut batch);
-        if batch.is_empty() {
-            tokio::select! {
-                () = shared.transmit.notified() => {}
-                () = monitor.gone() => return,
+        while socket.has_room() {
+            if batch.is_empty() {
+                shared.take_batch(BATCH, &mut batch);
             }
+            let Some(message) = batch.pop_front() else { break };
+            socket.put(message);
         }
-        while let Some(message) = batch.pop_front() {
-            if let Err(error) = socket.send(ZmqMessage::from(message)).await {
-                debug!(%error, "the connection broke");
-                return;
-            }
+        let room = socket.has_room();
+        tokio::select! {
+            biased;
+            progress = socket.progress() => if let Err(error) = progress { return error },
+            () = shared.transmit.notified(), if room => {}
         }
     }
 }

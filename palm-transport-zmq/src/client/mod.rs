@@ -14,10 +14,10 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::task::JoinSet;
 use uuid::Uuid;
-use zeromq::ZmqError;
 
 use crate::cache_client::{CacheClient, CacheError};
 use crate::discovery::DiscoveryError;
+use crate::socket::{HEARTBEAT, MAX_MESSAGE, Options, SocketError};
 pub use inputs::{FromChannel, FromIter, from_channel, from_iter};
 pub use job::{Failure, Job, JobOptions, Outcome};
 use state::Shared;
@@ -88,11 +88,17 @@ struct Config {
     /// Whether the cache is asked for the server's name.
     ask: bool,
     timeout: Duration,
+    heartbeat: Duration,
+    max_result: usize,
     patience: Option<Duration>,
     settle: Duration,
 }
 
 impl Config {
+    fn sockets(&self) -> Options {
+        Options { patience: self.timeout, heartbeat: self.heartbeat, max_message: self.max_result }
+    }
+
     /// A function's name, with the server's in front if it has none.
     fn qualified<'a>(&self, function: &'a str) -> Cow<'a, str> {
         if function.contains('.') { Cow::Borrowed(function) } else { Cow::Owned(format!("{}.{function}", self.server)) }
@@ -113,6 +119,8 @@ impl Client {
                 sub_address: None,
                 ask: true,
                 timeout: Duration::from_secs(5),
+                heartbeat: HEARTBEAT,
+                max_result: MAX_MESSAGE,
                 patience: None,
                 settle: Duration::from_millis(50),
             },
@@ -247,6 +255,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Silence after which the server is asked whether it lives; after twice as much more it is lost, and looked for anew. 5 s unless
+    /// given; zero: never.
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.config.heartbeat = heartbeat;
+        self
+    }
+
+    /// Longest result that is taken from the server, in bytes; 256 MiB unless given. A longer one ends the connection.
+    pub fn max_result(mut self, bytes: usize) -> Self {
+        self.config.max_result = bytes;
+        self
+    }
+
     /// How long to try to connect at first; for ever unless given. Once it has been connected, a client never gives up.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.config.patience = Some(patience);
@@ -266,8 +287,9 @@ impl ClientBuilder {
     /// If a server of another name is there, or patience runs out: the error is then that of the last try.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let Self { cache_address, config } = self;
-        let cache = CacheClient::with_server(cache_address, config.server.clone(), config.timeout);
-        let attempts = connection::open_patiently(&config, &cache, false);
+        let cache = CacheClient::with_options(cache_address, config.server.clone(), config.sockets());
+        let mut trying = connection::Trying::new();
+        let attempts = trying.open(&config, &cache, false);
         let link = match config.patience {
             None => attempts.await?,
             Some(patience) => match tokio::time::timeout(patience, attempts).await {
@@ -276,7 +298,7 @@ impl ClientBuilder {
             },
         };
         let (config, shared) = (Arc::new(config), Arc::new(Shared::new()));
-        let tasks = connection::start(config.clone(), cache.clone(), shared.clone(), link);
+        let tasks = connection::start(config.clone(), cache.clone(), shared.clone(), link, trying);
         Ok(Client { handle: Arc::new(Handle { config, cache, shared, _tasks: tasks }) })
     }
 }
@@ -292,7 +314,7 @@ pub enum ConnectError {
         /// Its address.
         address: String,
         /// What the socket said.
-        source: ZmqError,
+        source: SocketError,
     },
     /// No connection for as long as the client was to try.
     TimedOut {
@@ -307,7 +329,7 @@ impl ConnectError {
     /// Whether trying again is of no use.
     fn is_final(&self) -> bool {
         matches!(self, Self::Discovery(DiscoveryError::WrongServer { .. }))
-            || matches!(self, Self::Socket { source: ZmqError::Endpoint(_), .. })
+            || matches!(self, Self::Socket { source: SocketError::Address { .. }, .. })
     }
 }
 
@@ -323,15 +345,8 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Discovery(error) => std::error::Error::source(error),
-            Self::Socket { source, .. } => Some(source),
-            Self::TimedOut { .. } => None,
-        }
-    }
-}
+// The texts above are those of the causes, too, so that none is printed twice.
+impl std::error::Error for ConnectError {}
 
 impl From<DiscoveryError> for ConnectError {
     fn from(error: DiscoveryError) -> Self {

@@ -11,9 +11,8 @@ use palm_proto::endpoint::{ConnectionId, Next, Progress};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::outgoing::poll_write;
 use super::shared::{Scratch, Shared, with_scratch};
-use super::stream::Stream;
+use crate::stream::{Stream, poll_write};
 
 /// Messages from this size on are read into a buffer of their own; smaller ones through the scratch buffer, which all
 /// connections share.

@@ -9,7 +9,7 @@ use palm_host::SocketFile;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::stream::Stream;
+use crate::stream::Stream;
 
 /// A socket could not be bound.
 #[derive(Debug)]

@@ -4,9 +4,7 @@ mod config;
 mod connection;
 mod listen;
 mod log;
-mod outgoing;
 mod shared;
-mod stream;
 
 use std::fmt;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::cache_client::CacheClient;
+use crate::socket::{HEARTBEAT, MAX_MESSAGE, Options};
 pub use call::{Call, Results};
 use function::Function;
 pub use run::Report;
@@ -70,7 +71,15 @@ struct Config {
     concurrency: usize,
     queue: usize,
     timeout: Duration,
+    heartbeat: Duration,
+    max_message: usize,
     grace: Duration,
+}
+
+impl Config {
+    fn sockets(&self) -> Options {
+        Options { patience: self.timeout, heartbeat: self.heartbeat, max_message: self.max_message }
+    }
 }
 
 impl Worker {
@@ -85,6 +94,8 @@ impl Worker {
                 concurrency: 1,
                 queue: 64,
                 timeout: Duration::from_secs(5),
+                heartbeat: HEARTBEAT,
+                max_message: MAX_MESSAGE,
                 grace: Duration::from_secs(10),
             },
             functions: HashMap::new(),
@@ -186,6 +197,19 @@ impl WorkerBuilder {
         self
     }
 
+    /// Silence after which the master is asked whether it lives; after twice as much more it is lost, and looked for anew. 5 s unless
+    /// given; zero: never.
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.config.heartbeat = heartbeat;
+        self
+    }
+
+    /// Longest message that is taken from the master, in bytes; 256 MiB unless given. A longer one ends the connection.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.config.max_message = bytes;
+        self
+    }
+
     /// How long the worker may take to stop; 10 s unless given.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.config.grace = grace;
@@ -245,7 +269,8 @@ impl WorkerBuilder {
         if config.cache_address.is_none() && (config.pull_address.is_none() || config.push_address.is_none()) {
             return Err(BuildError::NoAddress);
         }
-        let cache = CacheClient::new(config.cache_address.clone().unwrap_or_default(), config.timeout);
+        let cache =
+            CacheClient::with_options(config.cache_address.clone().unwrap_or_default(), "cache", config.sockets());
         Ok(Worker { config, functions, cache, stop: watch::Sender::new(false), answered: Arc::default() })
     }
 

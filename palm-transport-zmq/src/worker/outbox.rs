@@ -1,14 +1,13 @@
 //! Results on their way to the socket that sends them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use zeromq::{PushSocket, SocketSend, ZmqMessage};
+use tracing::debug;
 
-use crate::socket::Monitor;
+use crate::socket::PushSocket;
 
 const MOST_MESSAGES: usize = 1024;
 const MOST_BYTES: usize = 64 << 20;
@@ -30,10 +29,15 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    fn has_room(&self) -> bool {
+        self.results.len() < MOST_MESSAGES && self.bytes < MOST_BYTES
+    }
+}
+
 impl Outbox {
     pub(super) fn has_room(&self) -> bool {
-        let state = self.lock();
-        state.results.len() < MOST_MESSAGES && state.bytes < MOST_BYTES
+        self.lock().has_room()
     }
 
     pub(super) fn put(&self, result: Bytes) {
@@ -59,26 +63,28 @@ impl Outbox {
         self.lock().results.len()
     }
 
-    fn front(&self) -> Result<Option<Bytes>, Closed> {
+    /// Whether it is empty, and stays so.
+    fn is_over(&self) -> bool {
         let state = self.lock();
-        match state.results.front() {
-            Some(result) => Ok(Some(result.clone())),
-            None if state.closed => Err(Closed),
-            None => Ok(None),
-        }
+        state.closed && state.results.is_empty()
     }
 
-    /// Forgets the first result: the socket has taken it.
-    fn sent(&self) {
+    fn take(&self) -> Option<Bytes> {
         let mut state = self.lock();
-        let was_full = state.results.len() >= MOST_MESSAGES || state.bytes >= MOST_BYTES;
-        if let Some(result) = state.results.pop_front() {
-            state.bytes -= result.len();
-        }
+        let had_room = state.has_room();
+        let result = state.results.pop_front()?;
+        state.bytes -= result.len();
         drop(state);
-        if was_full {
+        if !had_room {
             self.room.notify_one();
         }
+        Some(result)
+    }
+
+    fn put_back(&self, result: Bytes) {
+        let mut state = self.lock();
+        state.bytes += result.len();
+        state.results.push_front(result);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,112 +92,114 @@ impl Outbox {
     }
 }
 
-struct Closed;
-
-/// Results that the socket has taken and not written yet. Its own queue has a bound of 100,000 messages, whatever their size.
-#[derive(Debug, Default)]
-struct Unwritten {
-    bytes: AtomicUsize,
-    peak: AtomicUsize,
-    written: Notify,
+/// Results that a socket has taken and not written, each with how many bytes will have been written with it. They go back to the
+/// outbox if the socket is given up, to be sent on the next connection.
+struct Unwritten<'a> {
+    outbox: &'a Outbox,
+    results: VecDeque<(u64, Bytes)>,
 }
 
-/// A result that tells when the socket is done with it.
-struct Tracked {
-    result: Bytes,
-    unwritten: Arc<Unwritten>,
-}
-
-impl Tracked {
-    fn wrap(result: Bytes, unwritten: &Arc<Unwritten>) -> Bytes {
-        let bytes = unwritten.bytes.fetch_add(result.len(), Ordering::Relaxed) + result.len();
-        unwritten.peak.fetch_max(bytes, Ordering::Relaxed);
-        Bytes::from_owner(Self { result, unwritten: unwritten.clone() })
+impl Unwritten<'_> {
+    fn forget_up_to(&mut self, written: u64) {
+        while self.results.front().is_some_and(|(end, _)| *end <= written) {
+            self.results.pop_front();
+        }
     }
 }
 
-impl AsRef<[u8]> for Tracked {
-    fn as_ref(&self) -> &[u8] {
-        &self.result
-    }
-}
-
-impl Drop for Tracked {
+impl Drop for Unwritten<'_> {
     fn drop(&mut self) {
-        self.unwritten.bytes.fetch_sub(self.result.len(), Ordering::Relaxed);
-        self.unwritten.written.notify_one();
+        while let Some((_, result)) = self.results.pop_back() {
+            self.outbox.put_back(result);
+        }
     }
 }
 
 /// Sends what the outbox holds until it is closed and empty, and gives the socket back; `None` if its peer is gone first. A
-/// result leaves the outbox when the socket has taken it, so one that it did not take is sent on the next connection.
-pub(super) async fn send_all(outbox: &Outbox, socket: PushSocket, monitor: Monitor) -> Option<PushSocket> {
-    send_tracked(outbox, socket, monitor, &Arc::default()).await
-}
-
-async fn send_tracked(
-    outbox: &Outbox,
-    mut socket: PushSocket,
-    mut monitor: Monitor,
-    unwritten: &Arc<Unwritten>,
-) -> Option<PushSocket> {
+/// result leaves the outbox when it has been handed to the operating system.
+pub(super) async fn send_all(outbox: &Outbox, mut socket: PushSocket) -> Option<PushSocket> {
+    let mut unwritten = Unwritten { outbox, results: VecDeque::new() };
     loop {
-        let wakened = if unwritten.bytes.load(Ordering::Relaxed) >= MOST_BYTES {
-            &unwritten.written
-        } else {
-            match outbox.front() {
-                Ok(Some(result)) => {
-                    socket.send(ZmqMessage::from(Tracked::wrap(result, unwritten))).await.ok()?;
-                    outbox.sent();
-                    continue;
-                }
-                Err(Closed) => return Some(socket),
-                Ok(None) => &outbox.filled,
-            }
-        };
+        while socket.has_room()
+            && let Some(result) = outbox.take()
+        {
+            let end = socket.put(result.clone());
+            unwritten.results.push_back((end, result));
+        }
+        if unwritten.results.is_empty() && outbox.is_over() {
+            return Some(socket);
+        }
+        let room = socket.has_room();
         tokio::select! {
-            () = wakened.notified() => {}
-            () = monitor.gone() => return None,
+            biased;
+            progress = socket.progress() => match progress {
+                Ok(()) => unwritten.forget_up_to(socket.written()),
+                Err(error) => {
+                    debug!(%error, "the connection for results broke");
+                    return None;
+                }
+            },
+            () = outbox.filled.notified(), if room => {}
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use zeromq::{PullSocket, Socket, SocketRecv};
 
     use super::*;
-    use crate::socket::connect;
+    use crate::socket::{HEARTBEAT, MAX_MESSAGE, Options};
+
+    const OPTIONS: Options =
+        Options { patience: Duration::from_secs(20), heartbeat: HEARTBEAT, max_message: MAX_MESSAGE };
+
+    fn result(number: usize) -> Bytes {
+        vec![number as u8; 1 << 20].into()
+    }
+
+    async fn master() -> (PullSocket, String) {
+        let mut master = PullSocket::new();
+        let address = master.bind("tcp://127.0.0.1:0").await.unwrap().to_string();
+        (master, address)
+    }
 
     /// A master that reads nothing until the worker can do no more.
     #[tokio::test]
-    async fn what_a_master_does_not_read_is_bounded() {
+    async fn what_a_master_does_not_read_waits_in_the_outbox_and_is_sent_on_the_next_connection() {
         const COUNT: usize = 200;
-        let mut master = PullSocket::new();
-        let address = master.bind("tcp://127.0.0.1:0").await.unwrap().to_string();
-        let (socket, monitor) = connect::<PushSocket>(&address, Duration::from_secs(5)).await.unwrap();
-        let (outbox, unwritten) = (Arc::new(Outbox::default()), Arc::new(Unwritten::default()));
+        let (_deaf, address) = master().await;
+        let outbox = Arc::new(Outbox::default());
         for number in 0..COUNT {
-            outbox.put(vec![number as u8; 1 << 20].into());
+            outbox.put(result(number));
         }
         outbox.close();
-        let (to_send, tracked) = (outbox.clone(), unwritten.clone());
-        let sender = tokio::spawn(async move { send_tracked(&to_send, socket, monitor, &tracked).await.is_some() });
-        // More than the system's buffers hold has been taken from the outbox, and still is unwritten.
-        let full = async {
-            while unwritten.bytes.load(Ordering::Relaxed) < MOST_BYTES {
-                tokio::task::yield_now().await;
+        let socket = PushSocket::connect(&address, "me", &OPTIONS).await.unwrap();
+        let to_send = outbox.clone();
+        let sender = tokio::spawn(async move { send_all(&to_send, socket).await.is_some() });
+        let stuck = async {
+            let mut before = usize::MAX;
+            while before != outbox.len() {
+                before = outbox.len();
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), full).await.unwrap();
-        assert!(outbox.len() > COUNT / 4, "{} left", outbox.len());
-        for number in 0..COUNT {
-            let result = master.recv().await.unwrap().into_vec().remove(0);
-            assert_eq!((result.len(), result[0]), (1 << 20, number as u8));
+        tokio::time::timeout(Duration::from_secs(60), stuck).await.unwrap();
+        assert!(outbox.len() > COUNT / 2, "{} left", outbox.len());
+        sender.abort();
+        let _ = sender.await;
+        // What had not been written is there again, in its order.
+        let left = outbox.len();
+        let (mut master, address) = master().await;
+        let socket = PushSocket::connect(&address, "me", &OPTIONS).await.unwrap();
+        let to_send = outbox.clone();
+        let sender = tokio::spawn(async move { send_all(&to_send, socket).await.is_some() });
+        for number in COUNT - left..COUNT {
+            assert_eq!(master.recv().await.unwrap().into_vec(), [result(number)]);
         }
         assert!(sender.await.unwrap());
-        assert!(unwritten.peak.load(Ordering::Relaxed) < MOST_BYTES + (2 << 20));
     }
 }

@@ -5,24 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use palm_proto::Status;
 use palm_proto::collections::HeapTable;
 use palm_proto::worker::{self as machine, Answer, CallId, Counters, Event, HeapWorker, Stop};
+use palm_proto::{Backoff, Reminder, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
-use zeromq::{PullSocket, PushSocket, SocketRecv, ZmqError};
+use uuid::Uuid;
 
 use super::call::{Call, Part, Results};
 use super::function::{End, Function};
 use super::outbox::{Outbox, send_all};
 use super::{Config, Functions, Worker};
-use crate::backoff::Backoff;
 use crate::cache_client::CacheClient;
+use crate::clock::{Clock, backoff};
 use crate::discovery::{self, DiscoveryError, WorkerAddresses};
 use crate::log_limit::LogLimit;
-use crate::socket::{self, Monitor};
+use crate::socket::{PullSocket, PushSocket, SocketError};
 
 /// How long no message comes before a worker that stops takes it that none is on the way.
 const QUIET: Duration = Duration::from_millis(100);
@@ -53,7 +53,12 @@ struct Runner {
     parts: (mpsc::Sender<Part>, mpsc::Receiver<Part>),
     outbox: Arc<Outbox>,
     log_limit: LogLimit,
+    /// Waits before the next try to connect; what was done over a connection shortens them.
+    backoff: Backoff,
+    /// When to say again that there is no connection.
+    reminder: Reminder,
     origin: Instant,
+    clock: Clock,
     stop: watch::Receiver<bool>,
     /// What the handle shows.
     answered: Arc<AtomicU64>,
@@ -64,14 +69,13 @@ struct Runner {
 /// The connections to one master.
 struct Link {
     pull: PullSocket,
-    monitor: Monitor,
     sender: JoinHandle<Option<PushSocket>>,
     extensions: bool,
 }
 
 /// Why a link is not used any longer.
 enum Over {
-    Lost,
+    Lost(SocketError),
     Stopped,
 }
 
@@ -87,7 +91,10 @@ pub(super) async fn run(worker: Worker) -> Report {
         parts: mpsc::channel(PARTS),
         outbox: Arc::default(),
         log_limit: LogLimit::default(),
+        backoff: backoff(),
+        reminder: Reminder::new(),
         origin: Instant::now(),
+        clock: Clock::start(),
         stop: stop.subscribe(),
         answered,
         end: None,
@@ -100,16 +107,25 @@ impl Runner {
     async fn run(&mut self) -> Report {
         let mut lost = false;
         loop {
-            let Some(mut link) = self.connect(lost).await else { return self.report(false) };
+            let Some(mut link) = self.connect().await else {
+                // What it has sent its master has had, if nothing is left.
+                let idle = self.is_idle();
+                return self.report(idle);
+            };
             if lost {
-                info!(worker = self.config.name, "the master is back");
+                self.say(&"the master is back");
             }
+            self.backoff.handle_connected(self.clock.now());
             match self.serve(&mut link).await {
-                Over::Lost => {
-                    warn!(worker = self.config.name, "the master is gone; looking for it");
+                Over::Lost(error) => {
+                    self.warn(&format_args!("the master is gone ({error}); looking for it"));
                     link.sender.abort();
-                    let _ = socket::close(link.pull, Duration::ZERO).await;
+                    // What it had not written is in the outbox again when it has ended.
+                    if !link.sender.is_finished() {
+                        let _ = link.sender.await;
+                    }
                     lost = true;
+                    self.pause().await;
                 }
                 Over::Stopped => {
                     let flushed = self.flush(link).await;
@@ -121,36 +137,45 @@ impl Runner {
 
     /// Tries until there is a connection; `None` if the worker is told to stop, and gets none in the time of grace that its
     /// results have left.
-    async fn connect(&mut self, lost: bool) -> Option<Link> {
-        let mut backoff = Backoff::new();
-        let mut told = lost;
-        let config = self.config.clone();
-        let (cache, outbox) = (self.cache.clone(), self.outbox.clone());
-        let attempts = async {
-            loop {
-                match open(&config, &cache, &outbox).await {
-                    Ok(link) => return link,
-                    Err(error) if told => debug!(worker = config.name, %error, "no connection to the master yet"),
-                    Err(error) => {
-                        told = true;
-                        warn!(worker = config.name, %error, "no connection to the master; trying until there is one");
-                    }
-                }
-                tokio::time::sleep(backoff.next()).await;
-            }
-        };
-        tokio::pin!(attempts);
+    async fn connect(&mut self) -> Option<Link> {
         loop {
-            let idle = self.machine.held() == 0 && self.outbox.len() == 0;
+            let (config, cache, outbox) = (self.config.clone(), self.cache.clone(), self.outbox.clone());
+            let link = self.unless_over(async move { open(&config, &cache, &outbox).await }).await?;
+            match link {
+                Ok(link) => return Some(link),
+                Err(error) if self.reminder.is_due(self.clock.now()) => {
+                    warn!(worker = self.config.name, "no connection to the master: {error}; trying until there is one");
+                }
+                Err(error) => debug!(worker = self.config.name, %error, "no connection to the master yet"),
+            }
+            self.pause().await;
+        }
+    }
+
+    /// The rest before the next try to connect; ends early when the worker is told to stop.
+    async fn pause(&mut self) {
+        let wait = self.backoff.wait(self.clock.now());
+        let _ = self.unless_over(tokio::time::sleep(wait)).await;
+    }
+
+    /// What `work` comes to; `None` if the worker is told to stop and there is nothing more to do, or no more time for it.
+    async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
+        loop {
             match self.end {
-                Some(_) if idle => return None,
-                Some(end) => return timeout_at(end, attempts).await.ok(),
+                Some(_) if self.is_idle() => return None,
+                Some(end) => return timeout_at(end, work).await.ok(),
                 None => tokio::select! {
-                    link = &mut attempts => return Some(link),
+                    done = &mut work => return Some(done),
                     () = stopped(&mut self.stop) => self.on_stop(false),
                 },
             }
         }
+    }
+
+    /// Whether there is nothing to do and nothing to send.
+    fn is_idle(&self) -> bool {
+        self.machine.held() == 0 && self.outbox.len() == 0
     }
 
     /// Works on one link until it is lost or the worker is done.
@@ -168,22 +193,19 @@ impl Runner {
                 match self.take_last(link).await {
                     Ok(true) => continue,
                     Ok(false) => return Over::Stopped,
-                    Err(_) => return Over::Lost,
+                    Err(error) => return Over::Lost(error),
                 }
             }
+            let wanted = self.machine.has_room();
             tokio::select! {
                 Some(done) = self.calls.join_next(), if !self.calls.is_empty() => self.on_done(done),
                 Some((id, result)) = self.parts.1.recv(), if self.outbox.has_room() => self.on_part(id, &result),
-                received = link.pull.recv(), if self.machine.has_room() => match received {
+                received = link.pull.recv(wanted) => match received {
                     Ok(message) => self.on_message(message),
-                    Err(error) => {
-                        debug!(worker = self.config.name, %error, "the connection broke");
-                        return Over::Lost;
-                    }
+                    Err(error) => return Over::Lost(error),
                 },
                 () = self.outbox.room(), if !self.outbox.has_room() => {}
-                () = link.monitor.gone() => return Over::Lost,
-                _ = &mut link.sender => return Over::Lost,
+                _ = &mut link.sender => return Over::Lost(SocketError::Closed),
                 () = stopped(&mut self.stop), if !stopping => self.on_stop(link.extensions),
                 () = at(self.end), if stopping => return Over::Stopped,
             }
@@ -243,7 +265,14 @@ impl Runner {
         }
     }
 
-    /// Says what a message or a function was the cause of, so often and no more.
+    /// Says that something is well again.
+    fn say(&mut self, text: &dyn std::fmt::Display) {
+        if self.log_limit.allows(Instant::now()).is_some() {
+            info!(worker = self.config.name, "{text}");
+        }
+    }
+
+    /// Says what a message, a function or the master was the cause of, so often and no more.
     fn warn(&mut self, text: &dyn std::fmt::Display) {
         match self.log_limit.allows(Instant::now()) {
             Some(0) => warn!(worker = self.config.name, "{text}"),
@@ -252,9 +281,8 @@ impl Runner {
         }
     }
 
-    fn on_message(&mut self, message: zeromq::ZmqMessage) {
-        // A message is one frame; of several the last is it.
-        let Some(message) = message.into_vecdeque().pop_back() else { return };
+    fn on_message(&mut self, message: Bytes) {
+        self.backoff.handle_useful();
         let now = palm_proto::Instant::from_micros(self.origin.elapsed().as_micros() as u64);
         let taken = self.machine.handle_message(now, message);
         debug_assert!(taken.is_ok(), "nothing is received without room for it");
@@ -300,9 +328,9 @@ impl Runner {
     /// Takes one more message that was on its way here when the worker was told to stop. A master that knows our extensions
     /// dispatches again what it does not get back; what any other has sent here is lost if it is not done, and all that can be
     /// known is whether more comes.
-    async fn take_last(&mut self, link: &mut Link) -> Result<bool, ZmqError> {
+    async fn take_last(&mut self, link: &mut Link) -> Result<bool, SocketError> {
         let patience = if link.extensions { Duration::ZERO } else { QUIET };
-        match tokio::time::timeout(patience, link.pull.recv()).await {
+        match tokio::time::timeout(patience, link.pull.recv(true)).await {
             Ok(received) => {
                 self.on_message(received?);
                 Ok(true)
@@ -320,25 +348,23 @@ impl Runner {
         let flushed = match timeout_at(end, &mut sender).await {
             Ok(Ok(Some(push))) => {
                 let left = end.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_millis(100));
-                socket::close(push, left).await
+                push.close(left).await
             }
-            Ok(_) => false,
+            // The master went first. What it had not been sent is in the outbox again.
+            Ok(_) => self.outbox.len() == 0,
             Err(_) => {
                 sender.abort();
+                let _ = sender.await;
                 false
             }
         };
-        let _ = socket::close(link.pull, Duration::from_millis(100)).await;
+        link.pull.close(Duration::from_millis(100)).await;
         flushed
     }
 
     fn report(&self, flushed: bool) -> Report {
         let left = self.machine.held() + self.outbox.len();
-        Report {
-            counters: *self.machine.counters(),
-            left,
-            flushed: flushed || left == 0 && self.machine.counters().results == 0,
-        }
+        Report { counters: *self.machine.counters(), left, flushed }
     }
 }
 
@@ -360,7 +386,7 @@ async fn at(end: Option<tokio::time::Instant>) {
 #[derive(Debug)]
 enum OpenError {
     Discovery(DiscoveryError),
-    Socket(String, ZmqError),
+    Socket(String, SocketError),
 }
 
 impl std::fmt::Display for OpenError {
@@ -378,18 +404,22 @@ async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Res
         let address = address.to_owned();
         |error| OpenError::Socket(address, error)
     };
+    // The only thing that a peer can say of itself: how many messages it works on at the same time, and which connections are its.
+    // Nobody else can know the latter. Components other than our master do not look at it (`docs/spec.md`, section 7.4).
+    let jobs = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
+    let identity = format!("palm;jobs={jobs};{}", Uuid::new_v4());
+    let options = config.sockets();
     // The way out is open before the first message comes in.
-    let (push, push_monitor) =
-        socket::connect::<PushSocket>(&addresses.push, config.timeout).await.map_err(failed(&addresses.push))?;
-    let (pull, monitor) = socket::connect_worker::<PullSocket>(&addresses.pull, config.timeout, config.concurrency)
-        .await
-        .map_err(failed(&addresses.pull))?;
+    let push = PushSocket::connect(&addresses.push, &identity, &options).await.map_err(failed(&addresses.push))?;
+    let pull = PullSocket::connect(&addresses.pull, &identity, &options).await.map_err(failed(&addresses.pull))?;
     // The names are from the master's side, as in the Python worker's log.
     info!(worker = config.name, "Got worker push address: {}", addresses.pull);
     info!(worker = config.name, "Got worker pull address: {}", addresses.push);
+    // Who gives messages has to know what is handed back, and who takes results, too.
+    let extensions = pull.told().extensions && push.told().extensions;
     let outbox = outbox.clone();
-    let sender = tokio::spawn(async move { send_all(&outbox, push, push_monitor).await });
-    Ok(Link { pull, monitor, sender, extensions: addresses.extensions })
+    let sender = tokio::spawn(async move { send_all(&outbox, push).await });
+    Ok(Link { pull, sender, extensions })
 }
 
 async fn discover(config: &Config, cache: &CacheClient) -> Result<WorkerAddresses, DiscoveryError> {
@@ -401,6 +431,5 @@ async fn discover(config: &Config, cache: &CacheClient) -> Result<WorkerAddresse
         Some(address) => address.clone(),
         None => discovery::address(cache, "worker_pull_address").await?,
     };
-    let extensions = config.cache_address.is_some() && discovery::extensions(cache).await?;
-    Ok(WorkerAddresses { pull, push, extensions })
+    Ok(WorkerAddresses { pull, push })
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod peer;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -35,25 +37,20 @@ pub struct Server {
 impl Server {
     /// One on free ports.
     pub async fn start() -> Self {
-        Self::with(None, false, Arc::new(|_, result| vec![result])).await
-    }
-
-    /// One that says it knows our extensions.
-    pub async fn start_extended() -> Self {
-        Self::with(None, true, Arc::new(|_, result| vec![result])).await
+        Self::with(None, Arc::new(|_, result| vec![result])).await
     }
 
     /// One that changes results.
     pub async fn start_changing(change: impl Fn(u64, Bytes) -> Vec<Bytes> + Send + Sync + 'static) -> Self {
-        Self::with(None, false, Arc::new(change)).await
+        Self::with(None, Arc::new(change)).await
     }
 
     /// One where another was.
     pub async fn start_at(addresses: &Addresses) -> Self {
-        Self::with(Some(addresses.clone()), false, Arc::new(|_, result| vec![result])).await
+        Self::with(Some(addresses.clone()), Arc::new(|_, result| vec![result])).await
     }
 
-    async fn with(at: Option<Addresses>, extended: bool, change: Change) -> Self {
+    async fn with(at: Option<Addresses>, change: Change) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (sender, receiver) = oneshot::channel();
         runtime.spawn(async move {
@@ -73,7 +70,7 @@ impl Server {
             let addresses = Addresses { pull, publish, worker_push, worker_pull, cache: cache_address };
             tokio::spawn(forward(clients, to_workers));
             tokio::spawn(publish_results(from_workers, publisher, change));
-            tokio::spawn(serve_cache(cache, addresses.clone(), extended));
+            tokio::spawn(serve_cache(cache, addresses.clone()));
             let _ = sender.send(addresses);
         });
         let addresses = within(receiver).await.unwrap();
@@ -144,7 +141,7 @@ async fn publish_results(mut from: PullSocket, mut to: PubSocket, change: Change
     }
 }
 
-async fn serve_cache(mut socket: RepSocket, addresses: Addresses, extended: bool) {
+async fn serve_cache(mut socket: RepSocket, addresses: Addresses) {
     let mut values: HashMap<String, Bytes> = HashMap::from([
         ("name".to_owned(), "server".into()),
         ("pull_address".to_owned(), addresses.pull.into()),
@@ -153,9 +150,6 @@ async fn serve_cache(mut socket: RepSocket, addresses: Addresses, extended: bool
         ("worker_pull_address".to_owned(), addresses.worker_pull.into()),
         ("db_address".to_owned(), addresses.cache.into()),
     ]);
-    if extended {
-        values.insert("palm_extensions".to_owned(), "1".into());
-    }
     loop {
         let Ok(request) = socket.recv().await else { continue };
         let request = request.into_vec().remove(0);

@@ -1,14 +1,19 @@
-//! A connection's bytes, over TCP or a Unix socket.
+//! A connection's bytes, over TCP or a Unix socket, and writing what waits for one.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use palm_proto::buffer::{Outgoing, Spare};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+/// Parts of one vectored write.
+const PARTS: usize = 64;
+
+/// Either.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -33,7 +38,7 @@ impl AsyncWrite for Stream {
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
+        parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
@@ -55,4 +60,23 @@ impl AsyncWrite for Stream {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
+}
+
+/// Writes what the connection takes at once; the number of bytes.
+pub(crate) fn poll_write(
+    outgoing: &mut Outgoing,
+    context: &mut Context<'_>,
+    stream: &mut Stream,
+    spare: &mut Spare,
+) -> Poll<io::Result<usize>> {
+    let stream = Pin::new(stream);
+    let written = match outgoing.slices(&mut [IoSlice::new(&[]); PARTS]) {
+        [only] => ready!(stream.poll_write(context, only))?,
+        several => ready!(stream.poll_write_vectored(context, several))?,
+    };
+    if written == 0 {
+        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    }
+    outgoing.advance(written, spare);
+    Poll::Ready(Ok(written))
 }
