@@ -61,3 +61,37 @@ fn subscribers_behind_a_network_that_carries_nothing_are_given_up() {
     network.hear("ip link set lo down; : >$go");
     network.wait_until_counted("1 with 1 worker, 0 results for 0 subscribers");
 }
+
+/// Neither end is gone, nothing passes for a while, and then everything does again: whoever connected notices by itself, and what was
+/// under way is done.
+#[test]
+#[ignore = "makes a network of its own, for which it has to be root, or to be allowed user namespaces"]
+fn workers_and_launchers_come_back_from_a_connection_that_carries_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().display();
+    let mut network = Network::new();
+    network.hear(&format!("go='{folder}/go'; beat='--heartbeat 1s'"));
+    network.hear("$PALM master --name test $beat & master=$!");
+    network.0.wait_for_line("successfully started pull=");
+    let function = "--exec \"later=while [ ! -e $go ]; do sleep 0.05; done; cat\"";
+    network.hear(&format!("$PALM worker --name w $beat --transport zmq --shell --jobs 2 {function} &"));
+    network.0.wait_for_line("Got worker pull address");
+    network.hear("seq 20 >$go.lines");
+    network.hear(
+        "($PALM launch --server test $beat --transport zmq --function later --lines $go.lines --ordered 2>&1; \
+         echo launch has ended with $?) &",
+    );
+    network.wait_until_counted("with 1 worker");
+    network.hear("ip link set lo down");
+    let (mut worker, mut launch) = (false, false);
+    while !(worker && launch) {
+        let line = network.0.wait_for_line(" is gone (");
+        worker |= line.contains("the master is gone");
+        launch |= line.contains("test is gone");
+    }
+    network.hear("ip link set lo up; : >$go");
+    network.0.wait_for_line("launch has ended with 0");
+    let said = network.0.said();
+    let results: Vec<_> = said.lines().filter_map(|line| line.parse::<u32>().ok()).collect();
+    assert_eq!(results, (1..=20).collect::<Vec<_>>(), "{said}");
+}

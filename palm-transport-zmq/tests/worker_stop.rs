@@ -198,7 +198,8 @@ async fn both_connections_of_a_worker_have_its_name() {
     let name = String::from_utf8(push.identity.clone()).unwrap();
     assert!(name.starts_with("palm;jobs=7;") && name.len() == "palm;jobs=7;".len() + 36, "{name}");
     // The next connections have another one.
-    (push.hang_up(), pull.hang_up());
+    push.hang_up();
+    pull.hang_up();
     met(&mut push, &mut pull).await;
     assert_eq!(push.identity, pull.identity);
     assert_ne!(push.identity, name.as_bytes());
@@ -232,7 +233,8 @@ async fn a_master_that_is_full_is_not_pestered() {
     let begun = std::time::Instant::now();
     for _ in 0..6 {
         met(&mut push, &mut pull).await;
-        (push.hang_up(), pull.hang_up());
+        push.hang_up();
+        pull.hang_up();
     }
     // 0.1, 0.2, 0.4, 0.8 and 1.6 s, each less a half at most.
     assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());

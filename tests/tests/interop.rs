@@ -352,3 +352,21 @@ fn scratch(name: &str) -> PathBuf {
 fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
+
+#[test]
+fn a_stock_master_is_asked_for_nothing_that_it_lacks() {
+    within(180, || {
+        let master = Master::start(Stock, "server", &[]);
+        let _worker = master.worker(Ours, "worker1");
+        let mut launcher = Launcher::start(Ours, &master, "echo", &["--message", "x", "--repeat", "3"]);
+        assert!(launcher.process.exit(START).success());
+        assert_eq!(our_cache(&master, &["set", "key", "value"]).0, 0);
+        assert_eq!(our_cache(&master, &["get", "key"]), (0, b"value".to_vec()));
+        assert_eq!(our_cache(&master, &["delete", "key"]).0, 0);
+        // Only a key that a person asks for can be one that is not there.
+        for stream in [Stream::Out, Stream::Err] {
+            let printed = master.process.printed(stream);
+            assert!(!printed.iter().any(|line| line.contains("ERROR") || line.contains("palm_")), "{printed:#?}");
+        }
+    });
+}
