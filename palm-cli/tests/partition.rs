@@ -81,7 +81,7 @@ fn workers_and_launchers_come_back_from_a_connection_that_carries_nothing() {
         "($PALM launch --server test $beat --transport zmq --function later --lines $go.lines --ordered 2>&1; \
          echo launch has ended with $?) &",
     );
-    network.wait_until_counted("with 1 worker");
+    network.wait_until_counted("taken=20 ");
     network.hear("ip link set lo down");
     let (mut worker, mut launch) = (false, false);
     while !(worker && launch) {

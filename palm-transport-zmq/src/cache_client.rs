@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::discovery;
 use crate::socket::{HEARTBEAT, MAX_MESSAGE, Options, ReqSocket, SocketError, Told};
 
-/// How long a connection that nobody uses is kept: not until the cache's server asks whether somebody is there.
-const IDLE: Duration = Duration::from_secs(2);
+/// How long a connection that nobody uses is kept, and how often that is looked at: it ends before the cache's server would give up who
+/// does not answer.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A connection to a cache: get, set and delete values by key.
 ///
