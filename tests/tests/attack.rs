@@ -50,7 +50,7 @@ macro_rules! families {
     )*};
 }
 
-families!(frames cache);
+families!(frames cache fields answers sessions);
 
 /// The attack of this name.
 fn named(family: &'static str, name: &'static str) -> impl Fn(&Attack) -> bool {
