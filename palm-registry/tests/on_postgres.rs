@@ -6,5 +6,7 @@
 mod access;
 #[path = "api.rs"]
 mod api;
+#[path = "python_api.rs"]
+mod python_api;
 #[path = "runner_api.rs"]
 mod runner_api;

@@ -108,6 +108,39 @@ fn the_real_runner_runs_what_the_registry_says_and_sends_its_output() {
     });
 }
 
+#[test]
+fn two_real_runners_of_one_name_share_a_cluster() {
+    within(240, || {
+        let registry = Registry::start("one-name");
+        let palm = palm::executable().display().to_string();
+        let file = format!(
+            "[Master]\nScript = {palm} master --name server\n--pull = _1\n--pub = _2\n--wpush = _3\n--wpull = _4\n--db = _5\n\n\
+             [Worker]\nScript = {palm} worker --demo --name beside\n--db = _5\nConnected = Master\n\n\
+             [Launcher]\nScript = {palm} launch --server server --function foo --connect-timeout 60s\n--db = _5\n\
+             Connected = Worker\n"
+        );
+        registry.add_cluster("key", &file);
+        let ports_from = palm_tests::Addresses::free().pull.rsplit(':').next().unwrap().to_owned();
+        let _runners: Vec<_> = [("127.0.0.1", 1), ("127.0.0.2", 2)]
+            .map(|(ip, processors)| {
+                let node = format!(
+                    "[DEFAULT]\nName = My Worker\nIp = {ip}\nProcessors = {processors}\nPorts_from = {ports_from}\n"
+                );
+                let node = registry.file(&format!("{ip}.ini"), &node);
+                let mut command = Command::new(python::interpreter().with_file_name("pylm-runner"));
+                command.args(["--registry", &registry.url, "--cluster", "key", "--config"]).arg(node);
+                Process::start(ip, command)
+            })
+            .into();
+        let texts = until("the job's results in the registry", Duration::from_secs(90), || {
+            let texts: Vec<_> = registry.logs("key").into_iter().map(|line| line.text).collect();
+            texts.iter().any(|text| text.contains("10 results, 0 failed")).then_some(texts)
+        });
+        // A second master would say that it cannot listen, and why.
+        assert!(!texts.iter().any(|text| text.contains("cannot listen")), "{texts:?}");
+    });
+}
+
 fn texts(lines: &Value) -> Vec<String> {
     lines.as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
 }

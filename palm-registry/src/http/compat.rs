@@ -15,8 +15,8 @@ use super::access::{Peer, record_of};
 use super::error::{BUSY, Refused};
 use super::time;
 use crate::cluster::{Cluster, FileError};
-use crate::plan::{NodeOffer, Plan};
-use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User, secret};
+use crate::plan::{NODES_MAX, NodeOffer, Plan};
+use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User, now, secret};
 use crate::wire::LogMessages;
 
 pub(super) fn router() -> Router<Store> {
@@ -136,7 +136,7 @@ fn list(rows: Vec<ClusterRow>) -> String {
             "when": time::iso(row.changed),
             "description": row.description,
             "alias": row.alias,
-            "status": status(&row.plan),
+            "status": parts(&row.plan).map_or_else(|| Value::from(""), |parts| Value::from(parts.to_vec())),
         });
         list.insert(row.secret, entry);
     }
@@ -149,7 +149,28 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
     let node = asked.node.ok_or_else(|| Refused::bad("expected node=FILE"))?;
     let offer = NodeOffer::from_ini(&node).map_err(|error| Refused::bad(format!("the node's file, {error}")))?;
     let key = known(store, &key).await?;
+    let heard = store.nodes(&key).await?;
+    let at = now();
     change(store, &key, move |row| {
+        let offer = row.plan.told_apart(offer.clone());
+        // It has a runner that says so each second, and this is another.
+        if heard.get(&offer.name).is_some_and(|node| !node.is_silent(at)) {
+            let reason =
+                format!("a runner speaks for the node {}: name this one differently, or end that one", offer.name);
+            return Err(Refused(StatusCode::CONFLICT, reason));
+        }
+        if !row.plan.has_room_for(&offer.name) {
+            return Err(Refused::bad(format!("the cluster has {NODES_MAX} nodes: remove one before another comes")));
+        }
+        if row.plan.node(&offer.name).is_some_and(|node| !node.instances.is_empty()) {
+            // It may have been started anew; a runner of Python's says nothing by which it could be told from another.
+            let (node, ip) = (&offer.name, &offer.ip);
+            tracing::warn!(
+                node,
+                ip,
+                "a node asks again, and is told its commands again: a second runner needs another name or Ip"
+            );
+        }
         row.plan_mut().offer(offer.clone());
         let lines: Vec<_> = row.plan.commands(&offer.name).map(|command| command.parts().join(" ")).collect();
         Ok(json!(lines).to_string())
@@ -184,8 +205,16 @@ async fn change<T: Send + 'static>(
 
 /// What is where, as Python's clients know it; nothing if there is nothing.
 fn status(plan: &Plan) -> String {
+    let Some(parts) = parts(plan) else { return String::new() };
+    let names = ["socket mapping", "configured resources", "highest port used", "ready"];
+    let status: Map<_, _> = names.map(str::to_owned).into_iter().zip(parts).collect();
+    Value::Object(status).to_string()
+}
+
+/// The addresses of sockets, the commands of each copy, the next port of each Ip, and whether nothing is missing.
+fn parts(plan: &Plan) -> Option<[Value; 4]> {
     if plan.nodes().is_empty() {
-        return String::new();
+        return None;
     }
     let mapping: Map<_, _> =
         plan.sockets().keys().filter_map(|name| Some((format!("_{name}"), Value::from(plan.address(name)?)))).collect();
@@ -212,13 +241,7 @@ fn status(plan: &Plan) -> String {
             resources.insert(name, resource);
         }
     }
-    json!({
-        "socket mapping": mapping,
-        "configured resources": resources,
-        "highest port used": ports,
-        "ready": plan.is_ready(),
-    })
-    .to_string()
+    Some([Value::Object(mapping), Value::Object(resources), Value::Object(ports), Value::Bool(plan.is_ready())])
 }
 
 #[derive(Debug, Deserialize)]

@@ -69,6 +69,17 @@ async fn sync(
     if !row.plan.has_room_for(&said.node.name) {
         return Err(Problem::conflict(format!("the cluster has {NODES_MAX} nodes: remove one before another comes")));
     }
+    // A node that is placed and was never heard has Python's runner, which goes on with what it has.
+    let placed = row.plan.node(&said.node.name).filter(|node| node.offer.ip != said.node.ip);
+    if let Some(node) = placed
+        && !store.nodes(&key).await?.contains_key(&said.node.name)
+    {
+        let reason = format!(
+            "the node {} is at {}, with a runner that gives no signs of life: name this one differently, or remove that one",
+            said.node.name, node.offer.ip
+        );
+        return Err(Problem::conflict(reason));
+    }
     if store.hear(&key, &said).await? == Hearing::Another {
         let name = &said.node.name;
         let reason = format!("another runner speaks for the node {name}: name this one differently, or end that one");

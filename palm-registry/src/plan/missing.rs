@@ -1,5 +1,6 @@
 //! What a cluster lacks.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::ports::Ports;
@@ -80,7 +81,7 @@ impl Plan {
         self.components.len() > 0 && self.components.in_order().all(has_all)
     }
 
-    fn why_not_placed(&self, component: &Component, rooms: &mut Rooms) -> Reason {
+    fn why_not_placed(&self, component: &Component, rooms: &mut Rooms<'_>) -> Reason {
         if let Some(awaited) = self.awaited(component) {
             return Reason::Waits(awaited);
         }
@@ -91,7 +92,11 @@ impl Plan {
             }
             rooms.first_with(extras.processors)
         } else {
-            let mut allowed: Vec<_> = extras.nodes.iter().filter_map(|name| self.nodes.position(name)).collect();
+            let named = extras.nodes.iter().flat_map(|name| {
+                let given = rooms.given.get(name.as_str()).into_iter().flatten().copied();
+                self.nodes.position(name).into_iter().chain(given)
+            });
+            let mut allowed: Vec<_> = named.collect();
             if allowed.is_empty() {
                 return Reason::NoNode(extras.nodes.clone());
             }
@@ -109,7 +114,9 @@ impl Plan {
 }
 
 /// What nodes have left, counted once for all components.
-struct Rooms {
+struct Rooms<'a> {
+    /// Nodes by the names that they gave.
+    given: HashMap<&'a str, Vec<usize>>,
     /// Slots of each node that are free.
     free: Vec<u32>,
     /// The most that a node up to this one has: it never gets less.
@@ -117,14 +124,18 @@ struct Rooms {
     ports: Ports,
 }
 
-impl Rooms {
-    fn of(plan: &Plan) -> Self {
+impl<'a> Rooms<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let mut given: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, node) in plan.nodes().iter().enumerate() {
+            given.entry(node.offer.given_name()).or_default().push(index);
+        }
         let free: Vec<u32> = plan.nodes().iter().map(|node| plan.free(node)).collect();
         let most = free.iter().scan(0, |most, free| {
             *most = (*most).max(*free);
             Some(*most)
         });
-        Self { most: most.collect(), free, ports: Ports::unknown() }
+        Self { given, most: most.collect(), free, ports: Ports::unknown() }
     }
 
     /// The first node with so many slots free.

@@ -26,6 +26,22 @@ pub struct NodeOffer {
 }
 
 impl NodeOffer {
+    /// What a node is called that is one of several of its name, each at another Ip.
+    pub(super) fn with_ip(name: &str, ip: &str) -> String {
+        format!("{name} ({ip})")
+    }
+
+    /// The name that it gave, without the Ip by which it is told from others.
+    pub(super) fn given_name(&self) -> &str {
+        let ending = self.name.strip_suffix(')').and_then(|name| name.strip_suffix(self.ip.as_str()));
+        ending.and_then(|name| name.strip_suffix(" (")).unwrap_or(&self.name)
+    }
+
+    /// Whether a file means it by this name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.given_name() == name
+    }
+
     /// Reads a node's own configuration: an INI file of which `DEFAULT` counts. Without a `Name` it is known by its `Ip`.
     ///
     /// # Errors

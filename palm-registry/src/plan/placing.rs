@@ -73,6 +73,18 @@ impl Plan {
         self.nodes.list().len() < NODES_MAX || self.nodes.node(node).is_some()
     }
 
+    /// The same offer of a node that is known by its name and its Ip, as nodes are over Python's interface: under its name, or, if a node at
+    /// another Ip has that, under both.
+    #[must_use]
+    pub fn told_apart(&self, offer: NodeOffer) -> NodeOffer {
+        let both = NodeOffer::with_ip(&offer.name, &offer.ip);
+        let is_elsewhere = |node: &Node| node.offer.ip != offer.ip;
+        if self.nodes.node(&both).is_some() || self.nodes.node(&offer.name).is_some_and(is_elsewhere) {
+            return NodeOffer { name: both, ..offer };
+        }
+        offer
+    }
+
     /// A component by its name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.components.get(name)
@@ -81,6 +93,11 @@ impl Plan {
     /// How many components stand before one, each connected to the next.
     pub fn level(&self, name: &str) -> u32 {
         self.components.level(name)
+    }
+
+    /// A node by its name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.node(name)
     }
 
     /// The nodes, in the order in which they came.
@@ -190,7 +207,7 @@ impl Plan {
     /// Whether copies of a component wait for a place that may be on a node.
     fn may_have(&self, node: &Node, component: &Component) -> bool {
         let nodes = &component.extras.nodes;
-        let is_allowed = nodes.is_empty() || nodes.contains(&node.offer.name);
+        let is_allowed = nodes.is_empty() || nodes.iter().any(|name| node.offer.is_called(name));
         is_allowed && !self.is_whole(component) && self.awaited(component).is_none()
     }
 

@@ -35,6 +35,9 @@ pub struct Origin {
     pub stream: Stream,
 }
 
+/// How far ahead of now the last line may be that others come after, in microseconds.
+const AHEAD: i64 = 1_000_000;
+
 /// From one instant to another, in microseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
@@ -83,12 +86,14 @@ impl Store {
             return Ok(Saved::Conflict);
         }
         take_turn(&mut transaction, cluster, lines.iter().map(String::len).sum()).await?;
-        let at = now();
+        let mut at = self::next(&mut transaction, cluster).await?;
         for lines in insert::parts(lines) {
             let head = "INSERT INTO logs (cluster, at, text)";
             let statement = insert::statement(transaction.backend_name(), head, lines.len());
-            let query =
-                lines.iter().fold(sqlx::query(&statement), |query, line| query.bind(cluster).bind(at).bind(line));
+            let query = lines.iter().fold(sqlx::query(&statement), |query, line| {
+                at += 1;
+                query.bind(cluster).bind(at - 1).bind(line)
+            });
             query.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -246,6 +251,15 @@ async fn take_turn(connection: &mut sqlx::AnyConnection, cluster: &str, bytes: u
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     sqlx::query(statement).bind(cluster).bind(bytes).execute(connection).await?;
     Ok(())
+}
+
+/// An instant for the first of some lines that come now, later than that of any line before: between two lines of one request, too, who
+/// asks for a period can cut. Clocks of nodes that are far ahead do not count.
+async fn next(connection: &mut sqlx::AnyConnection, cluster: &str) -> Result<i64, StoreError> {
+    let now = now();
+    let last = sqlx::query("SELECT MAX(at) FROM logs WHERE cluster = $1 AND at < $2").bind(cluster).bind(now + AHEAD);
+    let last = last.fetch_one(connection).await?.try_get::<Option<i64>, _>(0)?;
+    Ok(last.map_or(now, |last| now.max(last + 1)))
 }
 
 pub(super) fn line(row: &AnyRow) -> Result<LogLine, StoreError> {

@@ -21,7 +21,9 @@ pub(super) fn router() -> Router<App> {
         .route("/login", get(log_in_page).post(log_in))
         .route("/setup", get(set_up_page).post(set_up))
         .layer(DefaultBodyLimit::max(SMALL));
-    public.route("/logout", post(log_out)).route("/account", get(account_page).post(change_password))
+    // By an address alone nobody is logged out; the button is on each page.
+    let log_out = post(log_out).get(async || Redirect::to("/account"));
+    public.route("/logout", log_out).route("/account", get(account_page).post(change_password))
 }
 
 #[derive(Template)]

@@ -18,6 +18,7 @@ mod nodes;
 mod paging;
 mod picture;
 mod processes;
+mod python;
 mod settings;
 mod show;
 mod tokens;
@@ -45,6 +46,7 @@ pub(super) fn router() -> Router<App> {
         file::router(),
         versions::router(),
         logs::router(),
+        python::router(),
         settings::router(),
         nodes::router(),
         users::router(),

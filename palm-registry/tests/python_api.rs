@@ -1,0 +1,159 @@
+//! What Python's clients and runners ask, as they ask it, and what `pylm-registry` was seen to answer.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod common;
+
+use common::{Answer, FILE, Registry};
+use palm_registry::store::Scope;
+use serde_json::{Value, json};
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+async fn new_cluster(registry: &Registry, token: &str, file: &str, more: &str) -> Answer {
+    let path = format!("/cluster?method=new_cluster&description={}{more}", encoded(file));
+    registry.get(&path).header("Key", token).send().await
+}
+
+async fn node(registry: &Registry, key: &str, name: &str, ip: &str, processors: u32) -> Answer {
+    let node = format!("[DEFAULT]\nName = {name}\nIp = {ip}\nProcessors = {processors}\nPorts_from = 5555\n");
+    registry.get(&format!("/cluster?method=node_config&cluster={key}&node={}", encoded(&node))).send().await
+}
+
+async fn commands(registry: &Registry, key: &str, name: &str, ip: &str, processors: u32) -> Vec<String> {
+    let answer = node(registry, key, name, ip, processors).await.expect(200);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn nodes_of_one_name_are_told_apart_by_their_ips() {
+    let registry = Registry::start().await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let key = new_cluster(&registry, &token, FILE, "").await.expect(200).body;
+    let (master, worker) = ("m --db tcp://127.0.0.1:5555", "w --db tcp://127.0.0.1:5555");
+    for _ in 0..2 {
+        assert_eq!(commands(&registry, &key, "My Worker", "127.0.0.1", 1).await, [master]);
+        assert_eq!(commands(&registry, &key, "My Worker", "127.0.0.2", 2).await, [worker, worker]);
+        assert_eq!(commands(&registry, &key, "My Worker", "127.0.0.3", 9).await, [worker]);
+    }
+    // One of our runners that has the name is none of them: it takes nothing from them.
+    let sync = |name: &str, ip: &str| {
+        let node = json!({ "name": name, "ip": ip, "processors": 4, "ports_from": 7000 });
+        let body = json!({ "node": node, "run": "00000000-0000-4000-8000-000000000000", "processes": [] });
+        registry.post("/api/v1/runner/sync").bearer(&key).json(&body)
+    };
+    let refused = sync("My Worker", "127.0.0.9").send().await.expect(409);
+    assert!(refused.body.contains("My Worker is at 127.0.0.1"), "{}", refused.body);
+    assert_eq!(commands(&registry, &key, "My Worker", "127.0.0.1", 1).await, [master]);
+    // Nor are they one of ours that is there.
+    sync("ours", "127.0.0.9").send().await.expect(200);
+    let refused = node(&registry, &key, "ours", "127.0.0.9", 4).await.expect(409);
+    assert_eq!(refused.body, "a runner speaks for the node ours: name this one differently, or end that one");
+    assert_eq!(commands(&registry, &key, "ours", "127.0.0.8", 4).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_means_nodes_by_the_names_that_they_gave() {
+    let registry = Registry::start().await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let file = "[[component]]\nname = 'A'\nscript = 'a'\nreplicas = 1\nnodes = ['My Worker']\n";
+    let key = new_cluster(&registry, &token, file, "").await.expect(200).body;
+    assert_eq!(commands(&registry, &key, "My Worker", "127.0.0.1", 1).await, ["a"]);
+    assert_eq!(commands(&registry, &key, "Other", "127.0.0.3", 1).await, Vec::<String>::new());
+    assert_eq!(commands(&registry, &key, "My Worker", "127.0.0.2", 1).await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_list_has_the_state_of_each_cluster_as_pythons_has_it() {
+    let registry = Registry::start().await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let key = new_cluster(&registry, &token, FILE, "&alias=test").await.expect(200).body;
+    let list = async || -> Value {
+        let answer = registry.get("/cluster?method=clusters_list").header("Key", &token).send().await.expect(200);
+        serde_json::from_str::<Value>(&answer.body).unwrap()[&key].clone()
+    };
+    assert_eq!(list().await["status"], "");
+    commands(&registry, &key, "n", "127.0.0.1", 2).await;
+    let worker = json!({ "commands": ["w", "--db tcp://127.0.0.1:5555"], "node": "127.0.0.1" });
+    let master = json!({ "commands": ["m", "--db tcp://127.0.0.1:5555"], "node": "127.0.0.1", "ready": true });
+    let status = json!([
+        { "_1": "tcp://127.0.0.1:5555" }, { "Master": master, "Worker 1": worker }, { "127.0.0.1": 5556 }, false
+    ]);
+    assert_eq!((&list().await["status"], &list().await["alias"]), (&status, &json!("test")));
+    let path = format!("/cluster?method=cluster_status&cluster={key}");
+    let told = registry.get(&path).header("Key", &token).send().await.expect(200).json();
+    for (index, name) in ["socket mapping", "configured resources", "highest port used", "ready"].iter().enumerate() {
+        assert_eq!(told[name], status[index]);
+    }
+}
+
+#[tokio::test]
+async fn a_period_can_cut_between_two_lines_of_one_request() {
+    let registry = Registry::start().await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let key = new_cluster(&registry, &token, FILE, "").await.expect(200).body;
+    // As protobuf has them: field 1, a length, the text.
+    let body: String = (0..5).map(|index| format!("\n\u{6}line {index}")).collect();
+    for _ in 0..2 {
+        registry.post(&format!("/logs?cluster={key}")).text(&body).send().await.expect(200);
+    }
+    let lines = async |query: &str| -> Vec<(String, String)> {
+        let answer = registry.get(&format!("/logs?cluster={key}{query}")).send().await.expect(200);
+        let lines: Vec<Value> = serde_json::from_str(&answer.body).unwrap();
+        let line = |line: Value| (line["when"].as_str().unwrap().to_owned(), line["text"].as_str().unwrap().to_owned());
+        lines.into_iter().map(line).collect()
+    };
+    let all = lines("").await;
+    let texts: Vec<_> = (0..5).chain(0..5).map(|index| format!("line {index}")).collect();
+    assert_eq!(all.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>(), texts);
+    assert!(all.is_sorted_by(|(one, _), (other, _)| one < other), "{all:?}");
+    for (index, (when, _)) in all.iter().enumerate() {
+        assert_eq!(lines(&format!("&fr={when}")).await, all[index + 1..]);
+        assert_eq!(lines(&format!("&to={when}")).await, all[..index]);
+    }
+    assert_eq!(lines(&format!("&fr={}&to={}", all[2].0, all[6].0)).await, all[3..6]);
+}
+
+#[tokio::test]
+async fn addresses_of_pythons_pages_lead_to_ours() {
+    let registry = Registry::start().await;
+    let ann = registry.session("ann", false).await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let bob = registry.token("bob", false, Scope::Admin).await;
+    let key = new_cluster(&registry, &token, FILE, "").await.expect(200).body;
+    let others = new_cluster(&registry, &bob, FILE, "").await.expect(200).body;
+    let id = registry.get("/api/v1/clusters").bearer(&token).send().await.expect(200).json()[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    let led = async |path: &str| {
+        let answer = registry.get(path).cookie(&ann).send().await;
+        assert!((301..=308).contains(&answer.status), "{path}: {answer:?}");
+        answer.header("Location").unwrap().to_owned()
+    };
+    for (path, to) in [
+        ("/dashboard".to_owned(), "/".to_owned()),
+        ("/dashboard?error=forbidden".to_owned(), "/".to_owned()),
+        ("/new_cluster".to_owned(), "/clusters/new".to_owned()),
+        ("/new_user".to_owned(), "/users".to_owned()),
+        ("/logout".to_owned(), "/account".to_owned()),
+        (format!("/view_cluster?cluster={key}"), format!("/clusters/{id}")),
+        (format!("/view_logs?cluster={key}"), format!("/clusters/{id}/logs")),
+        (format!("/reset_cluster?cluster={key}"), format!("/clusters/{id}/confirm?what=reset")),
+    ] {
+        assert_eq!(led(&path).await, to, "{path}");
+        if to != "/users" {
+            registry.get(&to).cookie(&ann).send().await.expect(200);
+        }
+    }
+    for path in ["/view_cluster", "/view_cluster?cluster=none", &format!("/view_logs?cluster={others}")] {
+        registry.get(path).cookie(&ann).send().await.expect(404);
+    }
+    // Who is nobody yet is led there once it has logged in.
+    let first = registry.get(&format!("/view_cluster?cluster={key}")).send().await.expect(303);
+    assert_eq!(first.header("Location").unwrap(), format!("/login?next=/view_cluster%3Fcluster%3D{key}"));
+    registry.get("/").cookie(&ann).send().await.expect(200);
+    let icon = registry.get("/favicon.ico").send().await.expect(200);
+    assert_eq!(icon.header("Content-Type"), Some("image/x-icon"));
+    assert!(icon.body.starts_with("\0\0\u{1}\0\u{1}\0") && icon.body.contains("PNG"), "an icon of one picture");
+}
