@@ -22,13 +22,21 @@ function part(name, kind, text, title) {
   return made;
 }
 
+// As the registry has it in `names.rs`: what would hide or turn others is seen.
+function seen(text) {
+  return text.replace(/[\0-\x08\x0b-\x1f]/g, (letter) => `^${String.fromCharCode(letter.charCodeAt(0) + 64)}`)
+    .replace(/\x7f/g, '^?')
+    .replace(/[\x80-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu,
+      (letter) => `<U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}>`);
+}
+
 function row(line) {
   const made = part('div', `line ${line.level}`, '');
   const at = new Date(line.at / 1000);
   const time = part('time', '', clock.format(at), at.toISOString());
   const colour = Math.max(0, components.indexOf(line.component)) % COLOURS;
   const from = line.component ? `${line.component}${line.copy > 0 ? ` ${line.copy}` : ''}` : '';
-  made.append(time, part('span', `from c${colour}`, from, `${line.node ?? ''} ${line.stream ?? ''}`), part('span', 'level', line.level), part('span', 'text', line.text));
+  made.append(time, part('span', `from c${colour}`, from, `${line.node ?? ''} ${line.stream ?? ''}`), part('span', 'level', line.level), part('span', 'text', seen(line.text)));
   return made;
 }
 

@@ -157,3 +157,48 @@ async fn addresses_of_pythons_pages_lead_to_ours() {
     assert_eq!(icon.header("Content-Type"), Some("image/x-icon"));
     assert!(icon.body.starts_with("\0\0\u{1}\0\u{1}\0") && icon.body.contains("PNG"), "an icon of one picture");
 }
+
+#[tokio::test]
+async fn names_that_would_do_something_are_refused_at_every_door() {
+    let registry = Registry::start().await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let key = new_cluster(&registry, &token, FILE, "").await.expect(200).body;
+    let id = registry.get("/api/v1/clusters").bearer(&token).send().await.expect(200).json()[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    for (name, told) in [
+        ("a\u{1b}]52;c;eA==\u{7}", "without control characters"),
+        ("a\u{202e}b", "without characters that turn or hide others"),
+    ] {
+        let alias = format!("&alias={}", encoded(name));
+        let refused = new_cluster(&registry, &token, FILE, &alias).await.expect(400);
+        assert_eq!(refused.body, format!("expected a name {told}"));
+        new_cluster(&registry, &token, FILE, &format!("&key={}", encoded(name))).await.expect(400);
+        new_cluster(&registry, &token, &format!("[{name}]\nScript = a\n"), "").await.expect(400);
+        new_cluster(&registry, &token, &format!("[A]\nScript = a\nRole = {name}\n"), "").await.expect(400);
+        new_cluster(&registry, &token, &format!("[A]\nScript = a\n--db = _{name}\n"), "").await.expect(400);
+        assert!(node(&registry, &key, name, "127.0.0.1", 1).await.expect(400).body.contains(told));
+        let body = json!({ "file": FILE, "alias": name });
+        assert!(
+            registry.post("/api/v1/clusters").bearer(&token).json(&body).send().await.expect(400).body.contains(told)
+        );
+        let rename = registry.put(&format!("/api/v1/clusters/{id}")).bearer(&token);
+        rename.json(&json!({ "alias": name })).send().await.expect(400);
+        let made = registry.post("/api/v1/tokens").bearer(&token).json(&json!({ "name": name, "scope": "read" }));
+        made.send().await.expect(400);
+        let offer = json!({ "name": name, "ip": "h", "processors": 1, "ports_from": 1 });
+        let sync = json!({ "node": offer, "run": "00000000-0000-4000-8000-000000000000", "processes": [] });
+        let refused = registry.post("/api/v1/runner/sync").bearer(&key).json(&sync).send().await.expect(400);
+        assert!(refused.body.contains(told), "{}", refused.body);
+    }
+    assert_eq!(registry.get("/api/v1/clusters").bearer(&token).send().await.json().as_array().unwrap().len(), 1);
+    // Names that are only strange are names.
+    new_cluster(&registry, &token, FILE, &format!("&alias={}", encoded("日本 Ännchen"))).await.expect(200);
+    // What a component prints is kept as it is, and shown as what it is.
+    let line = "\u{1b}[31mred <b> a\u{202e}b";
+    registry.post(&format!("/logs?cluster={key}")).text(line).send().await.expect(200);
+    let kept = registry.get(&format!("/logs?cluster={key}")).send().await.expect(200).json();
+    assert_eq!(kept[0]["text"], line);
+    let page = registry.get(&format!("/clusters/{id}/logs")).bearer(&token).send().await.expect(200).body;
+    assert!(page.contains("^[[31mred &#60;b&#62; a&#60;U+202E&#62;b"), "{page}");
+    assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'));
+}

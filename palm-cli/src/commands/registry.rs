@@ -199,7 +199,8 @@ fn self_signed(args: &Args) -> anyhow::Result<(PathBuf, PathBuf)> {
 
 async fn open(store: &str) -> anyhow::Result<Store> {
     Store::open(store).await.map_err(|error| match error {
-        StoreError::Url(_) => wrong_use(format!("--store {error}")),
+        StoreError::Url(_) | StoreError::NoDatabase { .. } => wrong_use(format!("--store {error}")),
+        StoreError::Unreachable { .. } | StoreError::Later { .. } => anyhow::Error::new(error),
         error => anyhow::Error::new(error).context(format!("cannot open {store}")),
     })
 }

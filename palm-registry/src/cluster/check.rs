@@ -3,15 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Cluster, Component, Flag, Readiness};
+use crate::names;
 use crate::wire::NAME_MAX;
 
 /// What is wrong with a component's name: no runner could say it to the registry.
-pub(super) fn wrong_name(name: &str) -> Option<String> {
+pub(crate) fn wrong_name(name: &str) -> Option<String> {
     if name.len() > NAME_MAX {
         return Some(format!("expected a name of at most {NAME_MAX} bytes, found {}", name.len()));
     }
-    let is_sayable = !name.chars().any(char::is_control);
-    if is_sayable { None } else { Some("expected a name without control characters".to_owned()) }
+    names::wrong(name).map(|wrong| format!("expected a name {wrong}"))
 }
 
 /// Longest time that a component may be given to end, in seconds.
@@ -42,6 +42,12 @@ pub(super) fn wrong_value(sockets: &HashSet<&str>, component: &Component) -> Opt
     }
     if extras.environment.iter().any(|(name, value)| has_zero(name) || has_zero(value)) {
         return zero("environment");
+    }
+    if let Some(wrong) = component.role.as_deref().and_then(names::wrong_lines) {
+        return Some(("role", format!("expected text {wrong}")));
+    }
+    if let Some(wrong) = component.sockets().find_map(names::wrong) {
+        return Some(("flags", format!("expected names of sockets {wrong}")));
     }
     if let Some(name) = extras.environment.keys().find(|name| name.is_empty() || name.contains('=')) {
         return Some(("environment", format!("expected the name of a variable, without `=`, found `{name}`")));

@@ -34,6 +34,7 @@ pub(crate) mod tests;
 mod toml_file;
 
 pub use check::start_order;
+pub(crate) use check::wrong_name;
 pub use difference::difference;
 pub use error::FileError;
 pub(crate) use ini::integer;

@@ -3,16 +3,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use axum::extract::FromRef;
-use tokio::sync::Semaphore;
 
 use super::bounds::{Bounds, Places};
+use super::connections::Connections;
 use super::hub::Hub;
+use super::remembered::Remembered;
 use crate::store::Store;
+use crate::work::{Work, WorkBounds};
 
-/// Passwords that are hashed at a time: each takes 19 MiB and a core.
-const HASHES_AT_A_TIME: usize = 2;
+/// Passwords that are hashed at a time, each of which takes 19 MiB and a core, and those that wait to be.
+const HASHES: WorkBounds = WorkBounds { at_a_time: 2, waiting: 64, waiting_of_one: 16 };
+
+/// For how long it is remembered from where somebody has logged in.
+const LOGGED_IN: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How the registry is reached, and for how long somebody stays logged in.
 #[derive(Clone, Debug)]
@@ -65,7 +71,11 @@ pub struct App {
     /// How it is reached.
     pub settings: Arc<Settings>,
     /// Leave to hash a password.
-    pub(super) hashing: Arc<Semaphore>,
+    pub(super) hashing: Work,
+    /// Who has logged in from where, of late.
+    pub(super) logged_in: Arc<Remembered>,
+    /// Places for connections.
+    pub(super) connections: Arc<Connections>,
     /// What streams wait for.
     pub(super) hub: Arc<Hub>,
     /// What there is for bodies and streams.
@@ -78,10 +88,11 @@ impl App {
     /// With a store of its own.
     #[must_use]
     pub fn new(store: Store, settings: Settings) -> Self {
-        let hashing = Arc::new(Semaphore::new(HASHES_AT_A_TIME));
+        let (hashing, connections) = (Work::new(HASHES), Arc::new(Connections::new(&settings.bounds)));
         let places = Arc::new(Places::new(settings.bounds));
+        let logged_in = Arc::new(Remembered::new(LOGGED_IN));
         let (hub, answers) = Default::default();
-        Self { store, settings: Arc::new(settings), hashing, hub, places, answers }
+        Self { store, settings: Arc::new(settings), hashing, logged_in, connections, hub, places, answers }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
@@ -16,24 +17,34 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use super::connections::whose;
 use super::problem::Problem;
+use super::shares::{Full, Place, Shares};
 
 /// Longest body of a request, in bytes.
 pub(super) const BODY_MAX: usize = 16 << 20;
-/// Bytes of a body for which it needs no place: those who are not known yet send no more.
-pub(super) const SMALL: usize = 64 << 10;
+/// Bytes of a body for which it needs no place.
+const SMALL: usize = 64 << 10;
+/// Bytes of a body of those who are not known yet: a name and a password have room in it.
+pub(super) const PUBLIC: usize = 8 << 10;
 /// What places are counted in, in bytes.
 const UNIT: usize = 1 << 20;
 
 /// How much there is at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections.
+    /// Connections: half are of those who are known, and a quarter of strangers.
     pub connections: usize,
+    /// Of strangers' connections, those of one address.
+    pub strangers_of_one: usize,
     /// How long a connection may be silent before the head of its next request is there.
     pub head: Duration,
     /// Bytes of bodies that are longer than a few KiB.
     pub bodies: usize,
+    /// Of these, those of one user, or of one cluster's nodes.
+    pub bodies_of_one: usize,
+    /// How long a body may be silent before the next part of it is there.
+    pub silence: Duration,
     /// How long a body may take, with the wait for its place.
     pub body: Duration,
     /// Streams of events.
@@ -44,8 +55,11 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        let (head, body) = (Duration::from_secs(30), Duration::from_secs(60));
-        Self { connections: 4096, head, bodies: 128 << 20, body, streams: 1024, streams_of_one: 64 }
+        let (head, silence, body) = (Duration::from_secs(30), Duration::from_secs(15), Duration::from_secs(60));
+        let (connections, strangers_of_one) = (4096, 128);
+        let (bodies, bodies_of_one) = (128 << 20, 32 << 20);
+        let (streams, streams_of_one) = (1024, 64);
+        Self { connections, strangers_of_one, head, bodies, bodies_of_one, silence, body, streams, streams_of_one }
     }
 }
 
@@ -54,56 +68,61 @@ impl Default for Bounds {
 pub(super) struct Places {
     bounds: Bounds,
     bodies: Arc<Semaphore>,
-    /// By the store's number of the user.
-    streams: Mutex<HashMap<i64, usize>>,
+    /// What each user, or each cluster's nodes, may send at a time, of those who send anything.
+    senders: Mutex<HashMap<String, Weak<Semaphore>>>,
+    pub(super) bodies_refused: AtomicU64,
+    pub(super) streams: Arc<Shares>,
 }
 
 impl Places {
     pub(super) fn new(bounds: Bounds) -> Self {
         let bodies = Arc::new(Semaphore::new(bounds.bodies.div_ceil(UNIT)));
-        Self { bounds, bodies, streams: Mutex::default() }
+        let streams = Shares::new(bounds.streams, bounds.streams_of_one);
+        Self { bounds, bodies, senders: Mutex::default(), bodies_refused: AtomicU64::new(0), streams }
     }
 
     /// A place for a stream of a user, until it is dropped.
     ///
     /// # Errors
     /// 503 if there is none.
-    pub(super) fn stream(self: &Arc<Self>, user: i64) -> Result<StreamPlace, Problem> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = streams.values().sum();
-        let own = streams.get(&user).copied().unwrap_or(0);
-        if own >= self.bounds.streams_of_one || all >= self.bounds.streams {
-            let whose = if own >= self.bounds.streams_of_one { "you have" } else { "there are" };
-            return Err(Problem::busy(format!("{whose} too many open streams: end one, or try again")));
+    pub(super) fn stream(&self, user: i64) -> Result<Place, Problem> {
+        self.streams.enter(&format!("user {user}")).map_err(|full| {
+            let whose = if full == Full::Own { "you have" } else { "there are" };
+            Problem::busy(format!("{whose} too many open streams: end one, or try again"))
+        })
+    }
+
+    /// Bytes of bodies for which there is room at the moment.
+    pub(super) fn room_for_bodies(&self) -> usize {
+        self.bodies.available_permits() * UNIT
+    }
+
+    /// What one may send at a time. Those who send nothing are forgotten.
+    fn sender(&self, whose: &str) -> Arc<Semaphore> {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = senders.get(whose).and_then(Weak::upgrade) {
+            return own;
         }
-        streams.insert(user, own + 1);
-        Ok(StreamPlace { places: self.clone(), user })
+        senders.retain(|_, sender| sender.strong_count() > 0);
+        let own = Arc::new(Semaphore::new(self.bounds.bodies_of_one.div_ceil(UNIT)));
+        senders.insert(whose.to_owned(), Arc::downgrade(&own));
+        own
     }
 }
 
-/// A stream's place.
+/// Room for a body: of the sender's own, and of all.
 #[derive(Debug)]
-pub(super) struct StreamPlace {
-    places: Arc<Places>,
-    user: i64,
-}
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        let mut streams = self.places.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = streams.get_mut(&self.user) {
-            *own -= 1;
-            if *own == 0 {
-                streams.remove(&self.user);
-            }
-        }
-    }
+struct Room {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+    /// Held, so that the sender is known as long as it sends.
+    _sender: Arc<Semaphore>,
 }
 
 /// What is known of a body that is read, until its request is answered.
 #[derive(Default)]
 struct Told {
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Room>,
     problem: Option<Problem>,
 }
 
@@ -147,7 +166,8 @@ impl Reading {
         if !self.is_placed && self.expected.unwrap_or(self.read) > SMALL {
             self.place(deadline).await?;
         }
-        let bytes = match timeout_at(deadline, self.body.next()).await {
+        let next = deadline.min(Instant::now() + self.places.bounds.silence);
+        let bytes = match timeout_at(next, self.body.next()).await {
             Ok(bytes) => bytes.transpose().map_err(io::Error::other)?,
             Err(_) => {
                 let message = "the body did not come in time";
@@ -165,10 +185,18 @@ impl Reading {
             let message = format!("the body is too long: expected {BODY_MAX} bytes at most");
             return Err(self.fail(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", message)));
         }
-        let units = most.div_ceil(UNIT).min(self.places.bounds.bodies.div_ceil(UNIT));
+        let bounds = &self.places.bounds;
+        let units = most.div_ceil(UNIT).min(bounds.bodies.min(bounds.bodies_of_one).div_ceil(UNIT));
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let place = timeout_at(deadline, self.places.bodies.clone().acquire_many_owned(units)).await;
-        let Ok(Ok(place)) = place else {
+        let sender = self.places.sender(&whose());
+        // Who sends much waits for its own, and has one place among those who wait for room.
+        let room = async {
+            let own = sender.clone().acquire_many_owned(units).await.ok()?;
+            let all = self.places.bodies.clone().acquire_many_owned(units).await.ok()?;
+            Some(Room { _own: own, _all: all, _sender: sender })
+        };
+        let Ok(Some(place)) = timeout_at(deadline, room).await else {
+            self.places.bodies_refused.fetch_add(1, Ordering::Relaxed);
             return Err(self.fail(Problem::busy("too much is being sent to the registry at the same time: try again")));
         };
         self.told.lock().unwrap_or_else(PoisonError::into_inner).place = Some(place);

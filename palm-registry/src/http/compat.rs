@@ -12,12 +12,18 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::access::{Peer, record_of};
+use super::api::account::check_label;
+use super::api::clusters::CLUSTERS_MAX;
 use super::error::{BUSY, Refused};
-use super::time;
+use super::{connections, time};
 use crate::cluster::{Cluster, FileError};
+use crate::names;
 use crate::plan::{NODES_MAX, NodeOffer, Plan};
 use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User, now, secret};
 use crate::wire::LogMessages;
+
+/// Longest key that a user may choose, in bytes.
+const KEY_MAX: usize = 256;
 
 pub(super) fn router() -> Router<Store> {
     Router::new().route("/cluster", get(cluster)).route("/logs", get(download).post(upload))
@@ -77,7 +83,9 @@ async fn cluster(
 async fn user(store: &Store, headers: &HeaderMap) -> Result<User, Refused> {
     let key = headers.get("Key").and_then(|key| key.to_str().ok());
     let key = key.ok_or_else(|| Refused::bad("User key not present"))?;
-    store.user_of_token(key).await?.ok_or_else(|| Refused::bad("User key not valid"))
+    let user = store.user_of_token(key).await?.ok_or_else(|| Refused::bad("User key not valid"))?;
+    connections::known(&format!("user {}", user.id));
+    Ok(user)
 }
 
 /// The cluster that is asked for, if it belongs to who asks.
@@ -89,6 +97,12 @@ async fn owned(store: &Store, user: &User, asked: Asked) -> Result<ClusterRow, R
 
 async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Result<String, Refused> {
     let description = asked.description.ok_or_else(|| Refused::bad("expected description=FILE"))?;
+    asked.alias.as_deref().map_or(Ok(()), check_label)?;
+    let wrong_key = asked.key.as_deref().filter(|key| key.len() > KEY_MAX || names::wrong(key).is_some());
+    if wrong_key.is_some() {
+        let reason = format!("expected a key of at most {KEY_MAX} bytes, without control characters");
+        return Err(Refused::bad(reason));
+    }
     let reading = move || {
         let cluster = Cluster::from_text(&description)?;
         let remarks: Vec<_> = Cluster::remarks(&description).into_iter().take(REMARKS).collect();
@@ -101,6 +115,10 @@ async fn new_cluster(store: &Store, user: &User, peer: Peer, asked: Asked) -> Re
         tracing::warn!("a cluster file of {}: {remark}", user.name);
     }
     let key = asked.key.filter(|key| !key.is_empty()).unwrap_or_else(secret::key);
+    let is_new = !matches!(store.presented(&key).await?, Presented::Current(_));
+    if is_new && store.count_clusters(user.id).await? >= CLUSTERS_MAX {
+        return Err(Refused::bad(format!("you have {CLUSTERS_MAX} clusters: delete one before you make another")));
+    }
     let row = ClusterRow::new(key.clone(), user, asked.alias.clone(), description.clone(), cluster.clone());
     if store.add_cluster(&row).await? == Saved::Yes {
         record_of(store, user, peer, "cluster made", &row.id, row.alias.as_deref().unwrap_or_default()).await?;
@@ -181,7 +199,10 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
 /// By what the store knows the cluster with this key.
 async fn known(store: &Store, key: &str) -> Result<String, Refused> {
     match store.presented(key).await? {
-        Presented::Current(key) => Ok(key),
+        Presented::Current(key) => {
+            connections::known(&format!("nodes of {key}"));
+            Ok(key)
+        }
         Presented::Replaced | Presented::Deleted | Presented::Unknown => Err(gone()),
     }
 }

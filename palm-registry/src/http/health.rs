@@ -71,6 +71,7 @@ async fn metrics(State(app): State<App>, peer: Peer, caller: Option<Caller>) -> 
     for (state, count) in counts {
         let _ = writeln!(text, "palm_registry_processes{{state=\"{state}\"}} {count}");
     }
+    limits(&mut text, &app);
     let work = &app.store.work;
     head(
         &mut text,
@@ -79,11 +80,39 @@ async fn metrics(State(app): State<App>, peer: Peer, caller: Option<Caller>) -> 
         "Files, plans and pages that are being worked out, or wait to be.",
     );
     let _ = writeln!(text, "palm_registry_work_waiting {}", work.waiting());
-    head(&mut text, "palm_registry_work_refused_total", "counter", "Requests that were refused as too much waited.");
-    let _ = writeln!(text, "palm_registry_work_refused_total {}", work.refused());
     head(&mut text, "palm_registry_log_lines_total", "counter", "Lines that were ever kept.");
     let _ = writeln!(text, "palm_registry_log_lines_total {lines}");
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// What there is of all that has a bound, and how often somebody was refused.
+fn limits(text: &mut String, app: &App) {
+    let (connections, places) = (&app.connections, &app.places);
+    let kinds =
+        [("strangers", &connections.strangers), ("expected", &connections.expected), ("known", &connections.known)];
+    head(text, "palm_registry_connections", "gauge", "Connections, by whether it is known who uses them.");
+    for (kind, shares) in kinds {
+        let _ = writeln!(text, "palm_registry_connections{{of=\"{kind}\"}} {}", shares.taken());
+    }
+    head(text, "palm_registry_refused_total", "counter", "What was refused as there was too much of it.");
+    let connections = kinds.map(|(_, shares)| shares.refused()).iter().sum();
+    for (what, refused) in [
+        ("connections", connections),
+        ("streams", places.streams.refused()),
+        ("bodies", places.bodies_refused.load(Ordering::Relaxed)),
+        ("passwords", app.hashing.refused()),
+        ("work", app.store.work.refused()),
+    ] {
+        let _ = writeln!(text, "palm_registry_refused_total{{what=\"{what}\"}} {refused}");
+    }
+    for (name, help, value) in [
+        ("palm_registry_streams", "Streams of events.", places.streams.taken()),
+        ("palm_registry_bodies_room_bytes", "Bytes of long bodies for which there is room.", places.room_for_bodies()),
+        ("palm_registry_passwords_waiting", "Passwords that are being checked, or wait to be.", app.hashing.waiting()),
+    ] {
+        head(text, name, "gauge", help);
+        let _ = writeln!(text, "{name} {value}");
+    }
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {

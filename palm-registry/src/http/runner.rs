@@ -15,6 +15,7 @@ use super::app::App;
 use super::error::BUSY;
 use super::problem::Problem;
 use super::wanted;
+use crate::cluster::wrong_name;
 use crate::plan::{HOST, NODES_MAX, is_host};
 use crate::store::{Changed, Hearing, Store, now};
 use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, NAME_MAX, SYNC_PATH, Sync, TEXT_MAX, Wanted};
@@ -122,12 +123,10 @@ async fn read<T: DeserializeOwned>(request: Request, expected: &str) -> Result<T
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), Problem> {
-    if name.trim().is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(Problem::invalid(format!(
-            "{what}: expected a name of 1 to {NAME_MAX} bytes without control characters"
-        )));
+    if name.trim().is_empty() {
+        return Err(Problem::invalid(format!("{what}: expected a name of 1 to {NAME_MAX} bytes, found nothing")));
     }
-    Ok(())
+    wrong_name(name).map_or(Ok(()), |reason| Err(Problem::invalid(format!("{what}: {reason}"))))
 }
 
 fn check_sync(said: &Sync) -> Result<(), Problem> {

@@ -20,10 +20,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use super::access::Peer;
 use super::app::App;
+use super::connections::Connection;
 use super::router;
 use super::tls::TlsListener;
 
@@ -52,29 +52,28 @@ pub async fn serve(
 
 async fn answer(mut listener: impl Listener<Addr = SocketAddr>, app: App, stop: impl Future<Output = ()>) {
     let bounds = app.settings.bounds;
-    let (hub, places) = (app.hub.clone(), Arc::new(Semaphore::new(bounds.connections)));
+    let (hub, connections) = (app.hub.clone(), app.connections.clone());
     let router = router(app);
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(BUFFER);
     let mut stop = pin!(stop);
     loop {
-        let next = async {
-            // Who comes when there are too many waits.
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, (stream, address)) = tokio::select! {
-            next = next => next,
+        let (stream, address) = tokio::select! {
+            next = listener.accept() => next,
             () = &mut stop => break,
         };
-        let service = service(router.clone(), Peer(address.ip()));
+        // Who comes when there are too many is sent away at once: whoever waited here would keep those waiting who are known.
+        let Some(place) = connections.enter(Peer(address.ip())) else {
+            tracing::debug!("{address}: too many connections");
+            continue;
+        };
+        let service = service(router.clone(), Peer(address.ip()), Arc::new(place));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!("{address}: {error}");
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -87,6 +86,7 @@ async fn answer(mut listener: impl Listener<Addr = SocketAddr>, app: App, stop: 
 fn service(
     router: Router,
     peer: Peer,
+    connection: Arc<Connection>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<axum::body::Body>,
@@ -96,6 +96,6 @@ fn service(
     let router = TowerToHyperService::new(router);
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.call(request)
+        connection.answer(router.call(request))
     })
 }

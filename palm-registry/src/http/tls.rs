@@ -1,9 +1,8 @@
 //! TLS, by rustls.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -11,11 +10,12 @@ pub use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::access::Peer;
+use super::shares::Shares;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -54,10 +54,8 @@ impl Drop for TlsListener {
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
-    let of_each = OfEach::default();
+    let places = Shares::new(HANDSHAKES, HANDSHAKES_OF_ONE);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -66,7 +64,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender
                 continue;
             }
         };
-        let Some(own) = of_each.enter(Peer(peer.ip()).network()) else {
+        let Ok(place) = places.enter(&Peer(peer.ip()).network()) else {
             tracing::debug!("{peer}: too many handshakes");
             continue;
         };
@@ -74,7 +72,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender
         // One that is slow, or says nothing, keeps nobody else waiting.
         tokio::spawn(async move {
             let made = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
-            drop(own);
+            drop(place);
             match made {
                 Ok(Ok(stream)) => {
                     let _ = hand.send((stream, peer)).await;
@@ -82,43 +80,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender
                 Ok(Err(error)) => tracing::debug!("{peer}: no TLS: {error}"),
                 Err(_) => tracing::debug!("{peer}: no TLS in time"),
             }
-            drop(place);
         });
-    }
-}
-
-/// Handshakes under way with each network.
-#[derive(Clone, Debug, Default)]
-struct OfEach(Arc<Mutex<HashMap<String, usize>>>);
-
-impl OfEach {
-    /// One more, until what is returned is dropped; `None`: there are too many.
-    fn enter(&self, network: String) -> Option<Entered> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(network.clone()).or_default();
-        if *count >= HANDSHAKES_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(Entered { of_each: self.clone(), network })
-    }
-}
-
-#[derive(Debug)]
-struct Entered {
-    of_each: OfEach,
-    network: String,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let mut counts = self.of_each.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.network);
-            }
-        }
     }
 }
 

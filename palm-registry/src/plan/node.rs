@@ -7,9 +7,12 @@ use crate::cluster::{FileError, Ini, Reading, Values, integer};
 /// What the place of a node can be.
 pub const HOST: &str = "an address, such as 10.0.0.7, or a host's name";
 
+/// Longest name of a host, in bytes.
+const HOST_MAX: usize = 253;
+
 /// Whether something can be where others reach a node: it becomes a part of command lines, where a blank would end a word.
 pub fn is_host(ip: &str) -> bool {
-    !ip.is_empty() && ip.chars().all(|c| c.is_alphanumeric() || ".-_:%[]".contains(c))
+    !ip.is_empty() && ip.len() <= HOST_MAX && ip.chars().all(|c| c.is_alphanumeric() || ".-_:%[]".contains(c))
 }
 
 /// What a node says of itself.
@@ -72,6 +75,9 @@ impl NodeOffer {
         // Python's registry does not look at it, so a `%` in it is none that has to be right.
         let name = value("name").unwrap_or_else(|_| section.entry("name").map(|entry| entry.value.clone()));
         let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| ip.clone());
+        if let Some(reason) = crate::cluster::wrong_name(&name) {
+            return Err(at("Name", reason));
+        }
         Ok(Self {
             name,
             ip,

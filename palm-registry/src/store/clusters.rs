@@ -202,6 +202,15 @@ impl Store {
         }
     }
 
+    /// How many clusters a user has.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn count_clusters(&self, user: i64) -> Result<u64, StoreError> {
+        let counted = sqlx::query("SELECT COUNT(*) FROM clusters WHERE owner = $1").bind(user);
+        Ok(u64::try_from(counted.fetch_one(&self.read).await?.try_get::<i64, _>(0)?).unwrap_or(0))
+    }
+
     /// The clusters of a user, the oldest first.
     ///
     /// # Errors

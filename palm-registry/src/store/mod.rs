@@ -17,6 +17,7 @@ mod log_search;
 mod logs;
 mod nodes;
 mod offers;
+mod open;
 pub mod secret;
 mod sessions;
 mod shares;
@@ -77,6 +78,25 @@ pub struct Store {
 pub enum StoreError {
     /// The URL is of no store that there is.
     Url(String),
+    /// What was named is no store, and cannot become one.
+    NoDatabase {
+        /// What was named, without a password.
+        store: String,
+        /// What it is.
+        reason: String,
+    },
+    /// It cannot be reached, or not be read and written.
+    Unreachable {
+        /// What was named, without a password.
+        store: String,
+        /// Why not.
+        reason: String,
+    },
+    /// It was made by a later version.
+    Later {
+        /// What was named, without a password.
+        store: String,
+    },
     /// The database says so.
     Database(sqlx::Error),
     /// Its file is not this user's alone.
@@ -95,6 +115,11 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => write!(f, "{url}: expected the path of a file, sqlite:PATH or postgres://USER@HOST/NAME"),
+            Self::NoDatabase { store, reason } => write!(f, "{store} is no store: {reason}"),
+            Self::Unreachable { store, reason } => write!(f, "{store} cannot be opened: {reason}"),
+            Self::Later { store } => {
+                write!(f, "{store} was made by a later version of PALM: use that, or another store")
+            }
             Self::Database(error) => write!(f, "the database: {error}"),
             // It names the file itself.
             Self::File(error) => error.fmt(f),
@@ -111,7 +136,8 @@ impl std::error::Error for StoreError {
         match self {
             Self::Database(error) => Some(error),
             Self::Migration(error) => Some(error),
-            Self::Url(_) | Self::File(_) | Self::Corrupt(_) | Self::Busy | Self::Failed => None,
+            Self::Url(_) | Self::NoDatabase { .. } | Self::Unreachable { .. } | Self::Later { .. } => None,
+            Self::File(_) | Self::Corrupt(_) | Self::Busy | Self::Failed => None,
         }
     }
 }
@@ -140,8 +166,9 @@ impl Store {
         sqlx::any::install_default_drivers();
         let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
         if is_postgres {
+            open::check_server(url).await?;
             let pool = connections(CONNECTIONS, "").connect(url).await?;
-            POSTGRES.run(&pool).await.map_err(StoreError::Migration)?;
+            open::migrate(&pool, &POSTGRES, url).await?;
             keys::hash_all(&pool).await?;
             return Ok(Self::of(pool.clone(), pool));
         }
@@ -149,11 +176,12 @@ impl Store {
         if path.contains("://") || path == ":memory:" {
             return Err(StoreError::Url(url.to_owned()));
         }
+        open::check_file(path)?;
         keep_private(path)?;
         let url = format!("sqlite:{path}?mode=rwc");
         let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
         let pool = connections(1, settings).connect(&url).await?;
-        SQLITE.run(&pool).await.map_err(StoreError::Migration)?;
+        open::migrate(&pool, &SQLITE, path).await?;
         keys::hash_all(&pool).await?;
         let read = connections(READERS, "PRAGMA query_only = ON").connect_lazy(&url)?;
         Ok(Self::of(pool, read))
@@ -188,10 +216,9 @@ impl Store {
     }
 }
 
-/// Connections, each of which begins with some statements. That one waits for them is no news: whoever waits for an answer sees it.
+/// Connections, each of which begins with some statements.
 fn connections(most: u32, settings: &'static str) -> AnyPoolOptions {
-    let options = AnyPoolOptions::new().max_connections(most).acquire_slow_level(log::LevelFilter::Off);
-    options.after_connect(move |connection, _| {
+    open::options(most).after_connect(move |connection, _| {
         Box::pin(async move {
             sqlx::Executor::execute(connection, settings).await?;
             Ok(())

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use super::permission::{self, Action, General, Relation, Standing, Verdict};
 use super::{Peer, csrf_token, session};
 use crate::http::app::App;
+use crate::http::connections::known;
 use crate::http::problem::Problem;
 use crate::store::{Found, Scope, Store, User, secret};
 
@@ -142,10 +143,14 @@ pub(super) async fn identified(app: &App, headers: &HeaderMap, peer: Peer) -> Re
     if headers.contains_key(header::AUTHORIZATION) {
         let token = bearer(headers).ok_or_else(Problem::unknown_caller)?;
         let (user, scope) = app.store.token(token).await?.ok_or_else(unknown_token)?;
+        known(&format!("user {}", user.id));
         return Ok(Some(Caller { user, scope, credential: Credential::Token(token.to_owned()), peer }));
     }
     let Some(cookie) = session::cookie(&app.settings, headers) else { return Ok(None) };
     let user = app.store.session(cookie).await?;
+    if let Some(user) = &user {
+        known(&format!("user {}", user.id));
+    }
     let credential = Credential::Session(cookie.to_owned());
     Ok(user.map(|user| Caller { user, scope: Scope::Admin, credential, peer }))
 }

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::caller::{bearer, relation, unknown_token};
 use super::permission::{self, Action, Relation, Standing, Verdict};
+use crate::http::connections::known;
 use crate::http::problem::Problem;
 use crate::store::{ClusterRow, Presented, Store};
 
@@ -23,10 +24,12 @@ pub(in crate::http) async fn cluster_of(
             "expected the header `Authorization: Bearer KEY` with the cluster's key, or a token and `?cluster=ID`";
         Problem::new(StatusCode::UNAUTHORIZED, "not-logged-in", message)
     })?;
-    match id {
+    let row = match id {
         None => by_key(store, bearer).await,
         Some(id) => by_token(store, bearer, id).await,
-    }
+    }?;
+    known(&format!("cluster {}", row.id));
+    Ok(row)
 }
 
 /// That there is no cluster with a key is not told by 404, which says that there is no such interface.

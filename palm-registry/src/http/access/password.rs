@@ -6,7 +6,9 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use axum::http::StatusCode;
 
 use crate::http::app::App;
+use crate::http::connections::whose;
 use crate::http::problem::Problem;
+use crate::work::Undone;
 
 /// Characters that a password has at least.
 const LENGTH_MIN: usize = 10;
@@ -73,14 +75,12 @@ pub(super) async fn is_right(app: &App, password: &str, hash: Option<String>) ->
     Ok(right.await?.ok_or_else(failed)? && is_somebody)
 }
 
-/// Does something that takes long, when it is its turn.
+/// Does something that takes long, when it is the turn of who asks.
 async fn slowly<T: Send + 'static>(app: &App, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    let leave = app.hashing.clone().acquire_owned().await.map_err(|_| failed())?;
-    let working = tokio::task::spawn_blocking(move || {
-        let _leave = leave;
-        work()
-    });
-    working.await.map_err(|_| failed())
+    app.hashing.run(&whose(), work).await.map_err(|undone| match undone {
+        Undone::Busy => Problem::busy("too many passwords are being checked at the same time: try again"),
+        Undone::Failed => failed(),
+    })
 }
 
 fn failed() -> Problem {

@@ -12,6 +12,7 @@ use crate::http::access::permission::General;
 use crate::http::access::{self, Caller, Credential, Peer, record};
 use crate::http::app::App;
 use crate::http::problem::Problem;
+use crate::names;
 use crate::store::{Scope, Token, now};
 
 /// Tokens that a user may have.
@@ -132,8 +133,8 @@ pub(crate) async fn revoke_token(
 
 /// Whether something can be called so: by people, on one line.
 pub(crate) fn check_label(label: &str) -> Result<(), Problem> {
-    if label.chars().count() > 100 || label.chars().any(char::is_control) {
+    if label.chars().count() > 100 {
         return Err(Problem::invalid("expected a name of at most 100 characters, on one line"));
     }
-    Ok(())
+    names::wrong(label).map_or(Ok(()), |wrong| Err(Problem::invalid(format!("expected a name {wrong}"))))
 }

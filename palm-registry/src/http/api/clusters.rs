@@ -17,6 +17,9 @@ use crate::http::error::BUSY;
 use crate::http::problem::Problem;
 use crate::store::{Changed, ClusterRow, Found, Saved, secret};
 
+/// Clusters that a user may have.
+pub(crate) const CLUSTERS_MAX: u64 = 1000;
+
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         operation(Method::GET, "/api/v1/clusters", list)
@@ -90,6 +93,9 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<Entry>), Problem> {
     caller.check(General::AddCluster)?;
     body.alias.as_deref().map_or(Ok(()), check_label)?;
+    if app.store.count_clusters(caller.user.id).await? >= CLUSTERS_MAX {
+        return Err(Problem::conflict(format!("you have {CLUSTERS_MAX} clusters: delete one before you make another")));
+    }
     let (file, cluster) = read(&app, &caller, body.file).await?;
     let row = ClusterRow::new(secret::key(), &caller.user, body.alias, file, cluster);
     if app.store.add_cluster(&row).await? == Saved::Conflict {

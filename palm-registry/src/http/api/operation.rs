@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::api::refusal::Refusal;
 use crate::http::access::cookie_name;
 use crate::http::app::{App, Settings};
-use crate::http::bounds::SMALL;
+use crate::http::bounds::PUBLIC;
 
 /// What an answer holds.
 enum Answer {
@@ -54,7 +54,7 @@ impl Operation {
     /// Nobody has to be logged in.
     pub(crate) fn public(self) -> Self {
         // Who sends it is not known before it is read.
-        let route = self.route.layer(DefaultBodyLimit::max(SMALL));
+        let route = self.route.layer(DefaultBodyLimit::max(PUBLIC));
         Self { public: true, route, ..self }
     }
 

@@ -17,9 +17,9 @@ use crate::api::logs::{Asked, Line};
 use crate::http::access::permission::Action;
 use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::app::App;
-use crate::http::bounds::StreamPlace;
 use crate::http::hub::Snapshot;
 use crate::http::problem::Problem;
+use crate::http::shares::Place;
 use crate::store::LogSearch;
 
 /// How often it is asked whether a stream's caller may still see it.
@@ -53,7 +53,7 @@ pub(crate) struct Reader {
     pub(crate) is_brief: bool,
     pub(crate) events: VecDeque<Event>,
     /// Held.
-    pub(crate) _place: StreamPlace,
+    pub(in crate::http) _place: Place,
 }
 
 type Events =

@@ -12,7 +12,7 @@ use super::frame::{Done, Frame, page, page_with};
 use crate::http::access::permission::General;
 use crate::http::access::{self, Caller, Peer, SignedForm};
 use crate::http::app::App;
-use crate::http::bounds::SMALL;
+use crate::http::bounds::PUBLIC;
 use crate::http::problem::Problem;
 
 pub(super) fn router() -> Router<App> {
@@ -20,7 +20,7 @@ pub(super) fn router() -> Router<App> {
     let public = Router::new()
         .route("/login", get(log_in_page).post(log_in))
         .route("/setup", get(set_up_page).post(set_up))
-        .layer(DefaultBodyLimit::max(SMALL));
+        .layer(DefaultBodyLimit::max(PUBLIC));
     // By an address alone nobody is logged out; the button is on each page.
     let log_out = post(log_out).get(async || Redirect::to("/account"));
     public.route("/logout", log_out).route("/account", get(account_page).post(change_password))

@@ -19,6 +19,7 @@ use crate::http::api::extract;
 use crate::http::api::logs::search;
 use crate::http::app::App;
 use crate::http::problem::Problem;
+use crate::names;
 
 /// Lines of a page.
 const LINES: u32 = 500;
@@ -147,6 +148,10 @@ impl Page {
             Some(copy) if copy > 0 => format!("{component} {copy}"),
             _ => component.clone(),
         }
+    }
+    /// A line as it is, but that nothing of it hides or turns others.
+    fn seen(&self, line: &Line) -> String {
+        names::seen(&line.text)
     }
     fn names(&self) -> String {
         self.components.join("\n")
