@@ -57,7 +57,7 @@ pub(crate) fn wrong_use(text: impl Into<String>) -> anyhow::Error {
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     if let Some(token) = process::watched(&arguments) {
-        process::watch(token, std::io::BufReader::new(std::io::stdin()));
+        process::watch(token, std::io::BufReader::new(std::io::stdin()), std::io::stdout());
         return ExitCode::SUCCESS;
     }
     let cli = match args::parse(&arguments) {

@@ -161,6 +161,25 @@ fn the_last_lines_arrive_before_their_folder_goes() {
     });
 }
 
+/// What goes into the background leaves its runner, which takes it for one that has ended.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_goes_into_the_background_is_ended_and_told() {
+    within(180, || {
+        let folder = Folder::new("daemon");
+        let script = "setsid sh -c 'echo pid $$; touch up; exec sleep 1000' & until [ -e up ]; do sleep 0.05; done";
+        let script = format!("sh -c {}", quoted(script));
+        let file = folder.file(&format!("[[component]]\nname = 'A'\nscript = {script:?}\n"));
+        let mut up = folder.palm("up", &[], &file);
+        assert_eq!(up.exit(WAIT).code(), Some(0));
+        gone(&numbers(&up));
+        let lines = up.printed(Stream::Out);
+        let told =
+            "A * 1 process that it had left in the background ended with it; what is to run on stays in the foreground";
+        assert!(lines.iter().any(|line| line == told), "{lines:?}");
+    });
+}
+
 #[test]
 fn what_is_not_connected_ends_side_by_side() {
     within(180, || {
@@ -206,7 +225,7 @@ fn as_the_first_process_it_leaves_no_zombies() {
         });
         kill_process(Pid::from_raw(i32::try_from(first).unwrap()).unwrap(), Signal::TERM).unwrap();
         assert_eq!(outside.exit(WAIT).code(), Some(0));
-        outside.line("A * ended by signal 15", WAIT);
+        outside.line("A * stopped", WAIT);
     });
 }
 

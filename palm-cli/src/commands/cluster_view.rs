@@ -68,6 +68,7 @@ fn processes(status: &Status) -> String {
                 None if process.node.is_none() => "no place",
                 None if component.stopped => "stopped",
                 None => "unknown",
+                Some("exited") if component.stopped => "stopped",
                 Some(state) => state,
             };
             table.row([

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use palm_registry::private;
 
 use crate::{Outcome, args, output, wrong_use};
 
@@ -52,7 +53,7 @@ fn write_all(command: &clap::Command, dir: &Path) -> anyhow::Result<()> {
         write_all(command, dir)?;
     }
     let path = dir.join(format!("{}.1", full_name(command)));
-    std::fs::write(&path, page(command)?).with_context(|| format!("cannot write {}", path.display()))
+    private::write_public(&path, page(command)?.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The page of a command. What stands below the flags in its help is examples, whereas clap knows neither what it is nor the

@@ -208,6 +208,8 @@ fn code(process: &Process) -> u8 {
     let code = match process.exit {
         Some(Exit::Code(code)) => code,
         Some(Exit::Signal(signal)) => signal.saturating_add(128),
+        // It was stopped.
+        None if process.state == State::Exited => 0,
         None => 1,
     };
     u8::try_from(code).unwrap_or(1)

@@ -86,8 +86,9 @@ impl Style {
     }
 }
 
+/// As elsewhere, copies count from 0.
 fn label(name: &str, copy: u32, copies: u32) -> String {
-    if copies > 1 || copy > 0 { format!("{name} {}", copy + 1) } else { name.to_owned() }
+    if copies > 1 || copy > 0 { format!("{name} {copy}") } else { name.to_owned() }
 }
 
 #[cfg(test)]
@@ -101,11 +102,11 @@ mod tests {
             |component: &str, copy, stream| Shown { component: component.into(), copy, stream, text: "t".into() };
         let style = Style::new(&cluster, false);
         assert_eq!(style.line(&shown("Master", 0, Stream::Out)), "Master | t\n");
-        assert_eq!(style.line(&shown("W", 1, Stream::Runner)), "W 2    * t\n");
+        assert_eq!(style.line(&shown("W", 1, Stream::Runner)), "W 1    * t\n");
         let rude = Shown { text: "\x1b[2J\x1b[32mok".into(), ..shown("W", 0, Stream::Out) };
-        assert_eq!(style.line(&rude), "W 1    | ^[[2Jok\n");
+        assert_eq!(style.line(&rude), "W 0    | ^[[2Jok\n");
         let style = Style::new(&cluster, true);
         assert!(style.line(&rude).ends_with(" ^[[2J\x1b[32mok\x1b[0m\n"));
-        assert_eq!(style.line(&shown("W", 0, Stream::Err)), "\x1b[35mW 1    |\x1b[0m t\x1b[0m\n");
+        assert_eq!(style.line(&shown("W", 0, Stream::Err)), "\x1b[35mW 0    |\x1b[0m t\x1b[0m\n");
     }
 }

@@ -4,19 +4,20 @@
 //! there are. The pipe closes when the program ends, in whatever way; the copy then kills what is left, and ends. A process that
 //! was being started when the program was killed has not been announced, and one that left its group is not in it: on Linux
 //! those are found by a variable that all of the program's processes have. In it each has a number of its own, if it was marked
-//! with one, by which what it has left behind is found when it has ended.
+//! with one, by which what it has left behind is found when it has ended; the copy says on its standard output how much that was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::io::{self, BufRead, Write as _};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use tokio::sync::oneshot;
 
 /// The first argument of the watching copy; the second is the program's token. It is no command for people: nobody
 /// else has a use for it.
@@ -46,7 +47,11 @@ pub struct Lifeline {
     token: String,
     numbers: Arc<AtomicU64>,
     watcher: Arc<Mutex<Watcher>>,
+    swept: Swept,
 }
+
+/// Who waits to be told what processes have left behind, by their numbers; `None`: nobody tells any more.
+type Swept = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<usize>>>>>;
 
 /// By which all that a process has started is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +76,27 @@ impl Lifeline {
             // It may itself be of a program that is watched: whose copy must not end it before it has done its work.
             .env_remove(VARIABLE)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let pipe = child.stdin.take();
-        Ok(Self { token, numbers: Arc::default(), watcher: Arc::new(Mutex::new(Watcher { pipe, child })) })
+        let (pipe, answers) = (child.stdin.take(), child.stdout.take());
+        let swept: Swept = Arc::new(Mutex::new(Some(HashMap::new())));
+        let (told, watcher) = (swept.clone(), Arc::new(Mutex::new(Watcher { pipe, child })));
+        let hear = move || {
+            let lines = answers.into_iter().flat_map(|answers| BufReader::new(answers).lines().map_while(Result::ok));
+            for line in lines {
+                let answer =
+                    line.split_once(' ').and_then(|(number, count)| Some((number.parse().ok()?, count.parse().ok()?)));
+                let waits = answer.and_then(|(number, count)| Some((locked(&told).as_mut()?.remove(&number)?, count)));
+                if let Some((waits, count)) = waits {
+                    let _ = waits.send(count);
+                }
+            }
+            *locked(&told) = None;
+        };
+        std::thread::Builder::new().name("palm-lifeline".to_owned()).spawn(hear)?;
+        Ok(Self { token, numbers: Arc::default(), watcher, swept })
     }
 
     /// Marks a process that is about to be started as one of the program's.
@@ -91,9 +111,15 @@ impl Lifeline {
         mark
     }
 
-    /// A process has ended: what it has started ends too, also what has left its group.
-    pub fn sweep(&self, mark: Mark) {
-        self.write(format_args!("?{}", mark.0));
+    /// A process has ended that led this group: what it has started ends too, also what has left the group. How many processes that were,
+    /// is told; nothing, if nobody can know.
+    pub fn sweep(&self, mark: Mark, group: Option<u32>) -> oneshot::Receiver<usize> {
+        let (tell, told) = oneshot::channel();
+        if let Some(swept) = locked(&self.swept).as_mut() {
+            swept.insert(mark.0, tell);
+        }
+        self.write(format_args!("?{} {}", mark.0, group.unwrap_or(0)));
+        told
     }
 
     /// The group of `leader` is to end with this process.
@@ -114,8 +140,12 @@ impl Lifeline {
     }
 
     fn write(&self, line: std::fmt::Arguments<'_>) {
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).write(line);
+        locked(&self.watcher).write(line);
     }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watcher {
@@ -136,8 +166,9 @@ impl Drop for Watcher {
     }
 }
 
-/// Reads which groups there are until `input` ends, and then kills those that are left.
-pub fn watch(token: &str, input: impl BufRead + Send) {
+/// Reads which groups there are until `input` ends, and then kills those that are left. What processes that have ended have left
+/// behind is told to `output`.
+pub fn watch(token: &str, input: impl BufRead + Send, output: impl Write) {
     let (sender, lines) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -148,11 +179,24 @@ pub fn watch(token: &str, input: impl BufRead + Send) {
                 }
             }
         });
-        end_what_is_left(token, &lines);
+        end_what_is_left(token, &lines, output);
     });
 }
 
-fn end_what_is_left(token: &str, lines: &mpsc::Receiver<String>) {
+/// A process that has ended, and the group that it led; 0 if nobody knows.
+struct Ended {
+    number: u64,
+    group: i32,
+}
+
+impl Ended {
+    fn parse(text: &str) -> Option<Self> {
+        let (number, group) = text.split_once(' ')?;
+        Some(Self { number: number.parse().ok()?, group: group.parse().ok()? })
+    }
+}
+
+fn end_what_is_left(token: &str, lines: &mpsc::Receiver<String>, mut output: impl Write) {
     let (mut groups, mut folders, mut is_well, mut was_killed) = (BTreeSet::new(), Vec::new(), false, true);
     while let Ok(line) = lines.recv() {
         let mut ended = Vec::new();
@@ -162,8 +206,8 @@ fn end_what_is_left(token: &str, lines: &mpsc::Receiver<String>) {
                 (is_well, was_killed) = (groups.is_empty(), false);
             } else if line.starts_with('/') {
                 folders.push(line);
-            } else if let Some(number) = line.strip_prefix('?') {
-                ended.push(format!("{VARIABLE}={token}.{number}"));
+            } else if let Some(process) = line.strip_prefix('?') {
+                ended.extend(Ended::parse(process));
             } else if let Some((sign, number)) = line.split_at_checked(1)
                 && let Ok(number) = number.parse::<i32>()
             {
@@ -174,18 +218,23 @@ fn end_what_is_left(token: &str, lines: &mpsc::Receiver<String>) {
                 }
             }
         }
-        if !ended.is_empty() {
-            kill(|variable| ended.iter().any(|mark| variable == mark.as_bytes()));
+        let left = if ended.is_empty() { HashMap::new() } else { sweep(token, &ended) };
+        for Ended { number, .. } in ended {
+            // The program may be gone.
+            let _ = writeln!(output, "{number} {}", left.get(&number).unwrap_or(&0));
         }
+        let _ = output.flush();
     }
     for group in groups.into_iter().filter_map(Pid::from_raw) {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    let mark = format!("{VARIABLE}={token}");
     for _ in 0..LOOKS.0 {
         // The token is as long as all others.
-        let found = kill(|variable| variable.starts_with(mark.as_bytes()));
-        if is_well && found == 0 {
+        let found: Vec<_> = marked().into_iter().filter(|(_, mark)| mark.starts_with(token)).collect();
+        for (process, _) in &found {
+            let _ = kill_process(*process, Signal::KILL);
+        }
+        if is_well && found.is_empty() {
             break;
         }
         std::thread::sleep(LOOKS.1);
@@ -196,17 +245,24 @@ fn end_what_is_left(token: &str, lines: &mpsc::Receiver<String>) {
     }
 }
 
-/// Kills the processes that have a variable, and gives how many there were.
-fn kill(has: impl Fn(&[u8]) -> bool) -> usize {
-    let found = marked(has);
-    for process in &found {
-        let _ = kill_process(*process, Signal::KILL);
+/// Kills what processes that have ended have left behind, and gives how many of each had left its group: those in it are killed by who has
+/// started it, at any moment.
+fn sweep(token: &str, ended: &[Ended]) -> HashMap<u64, usize> {
+    let groups: HashMap<u64, i32> = ended.iter().map(|ended| (ended.number, ended.group)).collect();
+    let mut left = HashMap::new();
+    for (process, mark) in marked() {
+        let number = mark.strip_prefix(token).and_then(|mark| mark.strip_prefix('.')?.parse().ok());
+        let Some((number, group)) = number.and_then(|number| groups.get_key_value(&number)) else { continue };
+        let is_in_it = getpgid(Some(process)).is_ok_and(|its| its.as_raw_nonzero().get() == *group);
+        if kill_process(process, Signal::KILL).is_ok() && !is_in_it {
+            *left.entry(*number).or_default() += 1;
+        }
     }
-    found.len()
+    left
 }
 
-/// The processes that have this variable; none where there is no `/proc` as Linux has it.
-fn marked(has: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
+/// The processes that have a mark of some program's, and the mark; none where there is no `/proc` as Linux has it.
+fn marked() -> Vec<(Pid, String)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     if !super::is_proc_ours() {
         return Vec::new();
@@ -215,7 +271,13 @@ fn marked(has: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
         let entry = entry.ok()?;
         let process = entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)?;
         let environment = std::fs::read(entry.path().join("environ")).ok()?;
-        environment.split(|byte| *byte == 0).any(&has).then_some(process)
+        let mark = environment.split(|byte| *byte == 0).find_map(|variable| {
+            variable
+                .strip_prefix(VARIABLE.as_bytes())?
+                .strip_prefix(b"=")
+                .and_then(|mark| std::str::from_utf8(mark).ok())
+        })?;
+        Some((process, mark.to_owned()))
     });
     processes.collect()
 }
@@ -235,12 +297,17 @@ mod tests {
     fn what_has_left_its_group_ends_with_its_process_or_with_the_program() {
         let token = uuid::Uuid::new_v4().to_string();
         let [mut swept, mut kept] = [1, 12].map(|number| escaped(&format!("{token}.{number}")));
+        let mut grouped = escaped(&format!("{token}.1"));
+        let group = grouped.id();
         let mut other = escaped(&uuid::Uuid::new_v4().to_string());
-        let (reader, mut writer) = std::io::pipe().unwrap();
+        let ((reader, mut writer), (answers, output)) = (io::pipe().unwrap(), io::pipe().unwrap());
         std::thread::scope(|scope| {
-            let watching = scope.spawn(|| watch(&token, io::BufReader::new(reader)));
-            writer.write_all(b"?1\n").unwrap();
-            assert_eq!(swept.wait().unwrap().signal(), Some(9));
+            let watching = scope.spawn(|| watch(&token, BufReader::new(reader), output));
+            writer.write_all(format!("?1 {group}\n").as_bytes()).unwrap();
+            assert_eq!([&mut swept, &mut grouped].map(|child| child.wait().unwrap().signal()), [Some(9); 2]);
+            let mut answer = String::new();
+            BufReader::new(answers).read_line(&mut answer).unwrap();
+            assert_eq!(answer, "1 1\n", "one was in the group");
             assert!(kept.try_wait().unwrap().is_none(), "its own process has not ended");
             // The program ends well, and leaves no group behind.
             writer.write_all(b".\n").unwrap();

@@ -28,7 +28,12 @@ pub(super) enum Happened {
     /// Its check says that it is ready.
     Ready,
     /// It has ended, and all that it printed is kept.
-    Exited(Exit),
+    Exited {
+        /// How.
+        exit: Exit,
+        /// How many processes it had left running that had left its group.
+        left: usize,
+    },
 }
 
 /// What all processes of a runner share.
@@ -123,15 +128,21 @@ impl Child {
             let status = child.wait().await;
             looking.inspect(AbortHandle::abort);
             // What it left running in its group would hold the streams open.
-            locked(&ended).kill();
-            lifeline.sweep(mark);
+            let id = {
+                let mut group = locked(&ended);
+                let id = group.id();
+                group.kill();
+                id
+            };
+            let swept = lifeline.sweep(mark, id);
             hearing.inspect(tokio::task::JoinHandle::abort);
             // Its last word, too.
             socket.inspect(|socket| socket.hear_now());
             let _ = tokio::time::timeout(DRAIN, async { while streams.join_next().await.is_some() {} }).await;
             // Whoever holds them still is read on.
             streams.detach_all();
-            let _ = events.send(tell(Happened::Exited(status.map_or(Exit::Code(-1), exit))));
+            let left = tokio::time::timeout(DRAIN, swept).await.ok().and_then(Result::ok).unwrap_or(0);
+            let _ = events.send(tell(Happened::Exited { exit: status.map_or(Exit::Code(-1), exit), left }));
         });
         Ok(Self { group, check, id, told })
     }

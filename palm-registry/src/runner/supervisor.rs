@@ -16,6 +16,8 @@ const CRASH_BACKOFF: (Duration, Duration) = (Duration::from_secs(30), Duration::
 const HEALTHY: Duration = Duration::from_secs(10);
 /// Whatever a registry says: an instant can only be so far away.
 const GRACE_MAX: Duration = Duration::from_secs(1 << 25);
+/// The signal by which a process is asked to end.
+const TERMINATE: i32 = 15;
 /// Quick ends, one after the other, that are a crash loop.
 const CRASHES: u32 = 5;
 
@@ -150,8 +152,11 @@ impl Supervisor {
         let was_asked = stop.is_some();
         let is_other = differs(has, &self.wanted);
         let is_quick = now.saturating_sub(started) < HEALTHY;
-        self.exit = Some(exit);
+        // That it did as it was asked is no news.
+        let is_stopped = was_asked && exit == Exit::Signal(TERMINATE);
+        self.exit = (!is_stopped).then_some(exit);
         let said = match exit {
+            _ if is_stopped => "stopped".to_owned(),
             Exit::Code(code) => format!("exited with code {code}"),
             Exit::Signal(signal) => format!("ended by signal {signal}"),
         };

@@ -124,6 +124,27 @@ fn it_is_asked_to_end_and_killed_after_its_grace() {
 }
 
 #[test]
+fn that_it_ends_as_it_was_asked_to_is_no_news() {
+    let stop = || WantedProcess { run: false, ..wanted(Restart::Always) };
+    for (exit, note, known) in [
+        (Exit::Signal(15), "stopped", None),
+        (Exit::Signal(11), "ended by signal 11", Some(Exit::Signal(11))),
+        (Exit::Code(3), "exited with code 3", Some(Exit::Code(3))),
+    ] {
+        let mut supervisor = started(wanted(Restart::Always));
+        supervisor.handle_wanted(at(1), stop());
+        assert_eq!(actions(&mut supervisor), [Action::Terminate]);
+        supervisor.handle_exit(at(2), exit, 0);
+        assert_eq!(supervisor.poll_action(), Some(Action::Note(note.to_owned())));
+        assert_eq!((supervisor.state().0, supervisor.exit()), (State::Exited, known));
+    }
+    // Nobody has asked this one.
+    let mut supervisor = started(wanted(Restart::Never));
+    supervisor.handle_exit(at(2), Exit::Signal(15), 0);
+    assert_eq!(supervisor.exit(), Some(Exit::Signal(15)));
+}
+
+#[test]
 fn a_greater_generation_or_another_command_replaces_it() {
     let changes: [fn(&mut WantedProcess); 4] = [
         |wanted| wanted.generation = 1,
