@@ -220,3 +220,44 @@ fn json_logs_are_objects() {
     worker.signal("INT");
     assert_eq!(worker.end().code, 0);
 }
+
+#[test]
+fn that_others_can_read_a_secret_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "secret\n").unwrap();
+    for (mode, is_told) in [(0o644, true), (0o640, true), (0o622, true), (0o600, false), (0o400, false)] {
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
+        let path = token.to_str().unwrap();
+        let arguments = ["nodes", "--registry", "http://127.0.0.1:1", "--token-file", path];
+        let ended = run(&arguments);
+        assert_eq!(ended.code, 1, "nobody listens there: {}", ended.err);
+        let told = format!("others than you can read or change {path}, which is a secret: chmod 600 {path}");
+        assert_eq!(ended.err.contains(&told), is_told, "{mode:o}: {}", ended.err);
+        assert!(!ended.err.contains("secret\n"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_key_that_somebody_else_has_made_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let store = at("s.db").display().to_string();
+    let listen = ["registry", "--listen", "127.0.0.1:0", "--tls-self-signed", "--store", &store];
+    std::fs::write(at("elsewhere"), "kept").unwrap();
+    for name in ["s.db.cert.pem", "s.db.key.pem"] {
+        std::os::unix::fs::symlink(at("elsewhere"), at(name)).unwrap();
+    }
+    let ended = run(&listen);
+    assert!(ended.code == 1 && ended.err.contains("s.db.key.pem is a link"), "{}", ended.err);
+    // What leads nowhere is replaced, and not written through.
+    std::fs::remove_file(at("elsewhere")).unwrap();
+    let mut command = support::palm();
+    command.args(listen);
+    let mut registry = support::Running::start(command);
+    registry.wait_for_line("serving https");
+    assert!(!at("elsewhere").exists() && at("s.db.key.pem").symlink_metadata().unwrap().is_file());
+    registry.signal("TERM");
+    assert_eq!(registry.end().code, 0);
+}

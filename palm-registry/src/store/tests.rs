@@ -60,6 +60,32 @@ fn sync(run: Uuid, processes: Vec<Process>) -> Sync {
 }
 
 #[tokio::test]
+async fn its_file_is_for_its_user_alone() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let open = async |name: &str| Store::open(at(name).to_str().unwrap()).await;
+    let store = open("store.db").await.unwrap();
+    let mode = |name: &str| at(name).metadata().unwrap().mode() & 0o777;
+    assert_eq!(["store.db", "store.db-wal"].map(mode), [0o600; 2]);
+    store.close().await;
+    // As an earlier version, or a copy, may have left it.
+    set_permissions(at("store.db"), Permissions::from_mode(0o644)).unwrap();
+    // A link of one's own is followed.
+    std::os::unix::fs::symlink(at("store.db"), at("link.db")).unwrap();
+    open("link.db").await.unwrap().close().await;
+    assert_eq!(mode("store.db"), 0o600);
+    std::fs::hard_link(at("store.db"), at("planted.db")).unwrap();
+    let refused = open("planted.db").await.unwrap_err().to_string();
+    assert!(refused.contains("planted.db has other names"), "{refused}");
+    std::fs::write(at("precious"), "kept").unwrap();
+    std::fs::hard_link(at("precious"), at("new.db-wal")).unwrap();
+    let refused = open("new.db").await.unwrap_err().to_string();
+    assert!(refused.contains("new.db-wal has other names"), "{refused}");
+}
+
+#[tokio::test]
 async fn lines_that_come_twice_are_kept_once() {
     for (_folder, store) in stores().await {
         let spool = Uuid::new_v4();
