@@ -150,7 +150,7 @@ pub(crate) struct Args {
     /// How often a message is sent again that has no result in time, or was lost with its workers or its master
     #[arg(long, value_name = "TIMES", default_value = "0", help_heading = "Delivery")]
     pub(crate) retries: u32,
-    /// How urgent the messages are, from 0 to 3; a master that is not ours pays no heed
+    /// How urgent the messages are beside others of yours, from 0 to 3; beside those of other clients only as far as the master's --priority-across allows. A master that is not ours pays no heed
     #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Delivery")]
     pub(crate) priority: u8,
     /// Time after which a message's result is of no use, and a message that waits is not begun any more [default: --timeout]

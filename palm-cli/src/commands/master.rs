@@ -138,6 +138,9 @@ pub(crate) struct Args {
     /// Workers that a message is given to at most, before its client is told that it failed
     #[arg(long, value_name = "NUMBER", default_value = "3", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) attempts: u32,
+    /// Highest priority that counts across clients, whose messages of a higher one take turns; 0: each client's priorities rank its own messages only
+    #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Delivery")]
+    pub(crate) priority_across: u8,
     /// How long results wait for a client that is away
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration, help_heading = "Delivery")]
     pub(crate) keep: Duration,
@@ -188,6 +191,7 @@ impl Args {
             lease: self.lease,
             silent_workers: self.silent_workers,
             attempts: self.attempts,
+            priority_across: self.priority_across,
             keep: self.keep,
             max_message: self.max_message.unwrap_or_else(|| LONGEST_MESSAGE.min(self.memory / 4)),
             connections: self.connections,

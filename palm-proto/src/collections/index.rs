@@ -62,6 +62,16 @@ impl<S: Table<Place>> Index<S> {
             .map(|place| place.entry)
     }
 
+    /// The same, from where `place` stands on, which goes with it: 0 to begin.
+    pub(crate) fn candidates_from<'a>(&'a self, hash: u64, place: &'a mut usize) -> impl Iterator<Item = u32> + 'a {
+        let hash = upper(hash);
+        let places = self.places.as_ref();
+        let (before, from_home) = places.split_at(home(hash, places.len()));
+        let rest = from_home.iter().chain(before).skip(*place);
+        let used = rest.take_while(|place| place.entry != NONE).inspect(move |_| *place += 1);
+        used.filter(move |place| place.hash == hash).map(|place| place.entry)
+    }
+
     /// Takes `entry` out, which was put in under `hash`, and closes the gap, so that no search walks over it.
     pub(crate) fn remove(&mut self, hash: u64, entry: u32) {
         let places = self.places.as_mut();

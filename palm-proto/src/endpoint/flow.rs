@@ -22,7 +22,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// How many bytes a driver should read from a connection at a time, so that what all connections have in hand stays small
     /// beside what is free: 4 to 256 KiB.
     pub fn read_share(&self) -> usize {
-        let free = self.memory.saturating_sub(self.master.memory());
+        let free = self.memory.saturating_sub(self.master.committed());
         let share = free / (2 * self.peers.len() as u64 + 1);
         share.clamp(4 << 10, 256 << 10) as usize
     }

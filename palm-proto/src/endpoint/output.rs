@@ -113,7 +113,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// Bytes of one connection that a driver may hold now.
     #[inline]
     fn outgoing_cap(&self) -> u32 {
-        if self.master.memory() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX }
+        if self.master.committed() > self.memory - self.memory / 8 { OUTGOING_SHORT } else { OUTGOING_MAX }
     }
 
     /// Bytes of what [`poll_transmit`](Self::poll_transmit) gave have left.

@@ -95,18 +95,12 @@ impl<S: MasterStorage> Master<S> {
     }
 
     pub(super) fn publish(&mut self, now: Instant, answer: Publication<S::Buffer>) {
-        let sender = answer.sender;
         // The result itself is in none of the tables at this moment, and takes one place.
         let spare = self.room().saturating_sub(1);
-        let accounts = &mut self.dispatcher.accounts;
-        let charge = |sender, footprint| accounts.add_result(sender, footprint);
-        match self.results.publish(&mut self.journal, now, answer, charge, spare) {
-            Ok(copies_dropped) => self.counters.copies_dropped += copies_dropped,
-            Err(lost) => {
-                // Room was set aside; only a topic that a small buffer cannot hold comes to this.
-                self.dispatcher.accounts.remove_result(sender, lost.message.footprint());
-                self.counters.expired += 1;
-            }
+        let (results, mut ledger) = self.results_at(now);
+        if results.publish(&mut ledger, answer, spare).is_err() {
+            // Room was set aside; only a topic that a small buffer cannot hold comes to this.
+            self.counters.expired += 1;
         }
     }
 

@@ -25,6 +25,9 @@ pub struct MasterConfig {
     pub attempts: u32,
     /// How long a result waits for a client that is not subscribed, or takes nothing.
     pub keep: Duration,
+    /// The highest priority that counts across senders: their messages of a higher one take turns with those of this one. With 0 a
+    /// sender's priorities rank its own messages only.
+    pub priority_across: u8,
     /// Whether results go to the next stage (topic = the master's name, stage + 1) instead of home to the client.
     pub pipelined: bool,
 }
@@ -61,6 +64,7 @@ impl Default for MasterConfig {
             silent_workers: false,
             attempts: 3,
             keep: Duration::from_secs(60),
+            priority_across: 0,
             pipelined: false,
         }
     }
@@ -116,7 +120,7 @@ pub struct Counters {
     pub delivered: u64,
     /// Results dropped because nobody took them within the time to keep.
     pub expired: u64,
-    /// Further subscribers' copies of a result that found no room.
+    /// Further subscribers' copies of a result that found no room, or gave way to what was more urgent.
     pub copies_dropped: u64,
     /// Workers lost while they held messages.
     pub workers_lost: u64,
@@ -134,6 +138,8 @@ pub struct Gauges {
     pub leased: usize,
     /// Results that wait to be taken.
     pub results: usize,
+    /// Further copies of results, which give way when room is needed.
+    pub spare: usize,
     /// Bytes, as counted against [`MasterConfig::memory`].
     pub memory: u64,
     /// Workers connected.
@@ -145,7 +151,7 @@ pub struct Gauges {
 impl fmt::Display for Gauges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = |count: usize| if count == 1 { "" } else { "s" };
-        let Self { queued, leased, results, memory, workers, subscribers } = self;
+        let Self { queued, leased, results, memory, workers, subscribers, spare: _ } = self;
         write!(f, "{queued} queued, {leased} with {workers} worker{}, ", s(*workers))?;
         write!(f, "{results} result{} for {subscribers} subscriber{}, {memory} bytes", s(*results), s(*subscribers))
     }

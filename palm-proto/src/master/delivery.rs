@@ -20,19 +20,45 @@ pub struct Delivery<B> {
     pub(super) note: Note,
     /// When it came, or its holder last took something.
     pub(super) since: Instant,
-    pub(super) holder: Holder,
-    /// Another subscriber has taken a copy of it: nobody waits for this one.
+    /// In whose queue it is; `NONE`: in nobody's.
+    pub(super) holder: u32,
+    /// Under which topic it waits; `NONE`: under none. What one is given who has subscribed to a prefix waits for its client, too.
+    pub(super) under: u32,
+    pub(super) rank: Rank,
+    /// A copy of it has been taken: nobody waits for this one.
     pub(super) taken: bool,
-    /// The next in a ring of copies of it that other subscribers were given; `NONE`: there is no other.
-    pub(super) sibling: u32,
+    pub(super) copies: Copies,
     pub(super) queue_link: Link,
+    pub(super) topic_link: Link,
     pub(super) age_link: Link,
+    pub(super) spare_link: Link,
 }
 
+/// What a result is worth when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holder {
-    Topic(u32),
-    Subscriber(u32),
+pub(super) enum Rank {
+    /// Nobody has taken it, or only others who have copies of their own: it stays, on its sender's account.
+    Full,
+    /// One who has subscribed to a prefix has taken it; it waits for its topic's own client. It gives way.
+    Kept,
+    /// Its topic's own client has it, or another copy; it is for one who has subscribed to a prefix. It gives way first.
+    Extra,
+}
+
+/// What else there is of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copies {
+    None,
+    /// A ring: the copies of those who have subscribed to the topic itself.
+    Ring {
+        before: u32,
+        after: u32,
+    },
+    /// Another waits for the topic's own client: which one, and the use of its place.
+    Of {
+        first: u32,
+        generation: u32,
+    },
 }
 
 /// Somebody who takes results; named only by storage types.
@@ -40,6 +66,8 @@ pub(super) enum Holder {
 pub struct Subscriber {
     pub(super) token: u32,
     pub(super) queue: List<InQueue>,
+    /// Topics whose results waited when it came: they go before its queue.
+    pub(super) claimed: List<InClaimed>,
     pub(super) subscriptions: List<OfSubscriber>,
     pub(super) last_taken: Instant,
     /// The last publication that it was given.
@@ -47,19 +75,36 @@ pub struct Subscriber {
     pub(super) wake_link: Link,
 }
 
-/// A topic for which results wait and nobody has subscribed; named only by storage types.
+impl Subscriber {
+    pub(super) fn has_next(&self) -> bool {
+        !self.claimed.is_empty() || !self.queue.is_empty()
+    }
+}
+
+/// A topic under which results wait; named only by storage types.
 #[derive(Debug)]
 pub struct Topic<B> {
     pub(super) key: Span<B>,
-    pub(super) waiting: List<InQueue>,
+    pub(super) waiting: List<InTopic>,
+    /// Who takes them, having subscribed to it; `NONE`: nobody has.
+    pub(super) owner: u32,
+    /// When one who has left last took something.
+    pub(super) last_taken: Instant,
+    pub(super) claimed_link: Link,
 }
 
 #[derive(Debug)]
 pub(super) struct InQueue;
 #[derive(Debug)]
+pub(super) struct InTopic;
+#[derive(Debug)]
 pub(super) struct InAge;
 #[derive(Debug)]
 pub(super) struct InWake;
+#[derive(Debug)]
+pub(super) struct InSpare;
+#[derive(Debug)]
+pub(super) struct InClaimed;
 
 impl<B> Linked<InQueue> for Delivery<B> {
     fn link(&mut self) -> &mut Link {
@@ -70,12 +115,39 @@ impl<B> Linked<InQueue> for Delivery<B> {
     }
 }
 
+impl<B> Linked<InTopic> for Delivery<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.topic_link
+    }
+    fn peek_link(&self) -> Link {
+        self.topic_link
+    }
+}
+
 impl<B> Linked<InAge> for Delivery<B> {
     fn link(&mut self) -> &mut Link {
         &mut self.age_link
     }
     fn peek_link(&self) -> Link {
         self.age_link
+    }
+}
+
+impl<B> Linked<InSpare> for Delivery<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.spare_link
+    }
+    fn peek_link(&self) -> Link {
+        self.spare_link
+    }
+}
+
+impl<B> Linked<InClaimed> for Topic<B> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.claimed_link
+    }
+    fn peek_link(&self) -> Link {
+        self.claimed_link
     }
 }
 

@@ -76,7 +76,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             names: TaskNames::new(seed, tasks.capacity()),
             tasks,
             workers: Slab::new(workers),
-            accounts: Accounts::new(senders, config.memory),
+            accounts: Accounts::new(senders, config.memory, config.priority_across),
             deadlines: Deadlines::new(deadlines),
             revocations: Revocations::default(),
             levels: [const { List::new() }; LEVELS],

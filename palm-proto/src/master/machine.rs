@@ -16,7 +16,7 @@ use super::finished::FinishedBook;
 use super::identity::{Holder, Identity};
 use super::origin::Note;
 use super::output::{Assignment, Outcome};
-use super::results::{Expiry, Removed, Results, SubscriberId};
+use super::results::{Expiry, Ledger, Results, SubscriberId};
 use super::revoked::{REVOCATIONS, Revoked};
 use super::storage::{MasterStorage, Tables};
 use super::subscriptions::SubscribeError;
@@ -233,12 +233,12 @@ impl<S: MasterStorage> Master<S> {
 
     /// The subscriber is gone: what it has not taken waits for another. O(results that waited for it).
     pub fn remove_subscriber(&mut self, subscriber: SubscriberId) {
-        let accounts = &mut self.dispatcher.accounts;
-        let removed = |removed: Removed| accounts.remove_result(removed.sender, removed.footprint);
-        self.results.remove_subscriber(&mut self.journal, subscriber, removed);
+        let (results, mut ledger) = self.results_at(self.now);
+        results.remove_subscriber(&mut ledger, subscriber);
     }
 
-    /// Subscribes to every topic that begins with `prefix`. O(topics for which results wait, and those results).
+    /// Subscribes to every topic that begins with `prefix`: to what comes from now on, and to what waits under the topic `prefix`
+    /// itself. O(1).
     ///
     /// # Errors
     /// If there is no room for another subscription.
@@ -258,8 +258,8 @@ impl<S: MasterStorage> Master<S> {
 
     /// The next result for a subscriber, which has it from then on. O(1).
     pub fn poll_result(&mut self, now: Instant, subscriber: SubscriberId) -> Option<Outcome<S::Buffer>> {
-        let delivery = self.results.take_next(&mut self.journal, now, subscriber)?;
-        self.dispatcher.accounts.remove_result(delivery.sender, delivery.message.footprint());
+        let (results, mut ledger) = self.results_at(now);
+        let delivery = results.take_next(&mut ledger, subscriber)?;
         self.counters.delivered += 1;
         if self.dispatcher.accounts.holds_back() {
             self.dispatch(now);
@@ -344,11 +344,11 @@ impl<S: MasterStorage> Master<S> {
             self.events.push(Event::LeaseExpired { worker, held });
         }
         for _ in 0..EXPIRIES_A_CALL {
-            match self.results.expire(&mut self.journal, now) {
+            let (results, mut ledger) = self.results_at(now);
+            match results.expire(&mut ledger) {
                 Expiry::None => break,
                 Expiry::Kept => {}
                 Expiry::Dropped(delivery) => {
-                    self.dispatcher.accounts.remove_result(delivery.sender, delivery.message.footprint());
                     self.counters.expired += 1;
                     let client = delivery.topic.start as usize..delivery.topic.end as usize;
                     let client = delivery.message.as_slice().get(client).unwrap_or(&[]);
@@ -372,6 +372,11 @@ impl<S: MasterStorage> Master<S> {
 
     /// Bytes that it holds, as counted against [`MasterConfig::memory`].
     pub fn memory(&self) -> u64 {
+        self.committed() + self.dispatcher.accounts.spare()
+    }
+
+    /// The same without copies of results that give way when room is needed.
+    pub(crate) fn committed(&self) -> u64 {
         self.dispatcher.accounts.used()
     }
 
@@ -382,7 +387,8 @@ impl<S: MasterStorage> Master<S> {
             queued,
             leased: self.dispatcher.tasks.len() - queued,
             results: self.results.len(),
-            memory: self.dispatcher.accounts.used(),
+            spare: self.results.spares(),
+            memory: self.memory(),
             workers: self.dispatcher.workers.len(),
             subscribers: self.results.subscribers(),
         }
@@ -392,6 +398,26 @@ impl<S: MasterStorage> Master<S> {
     /// a sender's account if it is that sender's doing.
     pub fn reserve(&mut self, sender: Option<SenderId>, bytes: usize) {
         self.dispatcher.accounts.reserve(sender.map_or(NOBODY, |sender| sender.0), bytes as u64);
+        self.make_room();
+    }
+
+    /// Lets copies of results give way that are beyond what is free now.
+    #[inline]
+    pub(super) fn make_room(&mut self) {
+        let (results, mut ledger) = self.results_at(self.now);
+        results.make_room(&mut ledger);
+    }
+
+    /// The results, and what goes with a change to them.
+    #[inline]
+    pub(super) fn results_at(&mut self, now: Instant) -> (&mut Results<S>, Ledger<'_, S>) {
+        let ledger = Ledger {
+            now,
+            journal: &mut self.journal,
+            accounts: &mut self.dispatcher.accounts,
+            copies_dropped: &mut self.counters.copies_dropped,
+        };
+        (&mut self.results, ledger)
     }
 
     /// Counts them no more.

@@ -1,8 +1,13 @@
 //! Results on their way to who subscribed to them.
 //!
-//! A result for which there is a subscriber waits in that subscriber's queue; one for which there is none yet, under its
-//! topic, until somebody subscribes or the time to keep has passed. What a subscriber had not taken when it left goes back
-//! under its topic.
+//! A result whose topic somebody has subscribed to waits in that subscriber's queue; one for which there is nobody yet, under its
+//! topic, until somebody subscribes to just that or the time to keep has passed. What a subscriber had not taken when it left goes
+//! back under its topic. Who has subscribed to a shorter prefix is given what comes from then on, which waits for the topic's own
+//! client as well.
+//!
+//! - `waiting.rs`: topics under which results wait, and who takes them;
+//! - `spares.rs`: copies that give way when room is needed;
+//! - `copies.rs`: what there is of a result that several are given.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -13,16 +18,22 @@ use crate::hash::KeyedHash;
 use crate::time::Instant;
 
 use super::MasterStorage;
-use super::delivery::{Delivery, Holder, InAge, InWake, Subscriber, Topic};
+use super::accounts::Accounts;
+use super::delivery::{Copies, Delivery, InAge, InSpare, InWake, Rank, Subscriber, Topic};
 use super::journal::{Journal as _, Record, ResultId};
 use super::origin::Note;
-use super::subscriptions::{SubscribeError, Subscriptions};
+use super::subscriptions::{Cursor, SubscribeError, Subscriptions, Target};
+
+mod copies;
+mod spares;
+mod waiting;
 
 /// A connection over which results go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubscriberId(pub(super) u32);
 
 /// A result that goes into the book.
+#[derive(Debug)]
 pub(super) struct Publication<B> {
     pub(super) message: Span<B>,
     pub(super) topic: Range<u32>,
@@ -30,10 +41,13 @@ pub(super) struct Publication<B> {
     pub(super) note: Note,
 }
 
-/// What went out of the book, for the accounts.
-pub(super) struct Removed {
-    pub(super) sender: u32,
-    pub(super) footprint: usize,
+/// What goes with a change: the time, who is told, and on whose account results are.
+pub(super) struct Ledger<'a, S: MasterStorage> {
+    pub(super) now: Instant,
+    pub(super) journal: &'a mut S::Journal,
+    pub(super) accounts: &'a mut Accounts<S::Senders>,
+    /// Counts copies for further subscribers that found no room, or gave way.
+    pub(super) copies_dropped: &'a mut u64,
 }
 
 #[derive(Debug)]
@@ -45,6 +59,9 @@ pub(super) struct Results<S: MasterStorage> {
     by_topic: Index<S::TopicPlaces>,
     /// All deliveries, roughly by age.
     ages: List<InAge>,
+    /// Copies kept for their topics' own clients, and others, that give way when room is needed; roughly by age.
+    kept: List<InSpare>,
+    extras: List<InSpare>,
     wakes: List<InWake>,
     hash: KeyedHash,
     keep: Duration,
@@ -74,6 +91,8 @@ impl<S: MasterStorage> Results<S> {
             topics: Slab::new(topics),
             by_topic: Index::new(topic_places),
             ages: List::new(),
+            kept: List::new(),
+            extras: List::new(),
             wakes: List::new(),
             hash,
             keep,
@@ -82,8 +101,9 @@ impl<S: MasterStorage> Results<S> {
         }
     }
 
+    /// Results that wait, but for copies that give way.
     pub(super) fn len(&self) -> usize {
-        self.deliveries.len()
+        self.deliveries.len() - self.spares()
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -96,13 +116,14 @@ impl<S: MasterStorage> Results<S> {
 
     /// Whether results wait for anybody who is connected.
     pub(super) fn has_takers(&self) -> bool {
-        self.subscribers.indices().any(|index| !self.subscribers[index].queue.is_empty())
+        self.subscribers.indices().any(|index| self.subscribers[index].has_next())
     }
 
     pub(super) fn add_subscriber(&mut self, now: Instant, token: u32) -> Option<SubscriberId> {
         let subscriber = Subscriber {
             token,
             queue: List::new(),
+            claimed: List::new(),
             subscriptions: List::new(),
             last_taken: now,
             publication: 0,
@@ -112,26 +133,30 @@ impl<S: MasterStorage> Results<S> {
     }
 
     /// Takes a subscriber out. What it had not taken waits for another one, unless others were given it, too.
-    /// O(results and subscriptions that it had).
-    pub(super) fn remove_subscriber(
-        &mut self,
-        journal: &mut S::Journal,
-        SubscriberId(id): SubscriberId,
-        mut drop: impl FnMut(Removed),
-    ) {
+    /// O(subscriptions and results that it had, but for those that had waited when it came).
+    pub(super) fn remove_subscriber(&mut self, ledger: &mut Ledger<'_, S>, SubscriberId(id): SubscriberId) {
         if self.subscribers.get(id).is_none() {
             return;
         }
         self.subscriptions.clear(&mut self.subscribers[id].subscriptions);
+        while let Some(topic) = self.subscribers[id].claimed.front() {
+            self.release(topic);
+        }
         let last_taken = self.subscribers[id].last_taken;
         while let Some(index) = self.subscribers[id].queue.pop_front(&mut self.deliveries) {
             if last_taken > self.deliveries[index].since {
                 // It would have been kept for one that is slow: it is for one that calls again.
                 self.renew(index, last_taken);
             }
-            let entry = &self.deliveries[index];
-            if entry.taken || entry.sibling != NONE || !self.rehome(index) {
-                drop(self.discard(journal, index));
+            let entry = &mut self.deliveries[index];
+            entry.holder = NONE;
+            if entry.under != NONE {
+                // It waits for its client still.
+                continue;
+            }
+            let is_with_others = entry.taken || entry.copies != Copies::None || entry.rank == Rank::Extra;
+            if is_with_others || !self.rehome(index) {
+                self.forget(ledger, index);
             }
         }
         if self.subscribers[id].wake_link.is_linked() {
@@ -140,8 +165,8 @@ impl<S: MasterStorage> Results<S> {
         self.subscribers.remove(id);
     }
 
-    /// Subscribes to every topic that begins with `prefix`, and hands over what waits under those.
-    /// O(topics under which results wait, and those results).
+    /// Subscribes to every topic that begins with `prefix`. What waits under `prefix` itself goes to this subscriber, unless it goes
+    /// to another already. O(1).
     pub(super) fn subscribe(
         &mut self,
         now: Instant,
@@ -154,89 +179,46 @@ impl<S: MasterStorage> Results<S> {
         Ok(())
     }
 
-    /// Takes one subscription back; what is in the subscriber's queue by then still goes to it.
+    /// Takes one subscription back; what is in the subscriber's queue by then still goes to it. O(1).
     pub(super) fn cancel(&mut self, SubscriberId(id): SubscriberId, prefix: &[u8]) {
         let Some(subscriber) = self.subscribers.get_mut(id) else { return };
-        self.subscriptions.cancel(&mut subscriber.subscriptions, id, prefix);
+        if self.subscriptions.cancel(&mut subscriber.subscriptions, id, prefix)
+            && let Some(topic) = self.find_topic(prefix).filter(|&topic| self.topics[topic].owner == id)
+        {
+            self.release(topic);
+        }
     }
 
-    /// Puts a result into the queue of each of its subscribers, or under its topic if there are none. `charge` is told the
-    /// account and the footprint of each that is kept; `spare` is how many copies there may be for further subscribers. Gives
-    /// the number of copies that found no room.
+    /// Puts a result into the queue of each of its subscribers, or under its topic if there are none. `spare` is how many copies
+    /// there may be for further subscribers to the topic itself.
     ///
     /// The caller has seen to it that the table has room for one.
     pub(super) fn publish(
         &mut self,
-        journal: &mut S::Journal,
-        now: Instant,
+        ledger: &mut Ledger<'_, S>,
         publication: Publication<S::Buffer>,
-        mut charge: impl FnMut(u32, usize),
         spare: usize,
-    ) -> Result<u64, Publication<S::Buffer>> {
-        let Publication { message, topic, sender, note } = publication;
-        let key = topic_of(&message, &topic, self.own_topic.as_ref());
+    ) -> Result<(), Publication<S::Buffer>> {
+        let key = topic_of(&publication.message, &publication.topic, self.own_topic.as_ref());
         if let Some(target) = self.subscriptions.only_target(key) {
-            charge(sender, message.footprint());
-            self.hand(journal, now, Publication { message, topic, sender, note }, target, NONE);
-            return Ok(0);
+            self.hand(ledger, publication, target);
+            return Ok(());
         }
-        let mut first = None;
-        let mut copies_dropped = 0;
-        let mut room = spare;
-        let mut only = true;
-        let mut copies = NONE;
         self.publication += 1;
-        loop {
-            let found = self.targets(topic_of(&message, &topic, self.own_topic.as_ref()));
-            for &target in &found {
-                self.subscribers[target].publication = self.publication;
-                if first.is_none() {
-                    first = Some(target);
-                } else if room == 0 {
-                    only = false;
-                    copies_dropped += 1;
-                } else {
-                    only = false;
-                    room -= 1;
-                    charge(sender, message.footprint());
-                    let note = note.clone();
-                    let copy = Publication { message: message.clone(), topic: topic.clone(), sender, note };
-                    copies = self.hand(journal, now, copy, target, copies);
-                }
-            }
-            if !found.is_full() {
-                break;
-            }
+        let mut cursor = Cursor::default();
+        let found = self.targets(key, &mut cursor);
+        let Some((&first, rest)) = found.split_first() else { return self.wait(ledger, publication) };
+        if first.exact && rest.is_empty() {
+            self.subscriptions.learn(key, first.subscriber);
         }
-        charge(sender, message.footprint());
-        if let (Some(target), true) = (first, only) {
-            self.subscriptions.learn(topic_of(&message, &topic, self.own_topic.as_ref()), target);
-        }
-        let publication = Publication { message, topic, sender, note };
-        match first {
-            Some(target) => _ = self.hand(journal, now, publication, target, copies),
-            None => {
-                let entry = Self::delivery(now, publication, Holder::Topic(0));
-                let index = match self.deliveries.insert(entry) {
-                    Ok(index) => index,
-                    Err(entry) => {
-                        return Err(Publication {
-                            message: entry.message,
-                            topic: entry.topic,
-                            sender,
-                            note: entry.note,
-                        });
-                    }
-                };
-                self.ages.push_back(&mut self.deliveries, index);
-                self.note_kept(journal, index);
-                if !self.rehome(index) {
-                    let entry = self.forget(journal, index);
-                    return Err(Publication { message: entry.message, topic: entry.topic, sender, note: entry.note });
-                }
+        self.subscribers[first.subscriber].publication = self.publication;
+        if let Some(index) = self.hand(ledger, publication, first.subscriber) {
+            if !first.exact {
+                self.put_under_topic(index);
             }
+            self.hand_copies(ledger, (index, first), rest, cursor, spare);
         }
-        Ok(copies_dropped)
+        Ok(())
     }
 
     /// The next subscriber that has something to take since it was last asked.
@@ -246,30 +228,40 @@ impl<S: MasterStorage> Results<S> {
     }
 
     pub(super) fn has_next(&self, SubscriberId(id): SubscriberId) -> bool {
-        self.subscribers.get(id).is_some_and(|subscriber| !subscriber.queue.is_empty())
+        self.subscribers.get(id).is_some_and(Subscriber::has_next)
     }
 
     /// The next result for a subscriber, which stays where it is.
     pub(super) fn peek_next(&self, SubscriberId(id): SubscriberId) -> Option<&Delivery<S::Buffer>> {
-        Some(&self.deliveries[self.subscribers.get(id)?.queue.front()?])
+        let subscriber = self.subscribers.get(id)?;
+        let next = match subscriber.claimed.front() {
+            Some(topic) => self.topics[topic].waiting.front()?,
+            None => subscriber.queue.front()?,
+        };
+        Some(&self.deliveries[next])
     }
 
-    /// The next result for a subscriber.
+    /// The next result for a subscriber. O(1).
     pub(super) fn take_next(
         &mut self,
-        journal: &mut S::Journal,
-        now: Instant,
+        ledger: &mut Ledger<'_, S>,
         SubscriberId(id): SubscriberId,
-    ) -> Option<Delivery<S::Buffer>> {
+    ) -> Option<Publication<S::Buffer>> {
         let subscriber = self.subscribers.get_mut(id)?;
-        subscriber.last_taken = now;
-        let index = subscriber.queue.pop_front(&mut self.deliveries)?;
-        let mut sibling = self.deliveries[index].sibling;
-        while sibling != index && sibling != NONE {
-            self.deliveries[sibling].taken = true;
-            sibling = self.deliveries[sibling].sibling;
+        subscriber.last_taken = ledger.now;
+        let index = match subscriber.claimed.front() {
+            Some(topic) => self.topics[topic].waiting.front()?,
+            None => subscriber.queue.front()?,
+        };
+        let entry = &self.deliveries[index];
+        if entry.copies != Copies::None {
+            self.tell_copies(ledger, index);
+        } else if entry.under != NONE && entry.holder != NONE {
+            return Some(self.take_shared(ledger, index, id));
         }
-        Some(self.forget(journal, index))
+        self.take_out(index);
+        let entry = self.forget(ledger, index);
+        Some(Publication { message: entry.message, topic: entry.topic, sender: entry.sender, note: entry.note })
     }
 
     /// When the oldest result's time to keep has passed, if nobody takes anything until then.
@@ -278,27 +270,25 @@ impl<S: MasterStorage> Results<S> {
     }
 
     /// Drops the oldest result if its time has passed. `Kept` if its holder has taken something since, and it stays.
-    pub(super) fn expire(&mut self, journal: &mut S::Journal, now: Instant) -> Expiry<S::Buffer> {
+    pub(super) fn expire(&mut self, ledger: &mut Ledger<'_, S>) -> Expiry<S::Buffer> {
         let Some(oldest) = self.ages.front() else { return Expiry::None };
         let entry = &self.deliveries[oldest];
-        if entry.since + self.keep > now {
+        if entry.since + self.keep > ledger.now {
             return Expiry::None;
         }
-        if let Holder::Subscriber(id) = entry.holder {
-            let last_taken = self.subscribers[id].last_taken;
-            if last_taken > entry.since && last_taken + self.keep > now {
-                self.renew(oldest, last_taken);
-                return Expiry::Kept;
-            }
+        let of = |id: u32| self.subscribers.get(id).map(|subscriber| subscriber.last_taken);
+        let of_topic = |topic: &Topic<S::Key>| of(topic.owner).unwrap_or(topic.last_taken);
+        let last_taken = of(entry.holder).max(self.topics.get(entry.under).map(of_topic)).unwrap_or(Instant::ZERO);
+        if last_taken > entry.since && last_taken + self.keep > ledger.now {
+            self.renew(oldest, last_taken);
+            return Expiry::Kept;
         }
-        match self.deliveries[oldest].holder {
-            Holder::Subscriber(id) => self.subscribers[id].queue.remove(&mut self.deliveries, oldest),
-            Holder::Topic(topic) => {
-                self.topics[topic].waiting.remove(&mut self.deliveries, oldest);
-                self.reap_topic(topic);
-            }
+        if entry.rank != Rank::Full {
+            self.drop_spare(ledger, oldest);
+            return Expiry::Kept;
         }
-        Expiry::Dropped(self.forget(journal, oldest))
+        self.take_out(oldest);
+        Expiry::Dropped(self.forget(ledger, oldest))
     }
 
     /// The time to keep begins again at `since`.
@@ -308,9 +298,19 @@ impl<S: MasterStorage> Results<S> {
         self.ages.push_back(&mut self.deliveries, index);
     }
 
-    fn discard(&mut self, journal: &mut S::Journal, index: u32) -> Removed {
-        let entry = self.forget(journal, index);
-        Removed { sender: entry.sender, footprint: entry.message.footprint() }
+    /// Takes a delivery out of the queue and from under the topic that it is in.
+    #[inline]
+    fn take_out(&mut self, index: u32) {
+        self.leave_queue(index);
+        self.leave_topic(index);
+    }
+
+    #[inline]
+    fn leave_queue(&mut self, index: u32) {
+        let holder = core::mem::replace(&mut self.deliveries[index].holder, NONE);
+        if holder != NONE {
+            self.subscribers[holder].queue.remove(&mut self.deliveries, index);
+        }
     }
 
     fn id(&self, index: u32) -> ResultId {
@@ -322,131 +322,84 @@ impl<S: MasterStorage> Results<S> {
         journal.record(Record::Kept { result: self.id(index), message: &self.deliveries[index].message });
     }
 
-    /// Takes a delivery out that is in no queue. O(copies of it).
-    fn forget(&mut self, journal: &mut S::Journal, index: u32) -> Delivery<S::Buffer> {
-        journal.record(Record::Left { result: self.id(index) });
-        let next = self.deliveries[index].sibling;
-        if next != NONE {
-            let mut previous = next;
-            while self.deliveries[previous].sibling != index {
-                previous = self.deliveries[previous].sibling;
-            }
-            self.deliveries[previous].sibling = if next == previous { NONE } else { next };
-        }
+    /// Takes a delivery out that is in no queue.
+    #[inline]
+    fn forget(&mut self, ledger: &mut Ledger<'_, S>, index: u32) -> Delivery<S::Buffer> {
+        self.leave_copies(index);
         self.ages.remove(&mut self.deliveries, index);
-        self.deliveries.remove(index).expect("queues hold indices of live deliveries only")
+        if self.deliveries[index].rank == Rank::Full {
+            ledger.journal.record(Record::Left { result: self.id(index) });
+        } else {
+            self.leave_spares(index);
+        }
+        let entry = self.deliveries.remove(index).expect("queues hold indices of live deliveries only");
+        let (sender, footprint) = (entry.sender, entry.message.footprint());
+        match entry.rank {
+            Rank::Full => ledger.accounts.remove_result(sender, footprint),
+            Rank::Kept => ledger.accounts.remove_kept(sender, footprint),
+            Rank::Extra => ledger.accounts.remove_extra(footprint),
+        }
+        entry
     }
 
-    fn delivery(now: Instant, publication: Publication<S::Buffer>, holder: Holder) -> Delivery<S::Buffer> {
+    fn delivery(now: Instant, publication: Publication<S::Buffer>, rank: Rank) -> Delivery<S::Buffer> {
         Delivery {
             message: publication.message,
             topic: publication.topic,
             sender: publication.sender,
             note: publication.note,
             since: now,
-            holder,
+            holder: NONE,
+            under: NONE,
+            rank,
             taken: false,
-            sibling: NONE,
+            copies: Copies::None,
             queue_link: Link::UNLINKED,
+            topic_link: Link::UNLINKED,
             age_link: Link::UNLINKED,
+            spare_link: Link::UNLINKED,
         }
     }
 
-    /// Puts a result into a subscriber's queue, and into the ring of `copies`, a member of which it gives.
+    /// Puts a result into a subscriber's queue; where it is.
     fn hand(
         &mut self,
-        journal: &mut S::Journal,
-        now: Instant,
+        ledger: &mut Ledger<'_, S>,
         publication: Publication<S::Buffer>,
         subscriber: u32,
-        copies: u32,
-    ) -> u32 {
-        let entry = Self::delivery(now, publication, Holder::Subscriber(subscriber));
-        let Ok(index) = self.deliveries.insert(entry) else { return copies };
+    ) -> Option<u32> {
+        ledger.accounts.add_result(publication.sender, publication.message.footprint());
+        self.make_room(ledger);
+        let entry = Self::delivery(ledger.now, publication, Rank::Full);
+        let index = self.deliveries.insert(entry).ok()?;
         self.ages.push_back(&mut self.deliveries, index);
-        self.note_kept(journal, index);
-        self.enqueue(now, index, subscriber);
-        if copies != NONE {
-            let next = self.deliveries[copies].sibling;
-            self.deliveries[index].sibling = if next == NONE { copies } else { next };
-            self.deliveries[copies].sibling = index;
-        }
-        index
+        self.note_kept(ledger.journal, index);
+        self.enqueue(ledger.now, index, subscriber);
+        Some(index)
     }
 
     fn enqueue(&mut self, now: Instant, index: u32, id: u32) {
         let subscriber = &mut self.subscribers[id];
-        if subscriber.queue.is_empty() {
+        if !subscriber.has_next() {
             // It took all there was, and is measured from now on.
             subscriber.last_taken = now;
         }
         subscriber.queue.push_back(&mut self.deliveries, index);
-        if !subscriber.wake_link.is_linked() {
+        self.deliveries[index].holder = id;
+        self.wake(id);
+    }
+
+    fn wake(&mut self, id: u32) {
+        if !self.subscribers[id].wake_link.is_linked() {
             self.wakes.push_back(&mut self.subscribers, id);
-        }
-    }
-
-    /// Puts a delivery that is in no queue under its topic, or hands it to who has subscribed; `false` if there is no room
-    /// for the topic.
-    fn rehome(&mut self, index: u32) -> bool {
-        let entry = &self.deliveries[index];
-        let since = entry.since;
-        let key = topic_of(&entry.message, &entry.topic, self.own_topic.as_ref());
-        self.publication += 1;
-        if let Some(&target) = self.targets(key).first() {
-            self.deliveries[index].holder = Holder::Subscriber(target);
-            self.enqueue(since, index, target);
-            return true;
-        }
-        let hash = self.hash.hash(key);
-        let known = self.by_topic.candidates(hash).find(|&topic| self.topics[topic].key.as_slice() == key);
-        let topic = match known {
-            Some(topic) => topic,
-            None => {
-                let Some(key) = Span::copy_from(key) else { return false };
-                let Ok(topic) = self.topics.insert(Topic { key, waiting: List::new() }) else { return false };
-                if !self.by_topic.insert(hash, topic) {
-                    self.topics.remove(topic);
-                    return false;
-                }
-                topic
-            }
-        };
-        self.deliveries[index].holder = Holder::Topic(topic);
-        self.topics[topic].waiting.push_back(&mut self.deliveries, index);
-        true
-    }
-
-    /// Hands what waits under topics that begin with `prefix` to a subscriber.
-    fn claim(&mut self, now: Instant, id: u32, prefix: &[u8]) {
-        if self.topics.is_empty() {
-            return;
-        }
-        let mut from = 0;
-        loop {
-            let begins = |&topic: &u32| topic >= from && self.topics[topic].key.as_slice().starts_with(prefix);
-            let Some(topic) = self.topics.indices().find(begins) else { return };
-            while let Some(index) = self.topics[topic].waiting.pop_front(&mut self.deliveries) {
-                self.deliveries[index].holder = Holder::Subscriber(id);
-                self.enqueue(now, index, id);
-            }
-            self.reap_topic(topic);
-            from = topic + 1;
-        }
-    }
-
-    fn reap_topic(&mut self, topic: u32) {
-        if self.topics[topic].waiting.is_empty() {
-            let hash = self.hash.hash(self.topics[topic].key.as_slice());
-            self.by_topic.remove(hash, topic);
-            self.topics.remove(topic);
         }
     }
 
     /// Some subscribers whose prefix begins `topic` and that were not given this publication yet. If the answer is full, there
     /// may be more.
-    fn targets(&self, topic: &[u8]) -> heapless::Vec<u32, 8> {
-        self.subscriptions.targets(topic, |target| self.subscribers[target].publication == self.publication)
+    fn targets(&self, topic: &[u8], cursor: &mut Cursor) -> heapless::Vec<Target, 8> {
+        let given = |target| self.subscribers[target].publication == self.publication;
+        self.subscriptions.targets(topic, cursor, given)
     }
 }
 
@@ -454,7 +407,7 @@ impl<S: MasterStorage> Results<S> {
 pub(super) enum Expiry<B> {
     /// There is none whose time has passed.
     None,
-    /// It stays, as its holder is taking results.
+    /// It stays, as its holder is taking results; or it was a copy that gives way, and is gone.
     Kept,
     /// It is dropped.
     Dropped(Delivery<B>),

@@ -197,7 +197,7 @@ mod heap {
                 tasks: HeapTable::new(tasks),
                 workers: HeapTable::new(peers),
                 // Accounts outlive their connections until what came over them is done.
-                senders: HeapTable::new(peers.saturating_add(tasks)),
+                senders: HeapTable::new(peers.saturating_add(tasks.saturating_mul(2))),
                 deadlines: HeapTable::new(tasks),
                 // A message that is done becomes a result, and a MuxWorker's become several.
                 deliveries: HeapTable::new(tasks.saturating_mul(2)),

@@ -52,6 +52,10 @@ enum Fate {
 impl<S: MasterStorage> Master<S> {
     /// Adds a connection over which messages come in; `None` if there is no room for one.
     pub fn add_sender(&mut self) -> Option<SenderId> {
+        if self.dispatcher.accounts.is_full() {
+            let (results, mut ledger) = self.results_at(self.now);
+            results.drop_parked(&mut ledger);
+        }
         self.dispatcher.accounts.open()
     }
 
@@ -300,6 +304,7 @@ impl<S: MasterStorage> Master<S> {
                 let (id, entry) = (self.dispatcher.id(task), &self.dispatcher.tasks[task]);
                 let record = Record::Submitted { task: id, message: &entry.message, deadline: entry.deadline };
                 self.journal.record(record);
+                self.make_room();
                 Ok((task, fate))
             }
             Err(message) => Err(NotTaken { reason: Refusal::Full, message }),

@@ -53,6 +53,26 @@ impl<B> Linked<OfSubscriber> for Subscription<B> {
     }
 }
 
+/// Most subscribers that are found at a time.
+const TARGETS: usize = 8;
+
+/// Who is to have a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) subscriber: u32,
+    /// It has subscribed to the topic itself, and not to a shorter prefix.
+    pub(super) exact: bool,
+}
+
+/// How far a search for subscribers is.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    /// Lengths that are done, the longest first.
+    lengths: usize,
+    /// Places of the index that are done for the next.
+    place: usize,
+}
+
 /// All subscriptions, by prefix.
 ///
 /// Subscribers are numbers here; each one's list of its subscriptions is its own, and comes with the calls that change it.
@@ -108,13 +128,15 @@ impl<S: MasterStorage> Subscriptions<S> {
         Ok(true)
     }
 
-    /// Takes one subscription back.
-    pub(super) fn cancel(&mut self, own: &mut List<OfSubscriber>, subscriber: u32, prefix: &[u8]) {
-        let Some(index) = self.find(self.hash.hash(prefix), prefix, subscriber) else { return };
+    /// Takes one subscription back; whether it was the subscriber's last to `prefix`.
+    pub(super) fn cancel(&mut self, own: &mut List<OfSubscriber>, subscriber: u32, prefix: &[u8]) -> bool {
+        let Some(index) = self.find(self.hash.hash(prefix), prefix, subscriber) else { return false };
         self.entries[index].count -= 1;
-        if self.entries[index].count == 0 {
+        let is_last = self.entries[index].count == 0;
+        if is_last {
             self.remove(own, index);
         }
+        is_last
     }
 
     /// Takes all of a subscriber's back.
@@ -124,7 +146,7 @@ impl<S: MasterStorage> Subscriptions<S> {
         }
     }
 
-    /// The only subscriber of a topic, if that has been seen lately.
+    /// The only subscriber of a topic, which has subscribed to just that, if that has been seen lately.
     #[inline]
     pub(super) fn only_target(&self, topic: &[u8]) -> Option<u32> {
         let known = self.known.as_ref();
@@ -132,7 +154,7 @@ impl<S: MasterStorage> Subscriptions<S> {
         (known.subscriber != NONE && known.topic.as_slice() == topic).then_some(known.subscriber)
     }
 
-    /// `subscriber` is the only one of `topic`, as long as the subscriptions do not change.
+    /// `subscriber` is the only one of `topic`, and has subscribed to just that, as long as the subscriptions do not change.
     pub(super) fn learn(&mut self, topic: &[u8], subscriber: u32) {
         let known = self.known.as_mut();
         let place = known_place(topic, known.len());
@@ -141,22 +163,41 @@ impl<S: MasterStorage> Subscriptions<S> {
         }
     }
 
-    /// Some subscribers whose prefix begins `topic`, but for those that are `passed_over`. If the answer is full, there may be
-    /// more.
-    pub(super) fn targets(&self, topic: &[u8], passed_over: impl Fn(u32) -> bool) -> heapless::Vec<u32, 8> {
+    /// Some subscribers whose prefix begins `topic`, but for those that are `passed_over`: those with the longest prefix first, from
+    /// where `cursor` stands on. If the answer is full, there may be more.
+    pub(super) fn targets(
+        &self,
+        topic: &[u8],
+        cursor: &mut Cursor,
+        passed_over: impl Fn(u32) -> bool,
+    ) -> heapless::Vec<Target, TARGETS> {
         let mut found = heapless::Vec::new();
-        for length in self.lengths.as_ref() {
+        let lengths = self.lengths.as_ref();
+        let fitting = lengths.partition_point(|length| usize::from(length.bytes) <= topic.len());
+        for length in lengths.get(..fitting).unwrap_or(&[]).iter().rev().skip(cursor.lengths) {
             let Some(prefix) = topic.get(..usize::from(length.bytes)) else { break };
-            for index in self.by_prefix.candidates(self.hash.hash(prefix)) {
+            for index in self.by_prefix.candidates_from(self.hash.hash(prefix), &mut cursor.place) {
                 let subscription = &self.entries[index];
-                let target = subscription.subscriber;
-                let due = subscription.prefix.as_slice() == prefix && !passed_over(target) && !found.contains(&target);
-                if due && found.push(target).is_err() {
+                let subscriber = subscription.subscriber;
+                let is_new = |&&Target { subscriber: other, .. }: &&Target| other == subscriber;
+                let due = subscription.prefix.as_slice() == prefix
+                    && !passed_over(subscriber)
+                    && found.iter().find(is_new).is_none();
+                if due && found.push(Target { subscriber, exact: prefix.len() == topic.len() }).is_ok() && found.is_full()
+                {
                     return found;
                 }
             }
+            cursor.lengths += 1;
+            cursor.place = 0;
         }
         found
+    }
+
+    /// Somebody who has subscribed to `topic` itself.
+    pub(super) fn exact_target(&self, topic: &[u8]) -> Option<u32> {
+        let same = |&index: &u32| self.entries[index].prefix.as_slice() == topic;
+        self.by_prefix.candidates(self.hash.hash(topic)).find(same).map(|index| self.entries[index].subscriber)
     }
 
     fn find(&self, hash: u64, prefix: &[u8], subscriber: u32) -> Option<u32> {

@@ -442,9 +442,10 @@ fn check<S: MasterStorage>(config: MasterConfig, tables: Tables<S>, capacities: 
 }
 
 fn config() -> impl Strategy<Value = MasterConfig> {
-    (1..4_u32, prop::option::of(5..40_u64), 0..4_u32, 700..6_000_u64).prop_map(|(window, lease, attempts, memory)| {
-        let (lease, keep) = (lease.map(Duration::from_millis), Duration::from_millis(50));
-        MasterConfig { window: Some(window), lease, attempts, memory, keep, ..MasterConfig::default() }
+    let any = (1..4_u32, prop::option::of(5..40_u64), 0..4_u32, 700..6_000_u64, prop_oneof![Just(0_u8), 0..4_u8]);
+    any.prop_map(|(window, lease, attempts, memory, priority_across)| {
+        let (window, lease, keep) = (Some(window), lease.map(Duration::from_millis), Duration::from_millis(50));
+        MasterConfig { window, lease, attempts, memory, keep, priority_across, ..MasterConfig::default() }
     })
 }
 
@@ -458,7 +459,7 @@ proptest! {
     ) {
         let sizes = TableSizes { tasks: TASKS, peers: PEERS, subscriptions: 4 };
         let capacities = Capacities {
-            tasks: TASKS, peers: PEERS, senders: PEERS + TASKS, deliveries: TASKS * 2, subscriptions: 4, finished: TASKS,
+            tasks: TASKS, peers: PEERS, senders: PEERS + 2 * TASKS, deliveries: TASKS * 2, subscriptions: 4, finished: TASKS,
         };
         check::<HeapStorage>(config, Tables::sized(&sizes), capacities, &operations);
     }

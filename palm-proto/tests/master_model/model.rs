@@ -2,6 +2,7 @@
 
 mod answers;
 mod results;
+mod spares;
 mod turns;
 mod work;
 
@@ -84,16 +85,31 @@ struct Delivery {
     len: usize,
     sender: Option<usize>,
     since: Instant,
-    /// `None`: it waits under its topic.
+    /// When one who has left last took something of its topic.
+    last_taken: Instant,
+    /// In whose queue it is.
     holder: Option<usize>,
+    rank: Rank,
     /// Another subscriber has taken a copy.
     taken: bool,
-    /// Copies of one result have the same.
+    /// Copies of one result have the same, of those who have subscribed to its topic.
     publication: usize,
+    /// The one that waits for the client, of another's copy.
+    of: Option<usize>,
+}
+
+/// What is full is on its sender's account; what is kept or extra gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    Full,
+    Kept,
+    Extra,
 }
 
 #[derive(Debug)]
 struct Subscriber {
+    /// What had waited under a topic when it subscribed to that.
+    claimed: Vec<usize>,
     queue: Vec<usize>,
     last_taken: Instant,
 }
@@ -152,6 +168,9 @@ pub(crate) struct Model {
     delivery_count: usize,
     /// Deliveries that wait under their topics, in order.
     waiting: Vec<usize>,
+    /// Deliveries that give way, in order.
+    kept: Vec<usize>,
+    extras: Vec<usize>,
     subscribers: BTreeMap<usize, Subscriber>,
     subscriber_count: usize,
     /// Prefix, subscriber, and how often it was asked for.
@@ -187,6 +206,8 @@ impl Model {
             deliveries: Vec::new(),
             delivery_count: 0,
             waiting: Vec::new(),
+            kept: Vec::new(),
+            extras: Vec::new(),
             subscribers: BTreeMap::new(),
             subscriber_count: 0,
             subscriptions: Vec::new(),
@@ -200,7 +221,10 @@ impl Model {
     // Accounts
 
     pub(crate) fn add_sender(&mut self) -> Option<usize> {
-        let there = self.senders.iter().filter(|sender| sender.open || sender.held > 0).count();
+        if self.accounts() == self.capacities.senders {
+            self.drop_parked();
+        }
+        let there = self.accounts();
         (there < self.capacities.senders).then(|| {
             self.senders.push(Sender { open: true, ..Sender::default() });
             self.senders.len() - 1
@@ -222,7 +246,14 @@ impl Model {
     }
 
     pub(crate) fn memory(&self) -> u64 {
-        self.used
+        self.used + self.spare_bytes()
+    }
+
+    fn accounts(&self) -> usize {
+        let is_there = |sender: &usize| {
+            self.senders[*sender].open || self.senders[*sender].held > 0 || self.kept_bytes(Some(*sender)) > 0
+        };
+        (0..self.senders.len()).filter(is_there).count()
     }
 
     fn free(&self) -> u64 {
@@ -230,7 +261,7 @@ impl Model {
     }
 
     fn room(&self) -> usize {
-        self.capacities.deliveries.saturating_sub(self.deliveries.len() + self.tasks.len())
+        self.capacities.deliveries.saturating_sub(self.full() + self.tasks.len())
     }
 
     pub(crate) fn may_submit(&self, sender: usize, len: usize) -> bool {
@@ -303,19 +334,25 @@ impl Model {
         while let Some(oldest) = self.deliveries.first()
             && oldest.since + self.config.keep <= self.now
         {
-            if let Some(holder) = oldest.holder {
-                let last_taken = self.subscribers[&holder].last_taken;
-                if last_taken > oldest.since && last_taken + self.config.keep > self.now {
-                    let mut entry = self.deliveries.remove(0);
-                    entry.since = last_taken;
-                    self.deliveries.push(entry);
-                    continue;
-                }
-                let id = oldest.id;
-                self.subscribers.get_mut(&holder).unwrap().queue.retain(|&other| other != id);
+            let takes = |(id, subscriber): (&usize, &Subscriber)| {
+                let is_its = oldest.holder == Some(*id) || subscriber.claimed.contains(&oldest.id);
+                is_its.then_some(subscriber.last_taken)
+            };
+            let waits = self.waiting.contains(&oldest.id).then_some(oldest.last_taken);
+            let taken = self.subscribers.iter().filter_map(takes).chain(waits).max();
+            let last_taken = taken.expect("it is somewhere");
+            if last_taken > oldest.since && last_taken + self.config.keep > self.now {
+                let mut entry = self.deliveries.remove(0);
+                entry.since = last_taken;
+                self.deliveries.push(entry);
+                continue;
             }
-            self.forget(0);
-            self.counters.expired += 1;
+            if oldest.rank == Rank::Full {
+                self.forget(0);
+                self.counters.expired += 1;
+            } else {
+                self.drop_spare(oldest.id);
+            }
         }
         self.dispatch();
     }
@@ -334,6 +371,6 @@ impl Model {
     /// Messages queued, messages with workers, results.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
         let queued = (0..self.senders.len()).map(|sender| self.queued(sender)).sum();
-        (queued, self.tasks.len() - queued, self.deliveries.len())
+        (queued, self.tasks.len() - queued, self.full())
     }
 }

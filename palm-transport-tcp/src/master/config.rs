@@ -24,6 +24,9 @@ pub struct MasterConfig {
     pub lease: Option<Duration>,
     /// How many workers may be lost with a message before it is given up.
     pub attempts: u32,
+    /// The highest priority that counts across clients: their messages of a higher one take turns with those of this one. With 0 a
+    /// client's priorities rank its own messages only; 3 is the highest there is.
+    pub priority_across: u8,
     /// How long a result waits for a client that is not connected, or takes nothing.
     pub keep: Duration,
     /// Longest message, in bytes; at most a quarter of `memory`.
@@ -51,6 +54,7 @@ impl MasterConfig {
             queue: 100_000,
             lease: None,
             attempts: 3,
+            priority_across: 0,
             keep: Duration::from_secs(60),
             max_message: 64 << 20,
             connections: 4_096,
@@ -72,6 +76,7 @@ impl MasterConfig {
                 memory: self.memory as u64,
                 lease: self.lease,
                 attempts: self.attempts,
+                priority_across: self.priority_across,
                 keep: self.keep,
                 ..CoreConfig::default()
             },

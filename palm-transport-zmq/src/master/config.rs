@@ -45,6 +45,9 @@ pub struct MasterConfig {
     pub silent_workers: bool,
     /// How many workers may be lost with a message before it is given up.
     pub attempts: u32,
+    /// The highest priority that counts across clients: their messages of a higher one take turns with those of this one. With 0 a
+    /// client's priorities rank its own messages only; 3 is the highest there is.
+    pub priority_across: u8,
     /// How long a result waits for a client that is not subscribed, or takes nothing.
     pub keep: Duration,
     /// Longest message, in bytes; at most a quarter of `memory`.
@@ -83,6 +86,7 @@ impl MasterConfig {
             lease: None,
             silent_workers: false,
             attempts: 3,
+            priority_across: 0,
             keep: Duration::from_secs(60),
             max_message: 64 << 20,
             connections: 4_096,
@@ -132,6 +136,7 @@ impl MasterConfig {
                 lease: self.lease,
                 silent_workers: self.silent_workers,
                 attempts: self.attempts,
+                priority_across: self.priority_across,
                 keep: self.keep,
                 pipelined: self.pipelined,
                 ..CoreConfig::default()

@@ -17,9 +17,9 @@ fn home(master: &mut HostMaster) -> SubscriberId {
     home
 }
 
-#[test]
-fn what_is_urgent_goes_first_and_senders_take_turns_with_their_equals() {
-    let mut master = master(MasterConfig { window: Some(20), ..MasterConfig::default() });
+/// The order in which a worker is given what two clients call urgent, each in its way.
+fn order_of_two(priority_across: u8) -> Vec<String> {
+    let mut master = master(MasterConfig { window: Some(20), priority_across, ..MasterConfig::default() });
     let [one, other] = [(); 2].map(|()| master.add_sender().unwrap());
     for (sender, name, priority) in [
         (one, "a", 0),
@@ -35,7 +35,35 @@ fn what_is_urgent_goes_first_and_senders_take_turns_with_their_equals() {
         master.handle_submit(NOW, sender, urgent("me", name, priority, None)).unwrap();
     }
     let worker = master.add_worker(NOW, 1, 1).unwrap();
-    assert_eq!(payloads(&mut master, NOW, worker), ["d", "w", "c", "y", "z", "a", "x", "b", "e"]);
+    payloads(&mut master, NOW, worker)
+}
+
+#[test]
+fn what_is_urgent_goes_before_the_rest_of_its_sender_and_across_senders_as_far_as_may_be() {
+    assert_eq!(order_of_two(0), ["d", "w", "c", "y", "a", "z", "b", "x", "e"], "senders take turns");
+    assert_eq!(order_of_two(1), ["d", "w", "c", "y", "z", "a", "x", "b", "e"], "1 is more than 0, and all above is 1");
+    assert_eq!(order_of_two(3), ["d", "w", "c", "y", "z", "a", "x", "b", "e"]);
+}
+
+#[test]
+fn a_flood_of_what_is_most_urgent_keeps_nobody_waiting() {
+    for (priority_across, waits_for) in [(0, 1), (3, 40)] {
+        let mut master = master(MasterConfig { window: Some(1), priority_across, ..MasterConfig::default() });
+        let [loud, quiet] = [(); 2].map(|()| master.add_sender().unwrap());
+        (0..40).for_each(|_| _ = master.handle_submit(NOW, loud, urgent("me", "loud", 3, None)).unwrap());
+        master.handle_submit(NOW, quiet, message("me", "quiet")).unwrap();
+        let worker = master.add_worker(NOW, 1, 1).unwrap();
+        let mut before = 0;
+        loop {
+            let wire = take(&mut master, NOW, worker).unwrap();
+            answer(&mut master, NOW, &wire);
+            if payload(&wire) == "quiet" {
+                break;
+            }
+            before += 1;
+        }
+        assert_eq!(before, waits_for, "{priority_across}");
+    }
 }
 
 #[test]

@@ -3,9 +3,13 @@
 use super::Model;
 
 impl Model {
-    /// The priority of the first message of a sender.
+    /// The priority of the first message of a sender, as far as it counts across senders.
     pub(super) fn turn(&self, sender: usize) -> Option<u8> {
-        self.senders[sender].queue.front().map(|number| self.tasks[number].priority)
+        self.senders[sender].queue.front().map(|number| self.level(self.tasks[number].priority))
+    }
+
+    fn level(&self, priority: u8) -> u8 {
+        priority.min(self.config.priority_across)
     }
 
     /// Puts a message before all of its sender that `comes_later` says come later.
@@ -20,7 +24,7 @@ impl Model {
         let (sender, priority) = (self.tasks[&number].sender, self.tasks[&number].priority);
         let before = self.turn(sender);
         self.insert(number, |other| other < priority);
-        if !self.held_back.contains(&sender) && before.is_none_or(|before| priority > before) {
+        if !self.held_back.contains(&sender) && before.is_none_or(|before| self.level(priority) > before) {
             self.turns.retain(|&other| other != sender);
             self.turns.push_back(sender);
         }
@@ -33,7 +37,7 @@ impl Model {
         let (sender, priority) = (self.tasks[&number].sender, self.tasks[&number].priority);
         let before = self.turn(sender);
         self.insert(number, |other| other <= priority);
-        if before.is_none_or(|before| priority >= before) {
+        if before.is_none_or(|before| self.level(priority) >= before) {
             self.turns.retain(|&other| other != sender);
             self.held_back.retain(|&other| other != sender);
             self.turns.push_front(sender);

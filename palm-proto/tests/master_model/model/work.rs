@@ -25,6 +25,7 @@ impl Model {
         self.senders[sender].tasks += 1;
         self.counters.submitted += 1;
         self.counters.unmarked += u64::from(forged);
+        self.make_room();
         let late = deadline.is_some_and(|deadline| deadline <= self.now);
         match held {
             Some((worker, attempt)) => self.hold(number, worker, attempt),
