@@ -9,6 +9,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use palm_host::SocketFile;
+use palm_proto::endpoint;
 
 use crate::address::{Address, AddressError};
 use crate::stream::{Liveness, Stream};
@@ -98,16 +99,18 @@ impl Listener {
         Ok(Self::Unix { listener, _file: file })
     }
 
-    /// The next connection; `None` if there is none before the next event.
-    pub(crate) fn accept(&self, liveness: Liveness) -> io::Result<Option<Stream>> {
+    /// The next connection, and where it comes from; `None` if there is none before the next event.
+    pub(crate) fn accept(&self, liveness: Liveness) -> io::Result<Option<(Stream, endpoint::Source)>> {
         loop {
             let accepted = match self {
-                Self::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-                Self::Unix { listener, .. } => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+                Self::Tcp(listener) => listener.accept().map(|(stream, peer)| (Stream::Tcp(stream), peer.ip().into())),
+                Self::Unix { listener, .. } => {
+                    listener.accept().map(|(stream, _)| (Stream::Unix(stream), endpoint::Source::LOCAL))
+                }
             };
             return match accepted {
-                Ok(stream) => match stream.set_liveness(liveness) {
-                    Ok(()) => Ok(Some(stream)),
+                Ok(accepted) => match accepted.0.set_liveness(liveness) {
+                    Ok(()) => Ok(Some(accepted)),
                     // It is gone again.
                     Err(_) => continue,
                 },

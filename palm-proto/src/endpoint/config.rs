@@ -12,6 +12,9 @@ pub struct EndpointConfig {
     pub master: MasterConfig,
     /// Bounds of the cache, which are beside the master's memory.
     pub cache: CacheLimits,
+    /// Connections at most; `None`: as many as the table has room for. Where the table has room for more, a connection that gives way
+    /// to another need not be closed before that is accepted.
+    pub connections: Option<usize>,
     /// Longest message, in bytes. At most a quarter of the master's memory is ever used.
     pub max_message: usize,
     /// Time for a handshake.
@@ -28,6 +31,7 @@ impl Default for EndpointConfig {
         Self {
             master: MasterConfig::default(),
             cache: CacheLimits::default(),
+            connections: None,
             max_message: 64 << 20,
             handshake_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(5),
@@ -44,6 +48,10 @@ pub struct EndpointCounters {
     pub accepted: u64,
     /// Connections refused, as there were too many.
     pub refused: u64,
+    /// Connections closed to make room for others, having been of no use.
+    pub gave_way: u64,
+    /// Subscriptions that were one too many.
+    pub subscriptions_refused: u64,
     /// Connections closed for breaking the protocol or a limit.
     pub protocol_errors: u64,
     /// Handshakes that were not over in time.

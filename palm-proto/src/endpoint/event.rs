@@ -21,6 +21,8 @@ pub enum Fault {
     Silent,
     /// There is no room for another peer of its role, or for another subscription.
     NoRoom,
+    /// It has not been of use, and makes room for another.
+    GaveWay,
     /// A cache request without an envelope.
     NoEnvelope,
     /// It is a native peer that is refused, or broke the protocol.
@@ -34,6 +36,7 @@ impl fmt::Display for Fault {
             Self::HandshakeTimeout => f.write_str("the handshake was not over in time"),
             Self::Silent => f.write_str("the peer fell silent"),
             Self::NoRoom => f.write_str("no room for another peer or subscription"),
+            Self::GaveWay => f.write_str("it has been of no use, and makes room for another"),
             Self::Refused(code) => write!(f, "refused: {code}"),
             Self::NoEnvelope => f.write_str("a cache request without the envelope of a REQ socket"),
         }
@@ -61,6 +64,11 @@ pub enum EndpointEvent {
         service: Service,
         /// What was wrong.
         fault: Fault,
+    },
+    /// A connection was not accepted, as there are too many.
+    TurnedAway {
+        /// Which socket it was to.
+        service: Service,
     },
     /// A request to the cache that no sound peer makes.
     CacheFault(CacheOutcome),

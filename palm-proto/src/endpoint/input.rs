@@ -177,6 +177,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         self.peers[index].role = role;
         self.timers.stop(&mut self.peers, index);
+        self.on_greeted(index, false);
         self.mark_ready(index);
         self.report(EndpointEvent::Joined { connection, service });
         true
@@ -191,7 +192,9 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn on_subscription(&mut self, now: Instant, index: u32, topic: &[u8], subscribe: bool) -> bool {
         let Role::Subscriber(subscriber) = self.peers[index].role else { return true };
         if subscribe {
-            return self.master.handle_subscribe(now, subscriber, topic).is_ok();
+            let taken = self.master.handle_subscribe(now, subscriber, topic).is_ok();
+            self.counters.subscriptions_refused += u64::from(!taken);
+            return taken;
         }
         self.master.handle_cancel(subscriber, topic);
         true
@@ -249,7 +252,11 @@ impl<S: EndpointStorage> Endpoint<S> {
                         self.peers[index].stray = reason == Refusal::Stray;
                         return Taken::Blocked(Some(message.into_parts().0));
                     }
-                    Ok(()) | Err(NotTaken { reason: Refusal::Malformed, .. }) => self.peers[index].stray = false,
+                    Err(NotTaken { reason: Refusal::Malformed, .. }) => self.peers[index].stray = false,
+                    Ok(()) => {
+                        self.peers[index].stray = false;
+                        self.on_use(index);
+                    }
                 }
                 self.unreserve(index);
                 Taken::Yes

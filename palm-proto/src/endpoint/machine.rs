@@ -4,13 +4,15 @@ use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::cache::Cache;
-use crate::collections::{List, Queue, Slab};
+use crate::collections::{List, Queue, Slab, Table as _};
+use crate::hash::KeyedHash;
 use crate::master::{Master, MasterStorage, NameTooLong, Tags};
 use crate::random::Seed;
 use crate::time::Instant;
 use crate::zmtp::{Connection, Limits};
 
 use super::config::{EndpointConfig, EndpointCounters};
+use super::crowd::Crowds;
 use super::event::{EndpointEvent, Fault};
 use super::input::Next;
 use super::native::Natives;
@@ -19,9 +21,6 @@ use super::peer::{ConnectionId, Control, InBlocked, InReady, Peer, Role, Service
 use super::storage::{EndpointStorage, EndpointTables};
 use super::timers::{Class, Timers};
 
-/// One in so many connections is kept for workers: those of clients that wait to be read, also of such as are gone, would
-/// else keep those out that could make room.
-const KEPT_FOR_WORKERS: usize = 8;
 /// Time after which further blocked connections are looked at if nothing else happens.
 const BLOCKED_TURN: Duration = Duration::from_millis(20);
 
@@ -34,6 +33,7 @@ pub struct Endpoint<S: EndpointStorage> {
     pub(super) cache: Cache<BufferOf<S>, S::Entries, S::EntryPlaces>,
     pub(super) native: Natives<S::Native>,
     pub(super) peers: Slab<Peer<S::ZeroMq>, S::Peers>,
+    pub(super) crowds: Crowds<S::Sources, S::SourcePlaces>,
     pub(super) limits: Limits,
     /// Connections to come back to.
     pub(super) ready: List<InReady>,
@@ -67,12 +67,16 @@ impl<S: EndpointStorage> Endpoint<S> {
         tables: EndpointTables<S>,
         seed: Seed,
     ) -> Result<Self, NameTooLong> {
+        let places = tables.peers.capacity();
+        let limit = config.connections.unwrap_or(places).min(places);
+        let hash = KeyedHash::new(seed.derive("sources"));
         let quarter = usize::try_from(config.master.memory / 4).unwrap_or(usize::MAX);
         Ok(Self {
             master: Master::new(name, config.master, tables.master, seed)?,
             cache: Cache::with_tables(tables.entries, tables.entry_places, config.cache, seed),
             native: Natives::new(name, config, tables.native, seed).ok_or(NameTooLong)?,
             peers: Slab::new(tables.peers),
+            crowds: Crowds::new(tables.sources, tables.source_places, hash, limit),
             limits: Limits { max_frame: config.max_message.min(quarter) as u64, ..Limits::default() },
             ready: List::new(),
             blocked: List::new(),
@@ -134,35 +138,20 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.peers.len()
     }
 
-    /// A connection to `service` is established. `None` if there are too many: close it. One in eight is kept for workers.
-    pub fn handle_accept(&mut self, now: Instant, service: Service) -> Option<ConnectionId> {
-        let kept = match service {
-            Service::WorkerPush | Service::WorkerPull => 0,
-            Service::Pull | Service::Publish | Service::Cache | Service::Native => {
-                self.peers.capacity() / KEPT_FOR_WORKERS
-            }
-        };
-        let refused = self.peers.capacity() - self.peers.len() <= kept;
-        let inserted = if refused { None } else { self.add_peer(now, service) };
-        let Some(index) = inserted else {
-            self.counters.refused += 1;
-            return None;
-        };
-        self.counters.accepted += 1;
+    /// A connection that was accepted has so much time for its handshake.
+    pub(super) fn start_handshake(&mut self, now: Instant, index: u32) {
         self.timers.start(&mut self.peers, now, index, Class::Handshake);
-        let generation = self.peers.generation(index)?;
-        Some(ConnectionId { index, generation })
     }
 
-    fn add_peer(&mut self, now: Instant, service: Service) -> Option<u32> {
+    pub(super) fn add_peer(&mut self, now: Instant, service: Service, source: u32) -> Option<u32> {
         let Some(socket_type) = service.socket_type() else {
             let native = self.native.add_peer()?;
-            let index = self.peers.insert(Peer::new(now, service, Speech::Native(native))).ok();
+            let index = self.peers.insert(Peer::new(now, service, source, Speech::Native(native))).ok();
             self.native.bind_peer(native, index);
             return index;
         };
         let zeromq = S::ZeroMq::some(ZeroMq::new(Connection::new(socket_type, self.limits)))?;
-        self.peers.insert(Peer::new(now, service, Speech::ZeroMq(zeromq))).ok()
+        self.peers.insert(Peer::new(now, service, source, Speech::ZeroMq(zeromq))).ok()
     }
 
     /// A connection is gone. What it held as a worker is given to others, what it had not taken as a subscriber waits.
@@ -185,6 +174,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.close_native(now, index, native);
         }
         self.timers.stop(&mut self.peers, index);
+        self.leave_crowd(index);
         if self.peers[index].is_ready_listed() {
             self.ready.remove(&mut self.peers, index);
         }

@@ -17,6 +17,7 @@
 //!   [`handle_timeout`](Endpoint::handle_timeout) at [`poll_timeout`](Endpoint::poll_timeout).
 
 mod config;
+mod crowd;
 mod event;
 mod flow;
 mod input;
@@ -33,6 +34,7 @@ mod timers;
 mod transmit;
 
 pub use config::{EndpointConfig, EndpointCounters};
+pub use crowd::{Crowd, Source};
 pub use event::{EndpointEvent, Fault};
 pub use input::{Next, Progress};
 pub use machine::Endpoint;

@@ -35,7 +35,12 @@ impl<S: EndpointStorage> Endpoint<S> {
         if peer.closing || peer.outgoing >= cap {
             return None;
         }
-        match peer.role {
+        let (role, was_known) = (peer.role, peer.known);
+        if !was_known && self.has_for(role) {
+            self.on_use(index);
+        }
+        let peer = &mut self.peers[index];
+        match role {
             Role::Worker(worker) => {
                 if !self.master.has_task(worker) {
                     return None;
@@ -93,6 +98,15 @@ impl<S: EndpointStorage> Endpoint<S> {
             Role::Stranger | Role::Sender(_) | Role::Answerer | Role::NativeWorker(_) | Role::NativeClient { .. } => {
                 None
             }
+        }
+    }
+
+    /// Whether a task or a result is there for a connection.
+    fn has_for(&self, role: Role) -> bool {
+        match role {
+            Role::Worker(worker) => self.master.has_task(worker),
+            Role::Subscriber(subscriber) => self.master.has_result(subscriber),
+            _ => false,
         }
     }
 

@@ -140,6 +140,8 @@ pub(super) enum Speech<Z> {
 pub struct Peer<Z> {
     pub(super) speech: Speech<Z>,
     pub(super) service: Service,
+    /// Which of the sources it comes from.
+    pub(super) source: u32,
     pub(super) role: Role,
     pub(super) accepted: Instant,
     /// Last time anything came, or was seen to be taken.
@@ -158,18 +160,26 @@ pub struct Peer<Z> {
     pub(super) stray: bool,
     /// It is to be closed, as soon as pending control bytes are sent.
     pub(super) closing: bool,
+    /// It is closed to make room for another.
+    pub(super) gives_way: bool,
+    /// It has been of use.
+    pub(super) known: bool,
+    /// It has given the token that all native peers have to give.
+    pub(super) trusted: bool,
     pub(super) timer: Option<super::timers::Class>,
     pub(super) timer_since: Instant,
     ready_link: Link,
     blocked_link: Link,
     timer_link: Link,
+    idle_link: Link,
 }
 
 impl<Z> Peer<Z> {
-    pub(super) fn new(now: Instant, service: Service, speech: Speech<Z>) -> Self {
+    pub(super) fn new(now: Instant, service: Service, source: u32, speech: Speech<Z>) -> Self {
         Self {
             speech,
             service,
+            source,
             role: Role::Stranger,
             accepted: now,
             heard: now,
@@ -180,11 +190,15 @@ impl<Z> Peer<Z> {
             wanted: 0,
             stray: false,
             closing: false,
+            gives_way: false,
+            known: false,
+            trusted: false,
             timer: None,
             timer_since: now,
             ready_link: Link::UNLINKED,
             blocked_link: Link::UNLINKED,
             timer_link: Link::UNLINKED,
+            idle_link: Link::UNLINKED,
         }
     }
 
@@ -199,6 +213,10 @@ impl<Z> Peer<Z> {
 
     pub(super) fn is_ready_listed(&self) -> bool {
         self.ready_link.is_linked()
+    }
+
+    pub(super) fn is_idle_listed(&self) -> bool {
+        self.idle_link.is_linked()
     }
 
     pub(super) fn is_blocked(&self) -> bool {
@@ -264,6 +282,8 @@ pub(super) struct InReady;
 pub(super) struct InBlocked;
 #[derive(Debug)]
 pub(super) struct InTimer;
+#[derive(Debug)]
+pub(super) struct InIdle;
 
 impl<Z> Linked<InReady> for Peer<Z> {
     fn link(&mut self) -> &mut Link {
@@ -289,5 +309,14 @@ impl<Z> Linked<InTimer> for Peer<Z> {
     }
     fn peek_link(&self) -> Link {
         self.timer_link
+    }
+}
+
+impl<Z> Linked<InIdle> for Peer<Z> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.idle_link
+    }
+    fn peek_link(&self) -> Link {
+        self.idle_link
     }
 }

@@ -7,6 +7,7 @@ use crate::cache::Entry;
 use crate::collections::{Place, Queue, Slot, Table};
 use crate::master::{FixedStorage, MasterStorage, Tables};
 
+use super::crowd::Crowd;
 use super::event::EndpointEvent;
 use super::native::{FixedNative, NativeStorage, NativeTables};
 use super::part::{Absent, Part};
@@ -25,6 +26,10 @@ pub trait EndpointStorage: Debug {
     type Control: Part<Control>;
     /// Connections.
     type Peers: Table<Slot<Peer<Self::ZeroMq>>> + Debug;
+    /// Where connections come from.
+    type Sources: Table<Slot<Crowd>> + Debug;
+    /// The index of those.
+    type SourcePlaces: Table<Place> + Debug;
     /// The cache's entries.
     type Entries: Table<Slot<Entry<<Self::Master as MasterStorage>::Buffer>>> + Debug;
     /// The index of the cache.
@@ -40,6 +45,8 @@ pub trait EndpointStorage: Debug {
 pub struct EndpointTables<S: EndpointStorage> {
     pub(super) master: Tables<S::Master>,
     pub(super) peers: S::Peers,
+    pub(super) sources: S::Sources,
+    pub(super) source_places: S::SourcePlaces,
     pub(super) entries: S::Entries,
     pub(super) entry_places: S::EntryPlaces,
     pub(super) native: NativeTables<S::Native>,
@@ -58,6 +65,8 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
     type ZeroMq = ZeroMq<B>;
     type Control = Control;
     type Peers = heapless::Vec<Slot<Peer<ZeroMq<B>>>, PEERS>;
+    type Sources = heapless::Vec<Slot<Crowd>, PEERS>;
+    type SourcePlaces = heapless::Vec<Place, PEERS>;
     type Entries = heapless::Vec<Slot<Entry<B>>, PEERS>;
     type EntryPlaces = heapless::Vec<Place, PEERS>;
     type Events = heapless::Deque<EndpointEvent, EVENTS_INLINE>;
@@ -70,6 +79,8 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const PEERS: usize> Endpoint
         Self {
             master: Tables::fixed(),
             peers: heapless::Vec::new(),
+            sources: heapless::Vec::new(),
+            source_places: heapless::Vec::new(),
             entries: heapless::Vec::new(),
             entry_places: heapless::Vec::new(),
             native: NativeTables::fixed(),
@@ -101,6 +112,8 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const RESULTS: usize, const 
     type ZeroMq = Absent;
     type Control = Absent;
     type Peers = heapless::Vec<Slot<Peer<Absent>>, PEERS>;
+    type Sources = heapless::Vec<Slot<Crowd>, 0>;
+    type SourcePlaces = heapless::Vec<Place, 0>;
     type Entries = heapless::Vec<Slot<Entry<B>>, 0>;
     type EntryPlaces = heapless::Vec<Place, 0>;
     type Events = heapless::Deque<EndpointEvent, EVENTS_INLINE>;
@@ -115,6 +128,8 @@ impl<B: Buffer + Clone + Debug, const TASKS: usize, const RESULTS: usize, const 
         Self {
             master: Tables::fixed(),
             peers: heapless::Vec::new(),
+            sources: heapless::Vec::new(),
+            source_places: heapless::Vec::new(),
             entries: heapless::Vec::new(),
             entry_places: heapless::Vec::new(),
             native: NativeTables::fixed(),
@@ -148,6 +163,8 @@ mod heap {
         type ZeroMq = ZeroMq<B>;
         type Control = Control;
         type Peers = HeapTable<Slot<Peer<ZeroMq<B>>>>;
+        type Sources = HeapTable<Slot<Crowd>>;
+        type SourcePlaces = HeapTable<Place>;
         type Entries = HeapTable<Slot<Entry<B>>>;
         type EntryPlaces = HeapTable<Place>;
         type Events = heapless::Deque<EndpointEvent, EVENTS>;
@@ -171,6 +188,8 @@ mod heap {
         EndpointTables {
             master: Tables::sized(sizes),
             peers: HeapTable::new(sizes.peers),
+            sources: HeapTable::new(sizes.peers),
+            source_places: HeapTable::new(sizes.peers.saturating_mul(2)),
             entries: HeapTable::new(entries),
             entry_places: HeapTable::new(entries.saturating_mul(2)),
             native: native_tables(&TableSizes { tasks: 0, peers: 0, subscriptions: 0 }),

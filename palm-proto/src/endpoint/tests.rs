@@ -15,6 +15,7 @@ use crate::random::Seed;
 use crate::zmtp::{CONTROL_MAX, Connection, Decoded, Limits, SocketType, frame_header};
 use crate::{Buffer, Instant};
 
+mod crowd;
 mod identity;
 
 struct Bench {
@@ -52,7 +53,16 @@ impl Bench {
 
     /// The same with an identity.
     fn join_as(&mut self, service: Service, socket: SocketType, identity: &str) -> End {
-        let id = self.endpoint.handle_accept(self.now, service).unwrap();
+        self.join_with(service, socket, identity, Source::LOCAL).unwrap()
+    }
+
+    /// The same from elsewhere. `None` if the connection is not taken.
+    fn join_from(&mut self, service: Service, socket: SocketType, source: Source) -> Option<End> {
+        self.join_with(service, socket, "", source)
+    }
+
+    fn join_with(&mut self, service: Service, socket: SocketType, identity: &str, source: Source) -> Option<End> {
+        let id = self.endpoint.handle_accept_from(self.now, service, source)?;
         let zmtp = Connection::new(socket, Limits::default()).with_identity(identity.as_bytes()).unwrap();
         let mut end = End {
             id,
@@ -66,7 +76,7 @@ impl Bench {
             self.pump(&mut end);
         }
         assert!(end.zmtp.is_ready());
-        end
+        Some(end)
     }
 
     /// Moves bytes both ways until neither side has more to say.

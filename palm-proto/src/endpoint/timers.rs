@@ -57,6 +57,20 @@ impl Timers {
         }
     }
 
+    /// Connections whose handshake is not over.
+    pub(super) fn strangers(&self) -> usize {
+        self.lists[Class::Handshake as usize].len()
+    }
+
+    /// They themselves, those whose handshake has taken longest first.
+    pub(super) fn oldest_strangers<Z, T: Table<Slot<Peer<Z>>>>(
+        &self,
+        peers: &Slab<Peer<Z>, T>,
+    ) -> impl Iterator<Item = u32> {
+        let list = &self.lists[Class::Handshake as usize];
+        core::iter::successors(list.front(), |&index| list.next(peers, index))
+    }
+
     pub(super) fn next<Z, T: Table<Slot<Peer<Z>>>>(&self, peers: &Slab<Peer<Z>, T>) -> Option<Instant> {
         let first = |(list, &delay): (&List<InTimer>, &Duration)| Some(peers[list.front()?].timer_since + delay);
         self.lists.iter().zip(&self.delays).filter_map(first).min()

@@ -55,6 +55,8 @@ pub(super) struct Results<S: MasterStorage> {
     deliveries: Slab<Delivery<S::Buffer>, S::Deliveries>,
     subscribers: Slab<Subscriber, S::Subscribers>,
     subscriptions: Subscriptions<S>,
+    /// Subscribers that have subscribed to anything.
+    subscribed: usize,
     topics: Slab<Topic<S::Key>, S::Topics>,
     by_topic: Index<S::TopicPlaces>,
     /// All deliveries, roughly by age.
@@ -88,6 +90,7 @@ impl<S: MasterStorage> Results<S> {
             deliveries: Slab::new(deliveries),
             subscribers: Slab::new(subscribers),
             subscriptions: Subscriptions::new(subscriptions, subscription_places, lengths, hash),
+            subscribed: 0,
             topics: Slab::new(topics),
             by_topic: Index::new(topic_places),
             ages: List::new(),
@@ -138,6 +141,7 @@ impl<S: MasterStorage> Results<S> {
         if self.subscribers.get(id).is_none() {
             return;
         }
+        self.subscribed -= usize::from(!self.subscribers[id].subscriptions.is_empty());
         self.subscriptions.clear(&mut self.subscribers[id].subscriptions);
         while let Some(topic) = self.subscribers[id].claimed.front() {
             self.release(topic);
@@ -173,16 +177,36 @@ impl<S: MasterStorage> Results<S> {
         SubscriberId(id): SubscriberId,
         prefix: &[u8],
     ) -> Result<(), SubscribeError> {
-        if self.subscriptions.add(&mut self.subscribers[id].subscriptions, id, prefix)? {
+        if !self.may_add_subscription(id) && !self.subscriptions.is_known(id, prefix) {
+            return Err(SubscribeError::Full);
+        }
+        let subscriber = &mut self.subscribers[id];
+        self.subscribed += usize::from(subscriber.subscriptions.is_empty());
+        let added = self.subscriptions.add(&mut subscriber.subscriptions, id, prefix);
+        self.subscribed -= usize::from(subscriber.subscriptions.is_empty());
+        if added? {
             self.claim(now, id, prefix);
         }
         Ok(())
     }
 
+    /// Whether a subscriber may have one more subscription: the first if there is room, and further ones as long as it has no more than
+    /// are left free beside one for each subscriber that may come. So none uses them up.
+    fn may_add_subscription(&self, id: u32) -> bool {
+        let own = self.subscribers[id].subscriptions.len();
+        let (most, taken) = self.subscriptions.room();
+        let subscribers = self.subscribers.capacity();
+        let reserved = if most > subscribers { subscribers - self.subscribed } else { 0 };
+        own == 0 || own < (most - taken).saturating_sub(reserved)
+    }
+
     /// Takes one subscription back; what is in the subscriber's queue by then still goes to it. O(1).
     pub(super) fn cancel(&mut self, SubscriberId(id): SubscriberId, prefix: &[u8]) {
         let Some(subscriber) = self.subscribers.get_mut(id) else { return };
-        if self.subscriptions.cancel(&mut subscriber.subscriptions, id, prefix)
+        let had_any = !subscriber.subscriptions.is_empty();
+        let was_last = self.subscriptions.cancel(&mut subscriber.subscriptions, id, prefix);
+        self.subscribed -= usize::from(had_any && subscriber.subscriptions.is_empty());
+        if was_last
             && let Some(topic) = self.find_topic(prefix).filter(|&topic| self.topics[topic].owner == id)
         {
             self.release(topic);

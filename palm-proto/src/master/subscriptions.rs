@@ -128,6 +128,16 @@ impl<S: MasterStorage> Subscriptions<S> {
         Ok(true)
     }
 
+    /// How many there may be, and are.
+    pub(super) fn room(&self) -> (usize, usize) {
+        (self.entries.capacity(), self.entries.len())
+    }
+
+    /// Whether a subscriber has subscribed to just this.
+    pub(super) fn is_known(&self, subscriber: u32, prefix: &[u8]) -> bool {
+        self.find(self.hash.hash(prefix), prefix, subscriber).is_some()
+    }
+
     /// Takes one subscription back; whether it was the subscriber's last to `prefix`.
     pub(super) fn cancel(&mut self, own: &mut List<OfSubscriber>, subscriber: u32, prefix: &[u8]) -> bool {
         let Some(index) = self.find(self.hash.hash(prefix), prefix, subscriber) else { return false };

@@ -457,9 +457,9 @@ proptest! {
         config in config(),
         operations in prop::collection::vec(operation(), 0..200),
     ) {
-        let sizes = TableSizes { tasks: TASKS, peers: PEERS, subscriptions: 4 };
+        let sizes = TableSizes { tasks: TASKS, peers: PEERS, subscriptions: 8 };
         let capacities = Capacities {
-            tasks: TASKS, peers: PEERS, senders: PEERS + 2 * TASKS, deliveries: TASKS * 2, subscriptions: 4, finished: TASKS,
+            tasks: TASKS, peers: PEERS, senders: PEERS + 2 * TASKS, deliveries: TASKS * 2, subscriptions: 8, finished: TASKS,
         };
         check::<HeapStorage>(config, Tables::sized(&sizes), capacities, &operations);
     }

@@ -6,6 +6,9 @@ use palm_proto::CacheLimits;
 use palm_proto::endpoint::EndpointConfig;
 use palm_proto::master::{MasterConfig as CoreConfig, TableSizes};
 
+/// Connections that may be on their way out, beside those that there may be.
+const GIVING_WAY: usize = 64;
+
 /// How a [`Master`](super::Master) behaves, and where it listens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MasterConfig {
@@ -81,6 +84,7 @@ impl MasterConfig {
                 ..CoreConfig::default()
             },
             cache: self.cache_limits,
+            connections: Some(self.places()),
             max_message: self.max_message,
             handshake_timeout: self.handshake_timeout,
             heartbeat: self.heartbeat,
@@ -88,11 +92,15 @@ impl MasterConfig {
         }
     }
 
+    fn places(&self) -> usize {
+        self.connections.max(2)
+    }
+
     pub(super) fn sizes(&self) -> TableSizes {
         TableSizes {
             tasks: self.queue.max(1),
-            peers: self.connections.max(2),
-            subscriptions: self.connections.saturating_mul(4),
+            peers: self.places() + GIVING_WAY,
+            subscriptions: self.places().saturating_add(GIVING_WAY).saturating_mul(4),
         }
     }
 }

@@ -54,6 +54,9 @@ impl EventLog {
 fn write(event: &EndpointEvent) {
     match event {
         EndpointEvent::Fault { connection, fault, .. } => tracing::warn!("closed connection {connection}: {fault}"),
+        EndpointEvent::TurnedAway { service } => {
+            tracing::warn!("turned a connection to {service} away: there are as many as may be, and all are of use");
+        }
         EndpointEvent::Master(Event::WorkerLost { worker, held }) => {
             tracing::warn!("lost worker {worker}: what it held goes to others (tasks: {held})");
         }

@@ -9,7 +9,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use palm_proto::Instant;
 use palm_proto::buffer::Spare;
-use palm_proto::endpoint::Service;
+use palm_proto::endpoint::{Service, Source};
 
 use super::connection::Connection;
 use super::connections::{Carrier, Connections};
@@ -179,9 +179,9 @@ impl Driver {
                 }
                 match self.listeners[index].accept(self.liveness) {
                     Ok(None) => break,
-                    Ok(Some(stream)) => {
+                    Ok(Some((stream, source))) => {
                         self.failing = false;
-                        if !self.add(now, stream) {
+                        if !self.add(now, stream, source) {
                             self.retry = Some(now + PAUSE);
                             break;
                         }
@@ -199,13 +199,13 @@ impl Driver {
     }
 
     /// Whether the endpoint has taken the connection.
-    fn add(&mut self, now: Instant, mut stream: Stream) -> bool {
+    fn add(&mut self, now: Instant, mut stream: Stream, source: Source) -> bool {
         let token = self.token(self.connections.next_place());
         if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE) {
             tracing::warn!("cannot watch a connection: {error}");
             return false;
         }
-        let Some(id) = self.endpoint.handle_accept(now, Service::Native) else { return false };
+        let Some(id) = self.endpoint.handle_accept_from(now, Service::Native, source) else { return false };
         let place = self.connections.insert(Carrier::Socket(Box::new(Connection::new(id, stream))));
         self.connections.note(id, place);
         true

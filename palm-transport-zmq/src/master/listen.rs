@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use palm_host::SocketFile;
+use palm_proto::endpoint::Source;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -124,11 +125,11 @@ impl Listener {
         Ok(Self { socket: Socket::Tcp(socket), advertised: format!("tcp://{host}:{port}") })
     }
 
-    /// The next connection.
-    pub(super) async fn accept(&self, liveness: Liveness) -> io::Result<Stream> {
+    /// The next connection, and where it comes from.
+    pub(super) async fn accept(&self, liveness: Liveness) -> io::Result<(Stream, Source)> {
         match &self.socket {
             Socket::Tcp(socket) => {
-                let (stream, _) = socket.accept().await?;
+                let (stream, peer) = socket.accept().await?;
                 stream.set_nodelay(true)?;
                 let keepalive = TcpKeepalive::new()
                     .with_time(liveness.heartbeat.max(Duration::from_secs(1)))
@@ -138,9 +139,9 @@ impl Listener {
                 options.set_tcp_keepalive(&keepalive)?;
                 #[cfg(target_os = "linux")]
                 options.set_tcp_user_timeout(Some(liveness.unacknowledged))?;
-                Ok(Stream::Tcp(stream))
+                Ok((Stream::Tcp(stream), peer.ip().into()))
             }
-            Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
+            Socket::Unix { listener, .. } => Ok((Stream::Unix(listener.accept().await?.0), Source::LOCAL)),
         }
     }
 }

@@ -55,6 +55,9 @@ fn write(event: &EndpointEvent) {
         EndpointEvent::Fault { connection, service, fault } => {
             tracing::warn!("closed connection {connection} to {service}: {fault}");
         }
+        EndpointEvent::TurnedAway { service } => {
+            tracing::warn!("turned a connection to {service} away: there are as many as may be, and all are of use");
+        }
         EndpointEvent::CacheFault(outcome) => tracing::warn!("odd request to the cache: {outcome}"),
         EndpointEvent::Master(event) => write_master(event),
         other => tracing::debug!("{other:?}"),

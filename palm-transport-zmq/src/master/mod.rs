@@ -289,8 +289,8 @@ async fn give_back(shared: &Shared) -> usize {
 async fn accept(shared: Arc<Shared>, service: Service, listener: Listener, liveness: Liveness) {
     let mut failing = false;
     loop {
-        let stream = match listener.accept(liveness).await {
-            Ok(stream) => stream,
+        let (stream, source) = match listener.accept(liveness).await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     tracing::warn!("cannot accept connections to {service}: {error}; trying on");
@@ -302,7 +302,9 @@ async fn accept(shared: Arc<Shared>, service: Service, listener: Listener, liven
         failing = false;
         let accepted = {
             let mut state = shared.lock();
-            let accepted = state.endpoint.handle_accept(shared.now(), service);
+            let accepted = state.endpoint.handle_accept_from(shared.now(), service, source);
+            // One that gives way has to be closed.
+            state.wake_ready();
             state.settle_timer(&shared);
             accepted
         };

@@ -49,6 +49,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.native.announced += peer.holding;
         peer.stage = Stage::Greeted;
         self.peers[index].role = role;
+        self.on_greeted(index, !self.native.token.is_empty());
         self.timers.stop(&mut self.peers, index);
         self.mark_ready(index);
         let generation = self.peers.generation(index).unwrap_or(0);

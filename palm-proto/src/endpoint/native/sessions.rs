@@ -226,6 +226,12 @@ impl<N: NativeStorage> Natives<N> {
         }
     }
 
+    /// Whether tasks or results of a client are here.
+    pub(in super::super) fn holds_for(&self, session: u32) -> bool {
+        let session = &self.sessions[session];
+        !session.kept.is_empty() || !session.submissions.list().is_empty()
+    }
+
     /// Keeps a result that is being sent until it is safe with its client. Its place; `None` if there is no room, which the
     /// caller has seen to.
     pub(super) fn keep_result(&mut self, session: u32, message: Span<super::BufferOf<N>>, note: Note) -> Option<u32> {

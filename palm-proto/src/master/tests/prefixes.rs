@@ -223,7 +223,7 @@ fn looks(mut work: impl FnMut()) -> usize {
 #[test]
 fn a_subscription_costs_the_same_whatever_waits() {
     const TOPICS: usize = 20_000;
-    let sizes = TableSizes { tasks: 2 * TOPICS, peers: 8, subscriptions: 8 };
+    let sizes = TableSizes { tasks: 2 * TOPICS, peers: 8, subscriptions: 32 };
     let tables = Tables::<HeapStorage<Watched>>::sized(&sizes);
     let mut master = Master::new("server", MasterConfig::default(), tables, Seed::from_u64(7)).unwrap();
     let (sender, worker) = (master.add_sender().unwrap(), master.add_worker(NOW, 1, 1).unwrap());

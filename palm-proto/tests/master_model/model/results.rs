@@ -191,7 +191,12 @@ impl Model {
             known.2 += 1;
             return true;
         }
-        if self.subscriptions.len() == self.capacities.subscriptions {
+        let own = self.subscriptions.iter().filter(|entry| entry.1 == id).count();
+        let (most, peers) = (self.capacities.subscriptions, self.capacities.peers);
+        let subscribed = self.subscribers.keys().filter(|&&id| self.subscriptions.iter().any(|entry| entry.1 == id));
+        let reserved = if most > peers { peers - subscribed.count() } else { 0 };
+        let free = most - self.subscriptions.len();
+        if free == 0 || own > 0 && own >= free.saturating_sub(reserved) {
             return false;
         }
         self.subscriptions.push((prefix, id, 1));
