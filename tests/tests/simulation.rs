@@ -48,6 +48,12 @@ fn clusters_of_native_peers_and_of_both_keep_their_promises() {
 }
 
 #[test]
+fn who_comes_late_has_all_its_results_although_others_have_had_them() {
+    let runs = hold(Kind::Overheard, 0..500, 60);
+    assert!(runs.iter().any(|run| run.received > 50), "they do have some");
+}
+
+#[test]
 fn larger_clusters_keep_their_promises() {
     hold(Kind::Zeromq, 1_000_000..1_000_060, 1_000);
 }
@@ -55,7 +61,9 @@ fn larger_clusters_keep_their_promises() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 2_000_000..2_000_010 {
-        for kind in [Kind::Zeromq, Kind::Native, Kind::Mixed, Kind::Restarts, Kind::Tight, Kind::Claims] {
+        for kind in
+            [Kind::Zeromq, Kind::Native, Kind::Mixed, Kind::Restarts, Kind::Tight, Kind::Claims, Kind::Overheard]
+        {
             assert_eq!(kind.run(seed, 100, None), kind.run(seed, 100, None), "{} {seed}", kind.name());
         }
     }

@@ -248,7 +248,9 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn holds_anything(&self, index: u32) -> bool {
         let peer = &self.peers[index];
         let waits = match peer.role {
-            Role::Worker(worker) | Role::NativeWorker(worker) => self.master.load(worker).is_some_and(|load| load.0 > 0),
+            Role::Worker(worker) | Role::NativeWorker(worker) => {
+                self.master.load(worker).is_some_and(|load| load.0 > 0)
+            }
             Role::Subscriber(subscriber) => self.master.has_result(subscriber),
             Role::NativeClient { subscriber, session, .. } => {
                 self.master.has_result(subscriber) || self.native.holds_for(session)

@@ -206,9 +206,7 @@ impl<S: MasterStorage> Results<S> {
         let had_any = !subscriber.subscriptions.is_empty();
         let was_last = self.subscriptions.cancel(&mut subscriber.subscriptions, id, prefix);
         self.subscribed -= usize::from(had_any && subscriber.subscriptions.is_empty());
-        if was_last
-            && let Some(topic) = self.find_topic(prefix).filter(|&topic| self.topics[topic].owner == id)
-        {
+        if was_last && let Some(topic) = self.find_topic(prefix).filter(|&topic| self.topics[topic].owner == id) {
             self.release(topic);
         }
     }

@@ -193,7 +193,9 @@ impl<S: MasterStorage> Subscriptions<S> {
                 let due = subscription.prefix.as_slice() == prefix
                     && !passed_over(subscriber)
                     && found.iter().find(is_new).is_none();
-                if due && found.push(Target { subscriber, exact: prefix.len() == topic.len() }).is_ok() && found.is_full()
+                if due
+                    && found.push(Target { subscriber, exact: prefix.len() == topic.len() }).is_ok()
+                    && found.is_full()
                 {
                     return found;
                 }

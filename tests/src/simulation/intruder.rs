@@ -32,10 +32,14 @@ pub(super) enum Manner {
     Forge,
     /// Answers tasks that it has not been given, whose names it guesses from one that it has seen.
     Guess,
+    /// Subscribes to all results, and takes them.
+    Listens,
+    /// Subscribes to all results, and takes none.
+    Hoards,
 }
 
 impl Manner {
-    /// All of them.
+    /// All that nobody plans.
     pub(super) const ALL: [Self; 7] =
         [Self::Noise, Self::NoiseLater, Self::Rubbish, Self::Half, Self::Silence, Self::Forge, Self::Guess];
 
@@ -44,6 +48,7 @@ impl Manner {
         match self {
             Self::Forge => Some(Service::Pull),
             Self::Guess => Some(Service::WorkerPull),
+            Self::Listens | Self::Hoards => Some(Service::Publish),
             Self::Noise | Self::NoiseLater | Self::Rubbish | Self::Half | Self::Silence => None,
         }
     }
@@ -77,6 +82,9 @@ impl IntruderNode {
     pub(super) fn serve(&mut self, context: &mut Context) {
         if self.socket.is_broken() {
             return;
+        }
+        if matches!(self.manner, Manner::Listens | Manner::Hoards) {
+            return self.listen(context);
         }
         if context.now >= self.leaves || context.calm {
             return self.socket.close(context);
@@ -120,7 +128,29 @@ impl IntruderNode {
                 }
                 context.queue.push(context.now + Duration::from_millis(100), Event::Wake(self.me));
             }
-            Manner::Half | Manner::Rubbish | Manner::Noise | Manner::Silence | Manner::Forge | Manner::Guess => {}
+            Manner::Half
+            | Manner::Rubbish
+            | Manner::Noise
+            | Manner::Silence
+            | Manner::Forge
+            | Manner::Guess
+            | Manner::Listens
+            | Manner::Hoards => {}
+        }
+    }
+
+    fn listen(&mut self, context: &mut Context) {
+        loop {
+            if self.begun && self.manner == Manner::Hoards {
+                return;
+            }
+            let received = self.socket.receive(context);
+            if self.socket.is_ready() && !std::mem::replace(&mut self.begun, true) {
+                self.socket.subscribe(context, b"");
+            }
+            if let Received::Nothing | Received::End = received {
+                return;
+            }
         }
     }
 }

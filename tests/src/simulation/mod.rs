@@ -61,14 +61,24 @@ pub enum Kind {
     Tight,
     /// Native workers that are at long tasks when their master starts anew.
     Claims,
+    /// ZeroMQ clients, many of them late, while others have subscribed to all results.
+    Overheard,
     /// ZeroMQ clients at full speed, workers that die, and a subscriber that comes late.
     FullSpeed,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Zeromq, Self::Native, Self::Mixed, Self::Restarts, Self::Tight, Self::Claims, Self::FullSpeed];
+    pub const ALL: [Self; 8] = [
+        Self::Zeromq,
+        Self::Native,
+        Self::Mixed,
+        Self::Restarts,
+        Self::Tight,
+        Self::Claims,
+        Self::Overheard,
+        Self::FullSpeed,
+    ];
 
     /// What it is called on a command line.
     pub const fn name(self) -> &'static str {
@@ -79,6 +89,7 @@ impl Kind {
             Self::Restarts => "restarts",
             Self::Tight => "tight",
             Self::Claims => "claims",
+            Self::Overheard => "overheard",
             Self::FullSpeed => "full-speed",
         }
     }
@@ -95,6 +106,7 @@ impl Kind {
             Self::Restarts => Scenario::restarts(dice, messages),
             Self::Tight => Scenario::tight(dice, messages),
             Self::Claims => Scenario::claims(dice, messages),
+            Self::Overheard => Scenario::overheard(dice, messages),
             Self::FullSpeed => Scenario::at_full_speed(dice, messages),
         };
         World::new(seed, draw, listener).run()

@@ -114,6 +114,7 @@ impl Scenario {
             workers: Vec::new(),
             native_clients: Vec::new(),
             native_workers: Vec::new(),
+            listeners: 0,
             faults,
             orderly: false,
             longest: payload + growth + FIELDS,

@@ -53,6 +53,8 @@ pub struct Scenario {
     pub native_clients: Vec<NativeClientPlan>,
     /// Who works over it, from when on.
     pub native_workers: Vec<(NativeWorkerPlan, Instant)>,
+    /// Strangers that subscribe to all results, take them or not, and stay.
+    pub listeners: usize,
     /// What goes wrong.
     pub faults: Faults,
     /// Results are to come in the order of the messages.
@@ -111,7 +113,19 @@ impl Scenario {
         }
         let longest = payload + growth + FIELDS;
         let (native_clients, native_workers) = (Vec::new(), Vec::new());
-        Self { config, sizes, clients, workers, native_clients, native_workers, faults, orderly, longest }
+        let listeners = 0;
+        Self { config, sizes, clients, workers, native_clients, native_workers, listeners, faults, orderly, longest }
+    }
+
+    /// Clients of which many subscribe late, and strangers that get all results from the start. There is room to keep what is
+    /// sent for those who come late.
+    pub fn overheard(dice: &mut Dice, messages: u32) -> Self {
+        let mut scenario = Self::draw(dice, messages);
+        scenario.faults.intruders = false;
+        scenario.config.master.memory = 128 << 20;
+        scenario.sizes.tasks = 8_192 + 48 * messages as usize;
+        scenario.listeners = dice.between(1, 3);
+        scenario
     }
 
     /// Whether anybody speaks the native protocol.
@@ -148,7 +162,9 @@ impl Scenario {
         let sizes = TableSizes { tasks: 100_000, peers: 64, subscriptions: 64 };
         let (native_clients, native_workers) = (Vec::new(), Vec::new());
         let longest = 40 + FIELDS;
-        Self { config, sizes, clients, workers, native_clients, native_workers, faults, orderly: false, longest }
+        let listeners = 0;
+        let orderly = false;
+        Self { config, sizes, clients, workers, native_clients, native_workers, listeners, faults, orderly, longest }
     }
 }
 

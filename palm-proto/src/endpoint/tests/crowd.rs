@@ -59,9 +59,8 @@ fn what_has_been_of_no_use_gives_way_to_newcomers_and_what_has_keeps_its_place()
     let other = bench.join(Service::Cache, SocketType::Req);
     assert!(bench.endpoint.is_closing(idle[0].id) && !bench.endpoint.is_closing(idle[1].id), "the oldest gives way");
     assert!(!bench.endpoint.is_closing(other.id));
-    let fault = core::iter::from_fn(|| bench.endpoint.poll_event()).any(|event| {
-        matches!(event, EndpointEvent::Fault { fault: Fault::GaveWay, service: Service::Publish, .. })
-    });
+    let fault = core::iter::from_fn(|| bench.endpoint.poll_event())
+        .any(|event| matches!(event, EndpointEvent::Fault { fault: Fault::GaveWay, service: Service::Publish, .. }));
     assert!(fault, "it is told why");
 }
 
@@ -177,6 +176,7 @@ fn a_source_is_a_host() {
     assert_eq!(source(Ipv6Addr::LOCALHOST.into()), Source::LOCAL);
     let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
     assert_eq!(source(mapped.into()), source(Ipv4Addr::new(10, 0, 0, 1).into()));
-    let [one, other, third] = ["2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1"].map(|text| source(text.parse().unwrap()));
+    let [one, other, third] =
+        ["2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1"].map(|text| source(text.parse().unwrap()));
     assert!(one == other && one != third && one != Source::LOCAL);
 }

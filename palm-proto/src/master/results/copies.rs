@@ -81,7 +81,8 @@ impl<S: MasterStorage> Results<S> {
 
     fn link(&mut self, index: u32, new_before: Option<u32>, new_after: Option<u32>) {
         let copies = &mut self.deliveries[index].copies;
-        let (before, after) = if let Copies::Ring { before, after } = *copies { (before, after) } else { (index, index) };
+        let (before, after) =
+            if let Copies::Ring { before, after } = *copies { (before, after) } else { (index, index) };
         *copies = Copies::Ring { before: new_before.unwrap_or(before), after: new_after.unwrap_or(after) };
     }
 
@@ -92,7 +93,9 @@ impl<S: MasterStorage> Results<S> {
             Copies::Ring { after, .. } => self.deliveries[after].taken = true,
             Copies::Of { first, generation } => {
                 let waits = |entry: &Delivery<S::Buffer>| entry.rank == Rank::Full && entry.under != NONE;
-                if self.deliveries.generation(first) == Some(generation) && self.deliveries.get(first).is_some_and(waits) {
+                if self.deliveries.generation(first) == Some(generation)
+                    && self.deliveries.get(first).is_some_and(waits)
+                {
                     self.make_spare(ledger, first, Rank::Kept);
                 }
             }
