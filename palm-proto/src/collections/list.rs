@@ -31,26 +31,51 @@ pub(crate) trait Linked<K> {
     fn peek_link(&self) -> Link;
 }
 
+/// Whether a list knows how many entries it has: `u32`, or `()` if nobody asks, which takes no room.
+pub(crate) trait Count: Copy {
+    const ZERO: Self;
+    fn up(&mut self);
+    fn down(&mut self);
+}
+
+impl Count for u32 {
+    const ZERO: Self = 0;
+    fn up(&mut self) {
+        *self += 1;
+    }
+    fn down(&mut self) {
+        *self -= 1;
+    }
+}
+
+impl Count for () {
+    const ZERO: Self = ();
+    fn up(&mut self) {}
+    fn down(&mut self) {}
+}
+
 /// A first-in first-out list of kind `K` through entries of a slab. All operations are O(1).
 #[derive(Debug)]
-pub(crate) struct List<K> {
+pub(crate) struct List<K, N = u32> {
     head: u32,
     tail: u32,
-    len: u32,
+    len: N,
     kind: PhantomData<K>,
 }
 
 impl<K> List<K> {
-    pub(crate) const fn new() -> Self {
-        Self { head: NONE, tail: NONE, len: 0, kind: PhantomData }
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
+}
+
+impl<K, N: Count> List<K, N> {
+    pub(crate) const fn new() -> Self {
+        Self { head: NONE, tail: NONE, len: N::ZERO, kind: PhantomData }
+    }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.head == NONE
     }
 
     pub(crate) fn front(&self) -> Option<u32> {
@@ -76,7 +101,7 @@ impl<K> List<K> {
             tail => slab[tail].link().next = index,
         }
         self.tail = index;
-        self.len += 1;
+        self.len.up();
     }
 
     /// Puts an entry that is in no list of this kind first.
@@ -88,7 +113,7 @@ impl<K> List<K> {
             head => slab[head].link().previous = index,
         }
         self.head = index;
-        self.len += 1;
+        self.len.up();
     }
 
     /// Puts an entry that is in no list of this kind before one that is in this list.
@@ -106,7 +131,7 @@ impl<K> List<K> {
         *slab[index].link() = Link { previous, next };
         slab[previous].link().next = index;
         slab[next].link().previous = index;
-        self.len += 1;
+        self.len.up();
     }
 
     /// Takes an entry out that is in this list.
@@ -121,7 +146,7 @@ impl<K> List<K> {
             NONE => self.tail = link.previous,
             next => slab[next].link().previous = link.previous,
         }
-        self.len -= 1;
+        self.len.down();
     }
 
     /// Puts an entry that is in this list last. Nothing is touched if it is last already.
@@ -141,7 +166,7 @@ impl<K> List<K> {
             NONE => self.tail = NONE,
             next => slab[next].link().previous = NONE,
         }
-        self.len -= 1;
+        self.len.down();
         Some(index)
     }
 }

@@ -45,7 +45,7 @@ pub struct Sender {
     /// Moving average of the size of a result; 0: none has been seen.
     result_size: u64,
     /// Messages that wait, by priority, but for those that are kept apart.
-    queues: [List<InQueue>; PRIORITIES],
+    queues: [List<InQueue, ()>; PRIORITIES],
     /// Messages that wait.
     queued: u32,
     turn_link: Link,
@@ -78,7 +78,7 @@ impl Sender {
 
     /// The first message of the highest priority.
     fn first(&self) -> Option<u32> {
-        self.queues.iter().rev().find_map(List::front)
+        self.queues.iter().rev().find_map(|queue| queue.front())
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) struct Accounts<T> {
     /// Copies that give way when room is needed.
     spare: Spare,
     /// Senders with something queued, whose turn it is, by the highest priority of what they have, as far as it counts.
-    turns: [List<InTurn>; PRIORITIES],
+    turns: [List<InTurn, ()>; PRIORITIES],
     /// Senders with something queued, whose results would take too much.
     held_back: List<InTurn>,
     /// Messages of all senders that are kept apart, which come before all others.

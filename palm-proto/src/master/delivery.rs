@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::buffer::Span;
-use crate::collections::{Link, Linked, List};
+use crate::collections::{Link, Linked, List, NONE};
 use crate::time::Instant;
 
 use super::origin::Note;
@@ -27,7 +27,9 @@ pub struct Delivery<B> {
     pub(super) rank: Rank,
     /// A copy of it has been taken: nobody waits for this one.
     pub(super) taken: bool,
-    pub(super) copies: Copies,
+    /// What [`Copies`] it has, in less room.
+    pub(super) tie: Tie,
+    pub(super) tied: [u32; 2],
     pub(super) queue_link: Link,
     pub(super) topic_link: Link,
     pub(super) age_link: Link,
@@ -43,6 +45,34 @@ pub(super) enum Rank {
     Kept,
     /// Its topic's own client has it, or another copy; it is for one who has subscribed to a prefix. It gives way first.
     Extra,
+}
+
+/// Which of the [`Copies`] it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tie {
+    None,
+    Ring,
+    Of,
+}
+
+impl<B> Delivery<B> {
+    #[inline]
+    pub(super) fn copies(&self) -> Copies {
+        let [one, other] = self.tied;
+        match self.tie {
+            Tie::None => Copies::None,
+            Tie::Ring => Copies::Ring { before: one, after: other },
+            Tie::Of => Copies::Of { first: one, generation: other },
+        }
+    }
+
+    pub(super) fn set_copies(&mut self, copies: Copies) {
+        (self.tie, self.tied) = match copies {
+            Copies::None => (Tie::None, [NONE; 2]),
+            Copies::Ring { before, after } => (Tie::Ring, [before, after]),
+            Copies::Of { first, generation } => (Tie::Of, [first, generation]),
+        };
+    }
 }
 
 /// What else there is of a result.
@@ -65,9 +95,9 @@ pub(super) enum Copies {
 #[derive(Debug)]
 pub struct Subscriber {
     pub(super) token: u32,
-    pub(super) queue: List<InQueue>,
+    pub(super) queue: List<InQueue, ()>,
     /// Topics whose results waited when it came: they go before its queue.
-    pub(super) claimed: List<InClaimed>,
+    pub(super) claimed: List<InClaimed, ()>,
     pub(super) subscriptions: List<OfSubscriber>,
     pub(super) last_taken: Instant,
     /// The last publication that it was given.
@@ -81,11 +111,11 @@ impl Subscriber {
     }
 }
 
-/// A topic under which results wait; named only by storage types.
+/// A topic under which results wait, which are what tells it; named only by storage types.
 #[derive(Debug)]
-pub struct Topic<B> {
-    pub(super) key: Span<B>,
-    pub(super) waiting: List<InTopic>,
+pub struct Topic {
+    pub(super) hash: u64,
+    pub(super) waiting: List<InTopic, ()>,
     /// Who takes them, having subscribed to it; `NONE`: nobody has.
     pub(super) owner: u32,
     /// When one who has left last took something.
@@ -142,7 +172,7 @@ impl<B> Linked<InSpare> for Delivery<B> {
     }
 }
 
-impl<B> Linked<InClaimed> for Topic<B> {
+impl Linked<InClaimed> for Topic {
     fn link(&mut self) -> &mut Link {
         &mut self.claimed_link
     }

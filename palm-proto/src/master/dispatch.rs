@@ -43,15 +43,15 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     /// What was taken from workers that are there still.
     pub(super) revocations: Revocations<S::Revocations>,
     /// Workers with credit, by load.
-    levels: [List<InLevel>; LEVELS],
+    levels: [List<InLevel, ()>; LEVELS],
     /// A bit for each level at which there is a worker.
     levels_in_use: u32,
     /// Workers that hold something, by how long the first of it has been first; and those suspended, by since when.
-    pub(super) leases: List<InLease>,
+    pub(super) leases: List<InLease, ()>,
     /// Workers with something to send.
-    pub(super) wakes: List<InWake>,
+    pub(super) wakes: List<InWake, ()>,
     /// Workers that were taken to hang and have not answered since.
-    pub(super) suspects: List<InSuspects>,
+    pub(super) suspects: List<InSuspects, ()>,
     /// A worker that is to become idle, for a message that is kept apart; or `NONE`.
     cleared: u32,
     /// Workers that may be lost with a message.

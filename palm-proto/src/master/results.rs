@@ -19,7 +19,7 @@ use crate::time::Instant;
 
 use super::MasterStorage;
 use super::accounts::Accounts;
-use super::delivery::{Copies, Delivery, InAge, InSpare, InWake, Rank, Subscriber, Topic};
+use super::delivery::{Delivery, InAge, InSpare, InWake, Rank, Subscriber, Tie, Topic};
 use super::journal::{Journal as _, Record, ResultId};
 use super::origin::Note;
 use super::subscriptions::{Cursor, SubscribeError, Subscriptions, Target};
@@ -57,14 +57,14 @@ pub(super) struct Results<S: MasterStorage> {
     subscriptions: Subscriptions<S>,
     /// Subscribers that have subscribed to anything.
     subscribed: usize,
-    topics: Slab<Topic<S::Key>, S::Topics>,
+    topics: Slab<Topic, S::Topics>,
     by_topic: Index<S::TopicPlaces>,
     /// All deliveries, roughly by age.
-    ages: List<InAge>,
+    ages: List<InAge, ()>,
     /// Copies kept for their topics' own clients, and others, that give way when room is needed; roughly by age.
     kept: List<InSpare>,
     extras: List<InSpare>,
-    wakes: List<InWake>,
+    wakes: List<InWake, ()>,
     hash: KeyedHash,
     keep: Duration,
     /// Number of the current publication.
@@ -158,7 +158,7 @@ impl<S: MasterStorage> Results<S> {
                 // It waits for its client still.
                 continue;
             }
-            let is_with_others = entry.taken || entry.copies != Copies::None || entry.rank == Rank::Extra;
+            let is_with_others = entry.taken || entry.tie != Tie::None || entry.rank == Rank::Extra;
             if is_with_others || !self.rehome(index) {
                 self.forget(ledger, index);
             }
@@ -276,7 +276,7 @@ impl<S: MasterStorage> Results<S> {
             None => subscriber.queue.front()?,
         };
         let entry = &self.deliveries[index];
-        if entry.copies != Copies::None {
+        if entry.tie != Tie::None {
             self.tell_copies(ledger, index);
         } else if entry.under != NONE && entry.holder != NONE {
             return Some(self.take_shared(ledger, index, id));
@@ -299,7 +299,7 @@ impl<S: MasterStorage> Results<S> {
             return Expiry::None;
         }
         let of = |id: u32| self.subscribers.get(id).map(|subscriber| subscriber.last_taken);
-        let of_topic = |topic: &Topic<S::Key>| of(topic.owner).unwrap_or(topic.last_taken);
+        let of_topic = |topic: &Topic| of(topic.owner).unwrap_or(topic.last_taken);
         let last_taken = of(entry.holder).max(self.topics.get(entry.under).map(of_topic)).unwrap_or(Instant::ZERO);
         if last_taken > entry.since && last_taken + self.keep > ledger.now {
             self.renew(oldest, last_taken);
@@ -375,7 +375,8 @@ impl<S: MasterStorage> Results<S> {
             under: NONE,
             rank,
             taken: false,
-            copies: Copies::None,
+            tie: Tie::None,
+            tied: [NONE; 2],
             queue_link: Link::UNLINKED,
             topic_link: Link::UNLINKED,
             age_link: Link::UNLINKED,

@@ -36,7 +36,7 @@ pub trait MasterStorage: Debug {
     type Lengths: Table<Length> + Debug;
     /// An array, best of a power of two.
     type Known: AsRef<[Known]> + AsMut<[Known]> + Default + Debug;
-    type Topics: Table<Slot<Topic<Self::Key>>> + Debug;
+    type Topics: Table<Slot<Topic>> + Debug;
     type TopicPlaces: Table<Place> + Debug;
     type Finished: Table<Finished> + Debug;
     type FinishedPlaces: Table<Place> + Debug;
@@ -92,7 +92,7 @@ where
     type SubscriptionPlaces = heapless::Vec<Place, PEERS>;
     type Lengths = heapless::Vec<Length, PEERS>;
     type Known = [Known; 2];
-    type Topics = heapless::Vec<Slot<Topic<K>>, RESULTS>;
+    type Topics = heapless::Vec<Slot<Topic>, RESULTS>;
     type TopicPlaces = heapless::Vec<Place, RESULTS>;
     type Finished = heapless::Vec<Finished, TASKS>;
     type FinishedPlaces = heapless::Vec<Place, TASKS>;
@@ -162,7 +162,7 @@ mod heap {
         type SubscriptionPlaces = HeapTable<Place>;
         type Lengths = HeapTable<Length>;
         type Known = [Known; 8];
-        type Topics = HeapTable<Slot<Topic<B>>>;
+        type Topics = HeapTable<Slot<Topic>>;
         type TopicPlaces = HeapTable<Place>;
         type Finished = HeapTable<Finished>;
         type FinishedPlaces = HeapTable<Place>;

@@ -75,7 +75,7 @@ pub struct NativePeer<V, A> {
     pub(super) aliases: A,
     pub(super) outstanding: SoughtList<OfWorker>,
     /// A worker: tasks that it is to be told nobody wants any more.
-    pub(super) revoked: List<IsRevoked>,
+    pub(super) revoked: List<IsRevoked, ()>,
 
     /// A client: what it may submit.
     pub(super) credit: Credit,

@@ -1,6 +1,6 @@
 //! Whose message is next.
 
-use crate::collections::{List, Slab, Slot, Table};
+use crate::collections::{Slab, Slot, Table};
 
 use super::super::task::Task;
 use super::{Accounts, Sender};
@@ -87,7 +87,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
     /// The message whose turn it is. Senders whose results would take too much are held back.
     pub(in super::super) fn next_queued(&mut self) -> Option<u32> {
         while !self.nothing_waits() {
-            let id = self.turns.iter().rev().find_map(List::front)?;
+            let id = self.turns.iter().rev().find_map(|turn| turn.front())?;
             if self.may_dispatch(id) {
                 return self.senders[id].first();
             }
@@ -113,7 +113,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         if let Some(task) = self.next_apart() {
             return Some(task);
         }
-        let id = self.turns.iter().rev().find_map(List::front).or_else(|| self.held_back.front())?;
+        let id = self.turns.iter().rev().find_map(|turn| turn.front()).or_else(|| self.held_back.front())?;
         self.senders[id].first()
     }
 
@@ -134,8 +134,11 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
             let may = self.may_dispatch(id);
             self.senders[id].held_back = !may;
             let turn = usize::from(self.senders[id].turn);
-            let list = if may { &mut self.turns[turn] } else { &mut self.held_back };
-            list.push_back(&mut self.senders, id);
+            if may {
+                self.turns[turn].push_back(&mut self.senders, id);
+            } else {
+                self.held_back.push_back(&mut self.senders, id);
+            }
         }
     }
 
@@ -152,8 +155,11 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         if self.senders[id].turn_link.is_linked() {
             let was_held_back = core::mem::take(&mut self.senders[id].held_back);
             let turn = usize::from(self.senders[id].turn);
-            let list = if was_held_back { &mut self.held_back } else { &mut self.turns[turn] };
-            list.remove(&mut self.senders, id);
+            if was_held_back {
+                self.held_back.remove(&mut self.senders, id);
+            } else {
+                self.turns[turn].remove(&mut self.senders, id);
+            }
         }
     }
 

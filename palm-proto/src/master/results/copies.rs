@@ -58,8 +58,8 @@ impl<S: MasterStorage> Results<S> {
 
     /// Puts a new copy into the ring of another.
     pub(super) fn join(&mut self, of: u32, index: u32) {
-        let after = if let Copies::Ring { after, .. } = self.deliveries[of].copies { after } else { of };
-        self.deliveries[index].copies = Copies::Ring { before: of, after };
+        let after = if let Copies::Ring { after, .. } = self.deliveries[of].copies() { after } else { of };
+        self.deliveries[index].set_copies(Copies::Ring { before: of, after });
         self.link(of, None, Some(index));
         self.link(after, Some(index), None);
     }
@@ -67,11 +67,11 @@ impl<S: MasterStorage> Results<S> {
     /// A delivery leaves the ring of its copies.
     #[inline]
     pub(super) fn leave_copies(&mut self, index: u32) {
-        if let Copies::Ring { before, after } = self.deliveries[index].copies {
-            self.deliveries[index].copies = Copies::None;
+        if let Copies::Ring { before, after } = self.deliveries[index].copies() {
+            self.deliveries[index].set_copies(Copies::None);
             self.deliveries[after].taken |= self.deliveries[index].taken;
             if before == after {
-                self.deliveries[before].copies = Copies::None;
+                self.deliveries[before].set_copies(Copies::None);
             } else {
                 self.link(before, None, Some(after));
                 self.link(after, Some(before), None);
@@ -80,15 +80,15 @@ impl<S: MasterStorage> Results<S> {
     }
 
     fn link(&mut self, index: u32, new_before: Option<u32>, new_after: Option<u32>) {
-        let copies = &mut self.deliveries[index].copies;
+        let entry = &mut self.deliveries[index];
         let (before, after) =
-            if let Copies::Ring { before, after } = *copies { (before, after) } else { (index, index) };
-        *copies = Copies::Ring { before: new_before.unwrap_or(before), after: new_after.unwrap_or(after) };
+            if let Copies::Ring { before, after } = entry.copies() { (before, after) } else { (index, index) };
+        entry.set_copies(Copies::Ring { before: new_before.unwrap_or(before), after: new_after.unwrap_or(after) });
     }
 
     /// A copy is being taken: nobody waits for another. In a ring it is told to the next, and by that to the last that is left.
     pub(super) fn tell_copies(&mut self, ledger: &mut Ledger<'_, S>, index: u32) {
-        match self.deliveries[index].copies {
+        match self.deliveries[index].copies() {
             Copies::None => {}
             Copies::Ring { after, .. } => self.deliveries[after].taken = true,
             Copies::Of { first, generation } => {

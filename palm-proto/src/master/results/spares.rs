@@ -137,7 +137,8 @@ impl<S: MasterStorage> Results<S> {
         while has_room && (self.deliveries.is_full() || !ledger.accounts.may_spare(footprint)) {
             has_room = self.extras.front().map(|oldest| self.drop_spare(ledger, oldest)).is_some();
         }
-        let entry = Delivery { copies, ..Self::delivery(ledger.now, self.copy(first), Rank::Extra) };
+        let mut entry: Delivery<S::Buffer> = Self::delivery(ledger.now, self.copy(first), Rank::Extra);
+        entry.set_copies(copies);
         let inserted = if has_room { self.deliveries.insert(entry).ok() } else { None };
         let Some(index) = inserted else {
             *ledger.copies_dropped += 1;

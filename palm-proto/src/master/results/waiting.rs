@@ -1,6 +1,5 @@
 //! Topics under which results wait, and who takes them.
 
-use crate::buffer::Span;
 use crate::collections::{Link, List, NONE};
 use crate::time::Instant;
 
@@ -54,13 +53,12 @@ impl<S: MasterStorage> Results<S> {
     pub(super) fn put_under_topic(&mut self, index: u32) -> bool {
         let entry = &self.deliveries[index];
         let key = topic_of(&entry.message, &entry.topic, self.own_topic.as_ref());
-        let topic = match self.find_topic(key) {
+        let hash = self.hash.hash(key);
+        let topic = match self.find_hashed(hash, key) {
             Some(topic) => topic,
             None => {
-                let Some(owned) = Span::copy_from(key) else { return false };
-                let hash = self.hash.hash(key);
                 let topic = Topic {
-                    key: owned,
+                    hash,
                     waiting: List::new(),
                     owner: NONE,
                     last_taken: Instant::ZERO,
@@ -84,7 +82,17 @@ impl<S: MasterStorage> Results<S> {
         if self.topics.is_empty() {
             return None;
         }
-        self.by_topic.candidates(self.hash.hash(key)).find(|&topic| self.topics[topic].key.as_slice() == key)
+        self.find_hashed(self.hash.hash(key), key)
+    }
+
+    fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        self.by_topic.candidates(hash).find(|&topic| self.key(topic) == key)
+    }
+
+    /// What a topic is called: what waits under it says so.
+    fn key(&self, topic: u32) -> &[u8] {
+        let first = self.topics[topic].waiting.front().map(|first| &self.deliveries[first]);
+        first.map_or(&[], |entry| topic_of(&entry.message, &entry.topic, self.own_topic.as_ref()))
     }
 
     /// Lets a subscriber take what waits under `topic`, unless another does. However much that is, this looks at none of it.
@@ -107,7 +115,7 @@ impl<S: MasterStorage> Results<S> {
         let last_taken = subscriber.last_taken;
         let entry = &mut self.topics[topic];
         entry.last_taken = last_taken.max(entry.last_taken);
-        if let Some(other) = self.subscriptions.exact_target(entry.key.as_slice()) {
+        if let Some(other) = self.subscriptions.exact_target(self.key(topic)) {
             let subscriber = &mut self.subscribers[other];
             if !subscriber.has_next() {
                 subscriber.last_taken = last_taken;
@@ -131,7 +139,7 @@ impl<S: MasterStorage> Results<S> {
     fn reap_topic(&mut self, topic: u32) {
         let entry = &self.topics[topic];
         if entry.waiting.is_empty() {
-            let (owner, hash) = (entry.owner, self.hash.hash(entry.key.as_slice()));
+            let (owner, hash) = (entry.owner, entry.hash);
             if owner != NONE {
                 self.subscribers[owner].claimed.remove(&mut self.topics, topic);
             }
