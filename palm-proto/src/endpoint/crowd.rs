@@ -70,7 +70,7 @@ pub(super) struct Crowds<T, P> {
 
 impl<T: Table<Slot<Crowd>>, P: Table<Place>> Crowds<T, P> {
     pub(super) fn new(sources: T, places: P, hash: KeyedHash, limit: usize) -> Self {
-        let (sources, by_source) = (Slab::new(sources, 0), Index::new(places));
+        let (sources, by_source) = (Slab::new(sources), Index::new(places));
         Self { sources, by_source, hash, limit, idle: List::new(), known: List::new(), giving_way: 0 }
     }
 
