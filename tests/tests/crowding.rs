@@ -37,7 +37,7 @@ fn idle_connections_give_way_to_peers_that_have_something_to_do() {
         }
         let open = held.iter().filter(|peer| !closes(&mut peer.stream().unwrap(), Duration::from_millis(1))).count();
         assert!(open <= CONNECTIONS, "the oldest were closed: {open} are open");
-        assert!(!master.logged("WARN").is_empty(), "it is told");
+        assert!(!master.logged("WARNING").is_empty(), "it is told");
         assert_log_not_flooded(&master, 200);
     });
 }
