@@ -1,6 +1,7 @@
 //! The cache of a master, hub or server, seen from a client or a worker (PALM, section 3).
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::socket::{HEARTBEAT, MAX_MESSAGE, Options, ReqSocket, SocketError, Tol
 /// How long a connection that nobody uses is kept, and how often that is looked at: it ends before the cache's server would give up who
 /// does not answer.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// The rest before a cache that is not there is called again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection to a cache: get, set and delete values by key.
 ///
@@ -165,8 +169,18 @@ impl CacheClient {
         Ok(answer)
     }
 
+    /// Connects; a cache that is not there yet may come as long as there is time.
     async fn connect(&self) -> Result<ReqSocket, CacheError> {
-        ReqSocket::connect(&self.inner.address, &self.inner.options).await.map_err(|error| self.failed(error))
+        loop {
+            match ReqSocket::connect(&self.inner.address, &self.inner.options).await {
+                Err(SocketError::Io(error))
+                    if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                connected => return connected.map_err(|error| self.failed(error)),
+            }
+        }
     }
 
     /// Keeps a connection for the next request, for a while.
