@@ -48,7 +48,7 @@ fn subscribers_behind_a_network_that_carries_nothing_are_given_up() {
     let mut network = Network::new();
     network.hear(&format!("w='ipc://{folder}/push'; r='ipc://{folder}/pull'; go='{folder}/go'"));
     network.hear("$PALM master --name test --heartbeat 1s --keep 1s --wpush $w --wpull $r & master=$!");
-    network.0.wait_for_line("successfully started pull=");
+    network.0.wait_for_line("Outbound Pub connects to exterior");
     // The worker stays, over Unix sockets: one message is never answered, the other after the network is cut.
     let functions = "--exec 'never=sleep 1000' --exec \"later=while [ ! -e $go ]; do sleep 0.05; done\"";
     network.hear(&format!("$PALM worker --name w --shell --jobs 2 {functions} --pull $w --push $r &"));

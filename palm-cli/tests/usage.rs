@@ -199,7 +199,7 @@ fn the_manual_is_a_folder_of_pages() {
 #[test]
 fn a_worker_that_is_told_to_stop_before_it_finds_a_master_stops() {
     let mut command = palm();
-    command.args(["worker", "--name", "w", "--demo", "--exec", "f=cat", "--db", &nobody()]);
+    command.args(["worker", "--name", "w", "--demo", "--exec", "f=cat", "--db", &nobody(), "--log-level", "debug"]);
     let mut worker = support::Running::start(command);
     worker.wait_for_line("Asking the cache");
     worker.signal("TERM");
@@ -212,11 +212,22 @@ fn a_worker_that_is_told_to_stop_before_it_finds_a_master_stops() {
 #[test]
 fn json_logs_are_objects() {
     let mut command = palm();
-    command.args(["worker", "--name", "w", "--demo", "--db", &nobody(), "--log-format", "json"]);
+    command.args([
+        "worker",
+        "--name",
+        "w",
+        "--demo",
+        "--db",
+        &nobody(),
+        "--log-format",
+        "json",
+        "--log-level",
+        "debug",
+    ]);
     let mut worker = support::Running::start(command);
     let line = worker.wait_for_line("Asking the cache");
     let object: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((object["logger"].as_str(), object["level"].as_str()), (Some("w"), Some("INFO")), "{line}");
+    assert_eq!((object["logger"].as_str(), object["level"].as_str()), (Some("w"), Some("DEBUG")), "{line}");
     worker.signal("INT");
     assert_eq!(worker.end().code, 0);
 }

@@ -205,8 +205,13 @@ pub fn ten_results(launcher: Side, master: &Master, worker: &str) {
         let status = launcher.process.end(Duration::from_secs(20))?;
         assert!(status.success(), "the launcher's exit: {status}");
         let printed = launcher.process.printed(Stream::Out).into_iter();
-        // The stock client logs to standard output.
-        Some(printed.filter(|line| !line.contains(" - INFO - ")).collect::<Vec<_>>())
+        // Clients log to standard output.
+        let results = printed.filter(|line| !line.contains(" - INFO - "));
+        // Ours shows them as the seed's launcher does.
+        let plain = |line: String| {
+            line.strip_prefix("b'").and_then(|line| line.strip_suffix('\'')).map(str::to_owned).unwrap_or(line)
+        };
+        Some(results.map(plain).collect::<Vec<_>>())
     });
     assert_eq!(results, Some(expected));
 }

@@ -27,6 +27,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod python;
+pub mod python_registry;
 pub mod raw;
 pub mod reaper;
 pub mod registry;

@@ -109,7 +109,7 @@ fn the_output_of_our_components_is_that_of_the_example_application() {
     within(180, || {
         let master = Master::start(Ours, "server", &[]);
         let worker = master.worker(Ours, "worker1");
-        let mut launcher = Launcher::start(Ours, &master, "foo", &[]);
+        let mut launcher = Launcher::start(Ours, &master, "foo", &["--repeat", "10", "--message", " a message"]);
         assert!(launcher.process.exit(START).success());
         // Data on standard output, the rest elsewhere.
         assert_eq!(launcher.process.printed(Stream::Out), ["worker1 processed a message"; 10]);

@@ -2,44 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that panics fails the test")]
 
-use std::process::Command;
 use std::time::Duration;
 
-use palm_tests::cluster::{START, subcommand};
-use palm_tests::{Addresses, Process, palm, python, until, within};
+use palm_tests::cluster::subcommand;
+use palm_tests::python_registry::{PythonRegistry, USER_KEY, free_port, logs, set_cluster};
+use palm_tests::{Process, palm, until, within};
 use rustix::process::Signal;
 
 const WAIT: Duration = Duration::from_secs(60);
-
-/// Sets up the tables, adds a user, and prints what the registry would not.
-const ADD_USER: &str = "import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1])
-connection.execute(\"INSERT INTO users (name, key, active, admin) VALUES ('ann', 'token', 1, 0)\")
-connection.commit()";
-
-fn port() -> String {
-    Addresses::free().pull.rsplit(':').next().unwrap().to_owned()
-}
 
 #[test]
 fn our_runner_does_a_session_with_the_real_registry() {
     within(240, || {
         let folder = std::env::temp_dir().join(format!("palm-python-registry-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
-        let (port, store) = (port(), folder.join("x.db"));
-        let server = || {
-            let mut command = Command::new(python::interpreter().with_file_name("pylm-registry"));
-            command.arg("--db").arg(format!("sqlite:///{}", store.display()));
-            command.args(["--port", &port, "--debug", "--secret", "S"]).env("PYTHONUNBUFFERED", "1");
-            command
-        };
-        // It makes its tables, and then wants to be told a password.
-        let mut sync = server();
-        sync.arg("--sync").stdin(std::process::Stdio::null()).output().unwrap();
-        assert!(Command::new(python::interpreter()).args(["-c", ADD_USER]).arg(&store).status().unwrap().success());
-        let _registry = Process::start("pylm-registry", server());
-        let url = format!("http://127.0.0.1:{port}");
-        until("the registry", START, || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).ok());
+        let registry = PythonRegistry::start(&folder);
+        let url = registry.url.clone();
 
         let palm = palm::executable().display();
         let chatty = folder.join("chatty.sh");
@@ -53,14 +31,10 @@ fn our_runner_does_a_session_with_the_real_registry() {
             chatty.display()
         );
         std::fs::write(&file, text).unwrap();
-        let mut command = python::program("registry_set.py");
-        command.args(["--registry", &url, "--key", "token", "--file"]).arg(&file);
-        let mut set = Process::start("set", command);
-        assert!(set.exit(START).success());
-        let cluster = set.events("set")[0]["key"].as_str().unwrap().to_owned();
+        let cluster = set_cluster(&url, USER_KEY, &file);
 
         let node = folder.join("node.ini");
-        let ports_from = self::port();
+        let ports_from = free_port();
         let text = format!("[DEFAULT]\nName = here\nIp = 127.0.0.1\nProcessors = 4\nPorts_from = {ports_from}\n");
         std::fs::write(&node, text).unwrap();
         let mut command = subcommand("runner");
@@ -69,11 +43,7 @@ fn our_runner_does_a_session_with_the_real_registry() {
         let mut runner = Process::start("runner", command);
         runner.line("which is Python's", WAIT);
         let lines = until("the job's results in the registry", WAIT, || {
-            let mut command = python::program("registry_logs.py");
-            command.args(["--registry", &url, "--cluster", &cluster]);
-            let lines: serde_json::Value = serde_json::from_slice(&command.output().ok()?.stdout).ok()?;
-            let lines: Vec<_> =
-                lines.as_array()?.iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect();
+            let lines = logs(&url, &cluster);
             let has = |text: &str| lines.iter().any(|line| line.contains(text));
             (has("10 results, 0 failed") && has("error")).then_some(lines)
         });

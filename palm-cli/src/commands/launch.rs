@@ -34,11 +34,14 @@ const ENVELOPE: usize = 192;
 const WINDOW: u32 = 256;
 const WINDOW_EXPECTING: u32 = 100_000;
 
+/// Target of the lines that a Python client logs.
+const LAUNCHER: &str = "launcher";
+
 const EXAMPLES: &str = "\
 Examples:
   palm launch --server test --function foo
-      sends ten times ' a message', as the Python example does, and prints the
-      ten results
+      sends ten times ' a message', as the Python example does, and prints what
+      that prints: its log and the ten results, all to standard output
 
   palm launch --server test --function upper --message hello
       sends one message; --repeat says if there are to be more
@@ -69,7 +72,7 @@ Examples:
       --lines words.txt --priority 2 --deadline 10s
       a master's native listener instead of its ZeroMQ sockets
 
-Results go to standard output, everything else to standard error. A result that
+Otherwise results go to standard output, everything else to standard error. A result that
 ends in a line break gets no second one; --output raw and --output-dir keep
 every byte. What a terminal is shown has no control characters in it but
 colours; --output raw is as it is.
@@ -165,9 +168,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
     pub(crate) heartbeat: Duration,
 
-    /// What results look like on standard output
-    #[arg(long, value_enum, value_name = "STYLE", default_value_t = Style::Lines, help_heading = "Output")]
-    pub(crate) output: Style,
+    /// What results look like on standard output [default: lines; python with the flags of its example alone]
+    #[arg(long, value_enum, value_name = "STYLE", help_heading = "Output")]
+    pub(crate) output: Option<Style>,
     /// Write each result into a file of its own in this folder, named after its input file or its number
     #[arg(long, value_name = "DIR", conflicts_with = "output", help_heading = "Output")]
     pub(crate) output_dir: Option<PathBuf>,
@@ -177,6 +180,19 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Whether there is no flag but those of the Python example's launcher: then what it prints is what is printed.
+    fn is_example(&self) -> bool {
+        let Self { push, sub, session, message, repeat, lines, files, output, output_dir, .. } = self;
+        let is_told_what = message.is_some() || repeat.is_some() || lines.is_some() || !files.is_empty();
+        let is_told_where = push.is_some() || sub.is_some() || session.is_some() || self.native.connect.is_some();
+        let is_told_how = output.is_some() || output_dir.is_some() || self.quiet || self.ordered || self.results > 1;
+        !is_told_what && !is_told_where && !is_told_how && self.expect.is_none()
+    }
+
+    fn style(&self) -> Style {
+        self.output.unwrap_or(if self.is_example() { Style::Python } else { Style::Lines })
+    }
+
     fn window(&self) -> u32 {
         self.window.unwrap_or(if self.expect.is_some() { WINDOW_EXPECTING } else { WINDOW })
     }
@@ -187,7 +203,11 @@ impl Args {
 /// # Errors
 /// If the server cannot be reached, or output cannot be written.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
-    global.log_aside("launch")?;
+    if args.is_example() {
+        global.log_launcher(LAUNCHER)?
+    } else {
+        global.log_aside("launch")?
+    }
     let function = args.function.as_deref().ok_or_else(|| wrong_use("the function is missing; use --function"))?;
     if args.server.is_none() && args.native.connect.is_none() {
         return Err(no_server());
@@ -199,10 +219,14 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let source = source(&args);
         source.check().map_err(|(path, error)| wrong_use(format!("cannot read {}: {error}", path.display())))?;
         let sink = sink(&args, &source)?;
+        tracing::info!(target: LAUNCHER, "Fetching configuration from the server");
         let server = tokio::select! {
             server = connect(&args, wish) => server?,
             () = stop.asked() => anyhow::bail!("stopped before there was a connection; nothing was sent"),
         };
+        server.log_addresses();
+        // Before the first result, which goes the other way to the same place.
+        crate::logging::flush();
         let function = qualified(function, args.server.as_deref().unwrap_or_else(|| server.name()));
         let message = server.longest_payload(&args, &function);
         let total = source.total();
@@ -267,7 +291,7 @@ fn sink(args: &Args, source: &Source) -> anyhow::Result<Sink> {
             let read: Vec<_> = source.files().into_iter().chain(args.native.token_file.clone()).collect();
             Sink::folder(Folder::create(path, &args.files, &read, args.results)?)
         }
-        None => Sink::stdout(args.output),
+        None => Sink::stdout(args.style()),
     })
 }
 
@@ -297,6 +321,18 @@ impl Server {
         match self {
             Self::Zmq { name, .. } => name,
             Self::Native(connection, _) => connection.master(),
+        }
+    }
+
+    /// The lines that a Python client writes once it knows where the server is.
+    fn log_addresses(&self) {
+        match self {
+            Self::Zmq { client, .. } => {
+                let (id, push, sub) = (client.id(), client.push_address(), client.sub_address());
+                tracing::info!(target: LAUNCHER, "CLIENT {id}: Got subscription address: {sub}");
+                tracing::info!(target: LAUNCHER, "CLIENT {id}: Got push address: {push}");
+            }
+            Self::Native(_, peer) => tracing::info!(target: LAUNCHER, "Got native address: {}", peer.address),
         }
     }
 

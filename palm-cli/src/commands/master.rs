@@ -242,6 +242,8 @@ async fn serve(
     let mut show = signal(SignalKind::user_defined1()).context("cannot listen for signals")?;
     open_files::make_room_for(config.connections, "connections", ", or lower --connections");
     let name = config.name.clone();
+    let asked =
+        [&config.pull, &config.publish, &config.worker_push, &config.worker_pull, &config.cache].map(Clone::clone);
     let options = BridgeOptions { max_message: config.max_message, heartbeat: config.heartbeat };
     tracing::info!("Starting the router");
     if config.zeromq {
@@ -252,7 +254,7 @@ async fn serve(
         tracing::info!("Starting bypass part Cache");
     }
     let master = Master::bind(config).await.map_err(|error| sockets.explain(error))?;
-    log_routes(&name, master.addresses());
+    log_started(&name, &asked, master.addresses());
     // They are served for as long as this lives: until the master has stopped.
     let _lines = Lines::start(lines, master.addresses(), options)?;
 
@@ -286,12 +288,20 @@ async fn serve(
     }
 }
 
-/// The lines that a Python master writes once its parts are up, and where they are.
-fn log_routes(name: &str, addresses: &Addresses) {
+/// The lines that a Python master writes once its parts are up, and where ours are.
+fn log_started(name: &str, asked: &[String; 5], addresses: &Addresses) {
     if addresses.pull.is_empty() {
         tracing::info!("{name} successfully started");
-        return log_native_routes(addresses);
+    } else {
+        log_routes();
+        log_addresses(name, asked, addresses);
     }
+    for address in addresses.native.iter().filter(|address| !address.contains(PRIVATE)) {
+        tracing::info!("Native clients and workers connect to {address}");
+    }
+}
+
+fn log_routes() {
     tracing::info!("Launch router");
     tracing::info!("Inbound Pull connects to WorkerPush");
     tracing::info!("b'Pull' successfully started");
@@ -301,21 +311,24 @@ fn log_routes(name: &str, addresses: &Addresses) {
     tracing::info!("Outbound WorkerPush connects to exterior");
     tracing::info!("b'Pub' successfully started");
     tracing::info!("Outbound Pub connects to exterior");
-    tracing::info!(
-        pull = addresses.pull,
-        r#pub = addresses.publish,
-        wpush = addresses.worker_push,
-        wpull = addresses.worker_pull,
-        db = addresses.cache,
-        "{name} successfully started"
-    );
-    log_native_routes(addresses);
 }
 
-fn log_native_routes(addresses: &Addresses) {
-    for address in addresses.native.iter().filter(|address| !address.contains(PRIVATE)) {
-        tracing::info!("Native clients and workers connect to {address}");
+/// Where the master is. A Python master does not say so: it is worth a line only where it is not what was asked for.
+fn log_addresses(name: &str, asked: &[String; 5], addresses: &Addresses) {
+    let Addresses { pull, publish, worker_push, worker_pull, cache, .. } = addresses;
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(
+                pull,
+                r#pub = publish,
+                wpush = worker_push,
+                wpull = worker_pull,
+                db = cache,
+                "{name} successfully started"
+            )
+        };
     }
+    if asked.each_ref() == [pull, publish, worker_push, worker_pull, cache] { say!(debug) } else { say!(info) }
 }
 
 /// Logs how the master ended, and says whether that is all it had to do.

@@ -72,6 +72,12 @@ impl Global {
         logging::start(self.log_format, &filter, name, Target::Stdout).context("cannot start the log")
     }
 
+    /// Starts the log of a launcher as Python has it: lines without a name on standard output, of what has this target.
+    fn log_launcher(&self, target: &'static str) -> anyhow::Result<()> {
+        let filter = self.log_level.clone().unwrap_or_else(|| Filter::warnings_and(target));
+        logging::start(self.log_format, &filter, "", Target::Stdout).context("cannot start the log")
+    }
+
     /// Starts the log of a command whose standard output is for data.
     fn log_aside(&self, name: &str) -> anyhow::Result<()> {
         self.log_aside_at(name, LevelFilter::WARN)

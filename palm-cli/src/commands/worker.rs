@@ -162,7 +162,7 @@ async fn work(
     if !matches!(wish, Wish::Native(_))
         && let Some(address) = db
     {
-        tracing::info!("Asking the cache at {address} for the master's addresses");
+        tracing::debug!("Asking the cache at {address} for the master's addresses");
     }
     let peer = tokio::select! {
         peer = wish.peer(db.unwrap_or(DEFAULT_DB), None) => peer?,

@@ -47,6 +47,11 @@ impl Filter {
     pub(crate) fn at(level: LevelFilter) -> Self {
         Self(Targets::new().with_default(level))
     }
+
+    /// Warnings, and what has this target from INFO on.
+    pub(crate) fn warnings_and(target: &'static str) -> Self {
+        Self(Targets::new().with_default(LevelFilter::WARN).with_target(target, LevelFilter::INFO))
+    }
 }
 
 impl FromStr for Filter {
@@ -65,7 +70,7 @@ impl FromStr for Filter {
     }
 }
 
-/// Has every event from now on written to `target`, under the name of `logger`.
+/// Has every event from now on written to `target`, under the name of `logger`; without a name if that is empty.
 ///
 /// # Errors
 /// If the system has no thread to write it.
@@ -136,7 +141,11 @@ where
             Format::Text => {
                 let time = now.strftime("%Y-%m-%d %H:%M:%S");
                 let millis = now.subsec_nanosecond() / 1_000_000;
-                write!(writer, "{time},{millis:03} - {} - {level} - {}", self.logger, one_line(&fields.message))?;
+                write!(writer, "{time},{millis:03} - ")?;
+                if !self.logger.is_empty() {
+                    write!(writer, "{} - ", self.logger)?;
+                }
+                write!(writer, "{level} - {}", one_line(&fields.message))?;
                 for (name, value) in &fields.others {
                     match value {
                         // A worker's name, say, which the line has already.

@@ -1,5 +1,6 @@
 //! Results of a job: to standard output, or into a folder.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(crate) enum Style {
     Json,
     /// Nothing
     None,
+    /// As Python shows bytes, a line for each result: b'...'
+    Python,
 }
 
 /// One result, or the failure in its place.
@@ -51,9 +54,33 @@ impl Style {
                 out.extend_from_slice(super::harmless_json(&object).as_bytes());
                 out.push(b'\n');
             }
-            (Self::Raw | Self::Lines | Self::None, _) => {}
+            (Self::Python, Ok(payload)) => {
+                out.extend_from_slice(python(payload).as_bytes());
+                out.push(b'\n');
+            }
+            (Self::Raw | Self::Lines | Self::None | Self::Python, _) => {}
         }
     }
+}
+
+/// Bytes as Python shows them.
+fn python(bytes: &[u8]) -> String {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
+    let mut text = format!("b{quote}");
+    for &byte in bytes {
+        match char::from(byte) {
+            '\t' => text.push_str("\\t"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\\' => text.push_str("\\\\"),
+            char if char == quote => text.extend(['\\', quote]),
+            char @ ' '..='~' => text.push(char),
+            // Writing to a `String` does not fail.
+            _ => drop(write!(text, "\\x{byte:02x}")),
+        }
+    }
+    text.push(quote);
+    text
 }
 
 fn json(record: &Record<'_>, result: Result<&[u8], (&str, &str)>) -> Value {
@@ -169,6 +196,9 @@ mod tests {
         assert_eq!(printed(Style::Raw, Ok(b"ab\n")), "ab\n");
         assert_eq!(printed(Style::Lines, Err(("failed", "x"))), "");
         assert_eq!(printed(Style::None, Ok(b"ab")), "");
+        assert_eq!(printed(Style::Python, Ok(b"a b'\"\\\t\n\0\xff")), "b'a b\\'\"\\\\\\t\\n\\x00\\xff'\n");
+        assert_eq!(printed(Style::Python, Ok(b"it's")), "b\"it's\"\n");
+        assert_eq!(printed(Style::Python, Err(("failed", "x"))), "");
         let read = |line: String| serde_json::from_str::<Value>(&line).unwrap();
         let base = serde_json::json!({"sequence": 3, "input": "line 4", "result": 0, "latency_ms": 1.5});
         let with = |pairs: &[(&str, &str)]| {

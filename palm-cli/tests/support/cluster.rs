@@ -80,6 +80,10 @@ impl Master {
     fn launch_command(&self, function: &str, flags: &[&str]) -> std::process::Command {
         let mut command = palm();
         command.args(["launch", "--server", &self.name, "--function", function, "--db", &self.db]).args(flags);
+        // Without any, it prints what the Python example's launcher prints.
+        if !flags.iter().any(|flag| flag.starts_with("--output")) {
+            command.args(["--output", "lines"]);
+        }
         command
     }
 }

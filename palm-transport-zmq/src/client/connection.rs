@@ -30,6 +30,8 @@ pub(super) struct Link {
     /// A subscription to nothing at the server itself, if results are taken elsewhere: it shows when the server goes, which the
     /// socket that only sends does not until too late.
     watch: Option<SubSocket>,
+    /// Where messages go, and where results come from.
+    pub(super) addresses: (String, String),
 }
 
 impl Link {
@@ -61,7 +63,8 @@ pub(super) async fn open(config: &Config, cache: &CacheClient) -> Result<Link, C
         settle(config, cache).await?;
     }
     info!(push = addresses.push, subscription = addresses.subscribe, "connected to {}", config.server);
-    Ok(Link { subscription, push, watch })
+    let addresses = (addresses.push, addresses.subscribe);
+    Ok(Link { subscription, push, watch, addresses })
 }
 
 async fn discover(config: &Config, cache: &CacheClient) -> Result<ClientAddresses, ConnectError> {
@@ -204,7 +207,7 @@ async fn keep_connected(
 /// Works on one link until it is lost: why, and whether any result came.
 async fn serve(config: &Config, shared: &Arc<Shared>, link: Link) -> (SocketError, bool) {
     shared.set_max_message(link.max_message());
-    let Link { mut subscription, push, mut watch } = link;
+    let Link { mut subscription, push, mut watch, addresses: _ } = link;
     // Dropped with this function, and the sender with it.
     let mut sender = JoinSet::new();
     let to_send = shared.clone();

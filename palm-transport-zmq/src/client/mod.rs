@@ -67,6 +67,8 @@ struct Handle {
     config: Arc<Config>,
     cache: CacheClient,
     shared: Arc<Shared>,
+    /// Where messages went, and results came from, at first.
+    addresses: (String, String),
     _tasks: JoinSet<()>,
 }
 
@@ -195,6 +197,16 @@ impl Client {
         &self.handle.config.id
     }
 
+    /// Where the client pushed its messages to when it connected.
+    pub fn push_address(&self) -> &str {
+        &self.handle.addresses.0
+    }
+
+    /// Where the client subscribed to its results when it connected.
+    pub fn sub_address(&self) -> &str {
+        &self.handle.addresses.1
+    }
+
     /// Longest message that the server takes, in bytes, as it said when the client connected; `usize::MAX` if it did not. A longer
     /// one fails with [`Status::TooLong`] and is not sent.
     ///
@@ -298,8 +310,9 @@ impl ClientBuilder {
             },
         };
         let (config, shared) = (Arc::new(config), Arc::new(Shared::new()));
+        let addresses = link.addresses.clone();
         let tasks = connection::start(config.clone(), cache.clone(), shared.clone(), link, trying);
-        Ok(Client { handle: Arc::new(Handle { config, cache, shared, _tasks: tasks }) })
+        Ok(Client { handle: Arc::new(Handle { config, cache, shared, addresses, _tasks: tasks }) })
     }
 }
 
