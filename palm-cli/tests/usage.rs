@@ -100,7 +100,7 @@ fn wrong_use_ends_with_2_and_says_what_is_wrong() {
 fn a_server_that_is_not_there_is_a_failure_with_advice() {
     let db = nobody();
     for arguments in [
-        &["launch", "--server", "s", "--function", "f", "--db", &db, "--connect-timeout", "300ms"][..],
+        &["launch", "--server", "s", "--function", "f", "--message", "m", "--db", &db, "--connect-timeout", "300ms"][..],
         &["cache", "get", "k", "--db", &db, "--timeout", "300ms"],
     ] {
         let Ended { code, out, err } = run(arguments);
