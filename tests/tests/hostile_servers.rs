@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use palm_tests::attack::serve::{Server, Trick, WEB};
+use palm_tests::attack::serve::{NATIVE, Server, TRICKS, Trick, WEB};
 use palm_tests::process::Stream;
 use palm_tests::{Process, palm, until, within};
 use rustix::process::Signal;
@@ -46,6 +46,19 @@ fn assert_sensible(what: &str, status: ExitStatus, process: &Process) {
     );
 }
 
+/// A program that gives up by itself.
+fn gives_up(trick: &Trick, arguments: impl Fn(&str) -> Vec<String>) {
+    let server = Server::start(trick).unwrap();
+    let arguments = arguments(&server.address());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut process = bounded(&arguments);
+    let status = process.exit(WAIT);
+    let what = format!("{} at a server that {}", arguments[0], trick.does);
+    assert!(server.visits() > 0, "{what}: it has not come");
+    assert!(status.code() != Some(0), "{what}: nothing is wrong");
+    assert_sensible(&what, status, &process);
+}
+
 /// A program that goes on until it is told to stop.
 fn goes_on(trick: &Trick, arguments: impl Fn(&str) -> Vec<String>) {
     let server = Server::start(trick).unwrap();
@@ -66,8 +79,78 @@ fn goes_on(trick: &Trick, arguments: impl Fn(&str) -> Vec<String>) {
     assert_sensible(&what, status, &process);
 }
 
+/// Tricks of servers whose caches answer: nothing is wrong with them for those that want no more.
+const ANSWERS: [&str; 4] = ["length-shaken", "endless-parts", "endless-part", "wrong-names"];
+
 fn owned(arguments: &[&str]) -> Vec<String> {
     arguments.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn cache_command_survives_every_server() {
+    within(900, || {
+        for trick in &TRICKS {
+            if !ANSWERS.contains(&trick.name) {
+                gives_up(trick, |db| owned(&["cache", "--db", db, "--timeout", "2s", "get", "name"]));
+            }
+        }
+        for trick in &NATIVE {
+            gives_up(trick, |at| {
+                owned(&["cache", "--connect", at.trim_start_matches("tcp://"), "--timeout", "2s", "get", "name"])
+            });
+        }
+    });
+}
+
+#[test]
+fn launch_survives_every_server() {
+    within(900, || {
+        let flags = ["--server", "victim", "--function", "echo", "--message", "x", "--repeat", "1"];
+        let bounds = ["--connect-timeout", "2s", "--timeout", "2s", "--retries", "0"];
+        let all = |place: &str, at: &str| owned(&[&["launch"][..], &flags, &bounds, &[place, at]].concat());
+        for trick in &TRICKS {
+            gives_up(trick, |db| all("--db", db));
+        }
+        for trick in &NATIVE {
+            gives_up(trick, |at| all("--connect", at.trim_start_matches("tcp://")));
+        }
+    });
+}
+
+#[test]
+fn workers_survive_every_server() {
+    within(900, || {
+        for trick in &TRICKS {
+            goes_on(trick, |db| owned(&["worker", "--demo", "--db", db]));
+        }
+        // What comes after Welcome a worker may go on to read, as it costs it nothing: there is no second visit to wait for.
+        for trick in NATIVE.iter().take(3) {
+            goes_on(trick, |at| owned(&["worker", "--demo", "--connect", at.trim_start_matches("tcp://")]));
+        }
+    });
+}
+
+#[test]
+fn up_survives_what_it_asks_whether_it_is_ready() {
+    within(600, || {
+        let folder = Folder::new("up");
+        for trick in TRICKS.iter().filter(|trick| !ANSWERS.contains(&trick.name)) {
+            let server = Server::start(trick).unwrap();
+            let file = folder.0.join("cluster.toml");
+            let component = "[[component]]\nname = 'One'\nscript = 'sleep 1000'\nrestart = 'never'\n";
+            std::fs::write(&file, format!("{component}ready = {{ cache = '{}' }}\n", server.address())).unwrap();
+            let file = file.to_str().unwrap();
+            let what = format!("up whose component {}", trick.does);
+            let mut process = bounded(&["up", "--store", folder.0.join("store").to_str().unwrap(), file]);
+            until(&what, WAIT, || {
+                assert!(process.is_running(), "{what}: it has ended: {:#?}", process.printed(Stream::Err));
+                (server.visits() >= 2).then_some(())
+            });
+            process.signal(Signal::TERM);
+            let status = process.exit(WAIT);
+            assert_sensible(&what, status, &process);
+        }
+    });
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub struct Trick {
 /// The name that all servers give themselves.
 pub(super) const NAME: &str = "victim";
 
+/// A name that would do something to a terminal, and is no text.
+const NO_NAME: &[u8] = b"\x1b]52;c;aGk=\x07\xe2\x80\xae\xff\n\nvictim";
+
 /// Of servers that speak ZeroMQ, or pretend to.
 pub const TRICKS: [Trick; 19] = [
     Trick { name: "silent", does: "says nothing", act: Visitor::ignore },
@@ -186,11 +189,11 @@ fn cache(visitor: &mut Visitor, answer: Answer) -> io::Result<()> {
     requests(visitor, |visitor, key| match answer {
         Answer::Endless => visitor.pour(&[MORE, 1, b'x']),
         Answer::Claimed => visitor.trick(&[&[MORE, 0, LONG][..], &(1_u64 << 40).to_be_bytes()].concat()),
-        Answer::Wrong if key == "name" => {
+        Answer::Wrong => {
             visitor.trick(b"")?;
-            reply(visitor, b"\x1b]52;c;aGk=\x07\xe2\x80\xae\xff\n\nvictim")
+            let is_name = key == "name";
+            reply(visitor, if is_name { NO_NAME } else { b"tcp://\xff\xfe:99999999999999999999" })
         }
-        Answer::Wrong => reply(visitor, b"tcp://\xff\xfe:99999999999999999999"),
     })
 }
 
