@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How much there is at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,37 @@ struct Inside {
     /// Those who wait for anything.
     each: Mutex<HashMap<String, Each>>,
     refused: AtomicU64,
+    /// Where it is done; `None`: on any thread that may be held.
+    threads: Option<Threads>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that end with the last who could give them anything to do.
+#[derive(Debug)]
+struct Threads(mpsc::Sender<Job>);
+
+impl Threads {
+    fn start(count: usize) -> Self {
+        let (send, jobs) = mpsc::channel::<Job>();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..count {
+            let jobs = jobs.clone();
+            std::thread::spawn(move || {
+                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                while let Ok(job) = next() {
+                    // Who waits for it is told, as its end of the channel is gone.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                }
+            });
+        }
+        Self(send)
+    }
+
+    fn send(&self, job: Job) {
+        // They are there as long as this is.
+        let _ = self.0.send(job);
+    }
 }
 
 /// One who waits.
@@ -61,8 +93,17 @@ struct Each {
 
 impl Work {
     pub(crate) fn new(bounds: WorkBounds) -> Self {
+        Self::made(bounds, None)
+    }
+
+    /// On as many threads as there is done at a time, and always the same: each keeps the memory that it has taken once.
+    pub(crate) fn on_own_threads(bounds: WorkBounds) -> Self {
+        Self::made(bounds, Some(Threads::start(bounds.at_a_time)))
+    }
+
+    fn made(bounds: WorkBounds, threads: Option<Threads>) -> Self {
         let all = Arc::new(Semaphore::new(bounds.at_a_time));
-        Self(Arc::new(Inside { bounds, all, each: Mutex::default(), refused: AtomicU64::new(0) }))
+        Self(Arc::new(Inside { bounds, all, each: Mutex::default(), refused: AtomicU64::new(0), threads }))
     }
 
     /// As much at a time as there are processors, but no less than two things.
@@ -87,11 +128,16 @@ impl Work {
         // Who asks for much has one place among those who wait.
         let turn = turn.acquire_owned().await.map_err(|_| Undone::Failed)?;
         let leave = self.0.all.clone().acquire_owned().await.map_err(|_| Undone::Failed)?;
-        let working = tokio::task::spawn_blocking(move || {
+        let (done, told) = oneshot::channel();
+        let job = move || {
             let _held = (place, turn, leave);
-            work()
-        });
-        working.await.map_err(|_| Undone::Failed)
+            let _ = done.send(work());
+        };
+        match &self.0.threads {
+            Some(threads) => threads.send(Box::new(job)),
+            None => drop(tokio::task::spawn_blocking(job)),
+        }
+        told.await.map_err(|_| Undone::Failed)
     }
 
     /// What waits or is done at the moment.
@@ -147,8 +193,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     fn work(at_a_time: usize, waiting: usize, waiting_of_one: usize) -> Work {
@@ -201,8 +245,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_panics_holds_nothing() {
-        let work = work(1, 3, 3);
-        assert_eq!(work.run("ann", || panic!("as it has to")).await, Err::<(), _>(Undone::Failed));
-        assert_eq!((work.run("ann", || 1).await, work.waiting()), (Ok(1), 0));
+        let bounds = WorkBounds { at_a_time: 1, waiting: 3, waiting_of_one: 3 };
+        for work in [Work::new(bounds), Work::on_own_threads(bounds)] {
+            assert_eq!(work.run("ann", || panic!("as it has to")).await, Err::<(), _>(Undone::Failed));
+            assert_eq!(work.run("ann", || 1).await, Ok(1));
+        }
+    }
+
+    #[tokio::test]
+    async fn its_own_threads_are_always_the_same() {
+        let work = Work::on_own_threads(WorkBounds { at_a_time: 2, waiting: 100, waiting_of_one: 100 });
+        let mut threads = std::collections::HashSet::new();
+        for index in 0..50 {
+            threads.insert(work.run(&index.to_string(), || std::thread::current().id()).await.unwrap());
+        }
+        assert!(threads.len() <= 2, "{threads:?}");
     }
 }

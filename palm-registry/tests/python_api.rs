@@ -202,3 +202,26 @@ async fn names_that_would_do_something_are_refused_at_every_door() {
     assert!(page.contains("^[[31mred &#60;b&#62; a&#60;U+202E&#62;b"), "{page}");
     assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'));
 }
+
+#[tokio::test]
+async fn long_lines_come_in_pieces_and_an_answer_has_so_much_of_them() {
+    let registry = Registry::start().await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let key = new_cluster(&registry, &token, FILE, "").await.expect(200).body;
+    let id = registry.get("/api/v1/clusters").bearer(&token).send().await.expect(200).json()[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    let line = "ä".repeat(5 << 20);
+    for _ in 0..2 {
+        registry.post(&format!("/logs?cluster={key}")).text(&line).send().await.expect(200);
+    }
+    let path = format!("/api/v1/clusters/{id}/logs?limit=5000");
+    let found = registry.get(&path).bearer(&token).send().await.expect(200).json();
+    let found = found.as_array().unwrap();
+    assert_eq!(found.len(), 256, "of 320 pieces of 64 KiB those that have 16 MiB");
+    assert!(found.iter().all(|line| line["text"].as_str().unwrap().len() <= 64 << 10));
+    let all = registry.get(&format!("/logs?cluster={key}")).send().await.expect(200).json();
+    let all: String = all.as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
+    assert_eq!(all, line.repeat(2), "nothing is lost");
+    let many = "\n\0".repeat(20_001);
+    registry.post(&format!("/logs?cluster={key}")).text(&many).send().await.expect(413);
+}

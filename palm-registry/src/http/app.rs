@@ -88,7 +88,7 @@ impl App {
     /// With a store of its own.
     #[must_use]
     pub fn new(store: Store, settings: Settings) -> Self {
-        let (hashing, connections) = (Work::new(HASHES), Arc::new(Connections::new(&settings.bounds)));
+        let (hashing, connections) = (Work::on_own_threads(HASHES), Arc::new(Connections::new(&settings.bounds)));
         let places = Arc::new(Places::new(settings.bounds));
         let logged_in = Arc::new(Remembered::new(LOGGED_IN));
         let (hub, answers) = Default::default();

@@ -20,8 +20,10 @@ use crate::cluster::{Cluster, FileError};
 use crate::names;
 use crate::plan::{NODES_MAX, NodeOffer, Plan};
 use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User, now, secret};
-use crate::wire::LogMessages;
+use crate::wire::{LogMessages, TEXT_MAX};
 
+/// Lines that a request may have.
+const LINES_MAX: usize = 20_000;
 /// Longest key that a user may choose, in bytes.
 const KEY_MAX: usize = 256;
 
@@ -282,12 +284,28 @@ async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, requ
         // Python's LogClient sends a line as it is.
         Err(_) => vec![String::from_utf8_lossy(&body).into_owned()],
     };
-    // A database has no place for it.
-    let lines: Vec<_> = lines.into_iter().map(|line| line.replace('\0', "\u{fffd}")).collect();
+    if lines.len() > LINES_MAX {
+        return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("expected {LINES_MAX} lines at most")));
+    }
+    // A database has no place for a zero byte.
+    let lines: Vec<_> = lines.into_iter().flat_map(|line| pieces(&line.replace('\0', "\u{fffd}"))).collect();
     match store.add_logs(&key, &lines).await? {
         Saved::Yes => Ok(()),
         Saved::Conflict => Err(gone()),
     }
+}
+
+/// A line, in pieces if it is longer than one may be.
+fn pieces(mut line: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    while line.len() > TEXT_MAX {
+        let end = (0..=TEXT_MAX).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(TEXT_MAX);
+        let (piece, rest) = line.split_at(end);
+        pieces.push(piece.to_owned());
+        line = rest;
+    }
+    pieces.push(line.to_owned());
+    pieces
 }
 
 async fn download(State(store): State<Store>, Query(asked): Query<AskedLogs>) -> Result<String, Refused> {

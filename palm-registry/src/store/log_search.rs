@@ -1,5 +1,6 @@
 //! Finding lines that components have printed, and throwing old ones away.
 
+use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 
 use super::users::number;
@@ -30,13 +31,22 @@ pub struct LogSearch {
     pub limit: u32,
 }
 
+/// Bytes of text that an answer has, about.
+const BYTES_MAX: usize = 16 << 20;
+
+/// Whether there are no more lines than were found, of so many that were looked for.
+pub(crate) fn is_all<'a>(texts: impl ExactSizeIterator<Item = &'a str>, limit: u32) -> bool {
+    texts.len() < limit as usize && texts.map(str::len).sum::<usize>() < BYTES_MAX
+}
+
 enum Value<'a> {
     Number(i64),
     Text(&'a str),
 }
 
 impl Store {
-    /// Lines of a cluster: the last of them, unless they are looked for from a number on.
+    /// Lines of a cluster: the last of them, unless they are looked for from a number on. Once they have 16 MiB there are fewer than were
+    /// asked for: [`is_all`] says whether that is so.
     ///
     /// # Errors
     /// If the store fails.
@@ -79,8 +89,18 @@ impl Store {
             Value::Number(number) => query.bind(number),
             Value::Text(text) => query.bind(text.to_owned()),
         });
-        let rows = query.fetch_all(&self.read).await?;
-        let mut lines = rows.iter().map(super::logs::line).collect::<Result<Vec<_>, _>>()?;
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        let mut rows = query.fetch(&self.read);
+        // They may be long: no more is read than fits.
+        while let Some(row) = rows.try_next().await? {
+            let line = super::logs::line(&row)?;
+            bytes += line.text.len();
+            lines.push(line);
+            if bytes >= BYTES_MAX {
+                break;
+            }
+        }
+        drop(rows);
         if !is_forward {
             lines.reverse();
         }

@@ -40,6 +40,7 @@ use crate::private;
 pub use clusters::{Changed, ClusterRow, Saved};
 pub use keys::Presented;
 pub use log_search::LogSearch;
+pub(crate) use log_search::is_all;
 pub use logs::{LogLine, LogQuery, Origin, Period};
 pub use nodes::{Hearing, NodeRow, Nodes};
 pub use shares::Found;

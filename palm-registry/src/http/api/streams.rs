@@ -20,7 +20,7 @@ use crate::http::app::App;
 use crate::http::hub::Snapshot;
 use crate::http::problem::Problem;
 use crate::http::shares::Place;
-use crate::store::LogSearch;
+use crate::store::{LogSearch, is_all};
 
 /// How often it is asked whether a stream's caller may still see it.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -137,7 +137,7 @@ impl Reader {
             return Some(());
         }
         let lines = self.app.store.search_logs(&self.key, search).await.ok()?;
-        let is_all = lines.len() < LINES as usize;
+        let is_all = is_all(lines.iter().map(|line| line.text.as_str()), LINES);
         let last = lines.last().map(|line| line.id);
         // Those that were left out on the way need not be looked at again.
         search.after = if is_all { last.max(Some(snapshot.last_line)) } else { last };

@@ -20,6 +20,7 @@ use crate::http::api::logs::search;
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::names;
+use crate::store::is_all;
 
 /// Lines of a page.
 const LINES: u32 = 500;
@@ -180,7 +181,7 @@ async fn logs(
     let newest = app.store.last_line(&cluster.found.row.key).await?;
     let query = filter.query(&asked);
     let lines = search(State(app), cluster, extract::Query(asked)).await?.0;
-    let is_full = lines.len() >= LINES as usize;
+    let is_full = !is_all(lines.iter().map(|line| line.text.as_str()), LINES);
     let last = lines.last().map_or(newest, |line| line.id);
     Ok(page(&Page { frame, head, filter, components, nodes, lines, query, last, is_full }))
 }
