@@ -21,6 +21,8 @@ pub struct Model {
     clients: [Client; HONEST],
     /// What a worker that lost its connection still holds: (session, sequence, attempt).
     held: Vec<(SessionId, u64, u32)>,
+    /// Honest workers that there were: each is a process of its own.
+    workers: u16,
 }
 
 #[derive(Debug, Default)]
@@ -222,7 +224,10 @@ impl Peer {
                 }
                 let count = held.len();
                 peer.limit = i64::from(window).max(count as i64);
-                put(&mut peer.inbox, hello(role, [7; 16], peer.limit as u32, true, count as u32), b"", b"");
+                model.workers = model.workers.wrapping_add(1);
+                let mut session = [7; 16];
+                session[..2].copy_from_slice(&model.workers.to_le_bytes());
+                put(&mut peer.inbox, hello(role, session, peer.limit as u32, true, count as u32), b"", b"");
                 for (session, sequence, attempt) in held {
                     peer.held.insert(peer.next_number.number(), (session, sequence, attempt));
                     peer.next_number = peer.next_number.plus(1);

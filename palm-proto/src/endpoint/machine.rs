@@ -163,7 +163,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             Role::Sender(sender) => self.master.remove_sender(sender),
             Role::Worker(worker) => self.master.remove_worker(now, worker),
             Role::Subscriber(subscriber) => self.master.remove_subscriber(subscriber),
-            Role::NativeWorker(worker) => self.master.remove_worker(now, worker),
+            Role::NativeWorker(worker) => self.lose_native_worker(now, index, worker),
             Role::NativeClient { sender, subscriber, .. } => {
                 self.master.remove_sender(sender);
                 self.master.remove_subscriber(subscriber);

@@ -105,6 +105,8 @@ pub(super) struct Accounts<T> {
     held_back: List<InTurn>,
     /// Messages of all senders that are kept apart, which come before all others.
     apart: List<InQueue>,
+    /// Messages that nobody is given before it is known whether they killed a worker.
+    doubted: List<InQueue>,
     queued: usize,
 }
 
@@ -120,6 +122,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
             turns: [const { List::new() }; PRIORITIES],
             held_back: List::new(),
             apart: List::new(),
+            doubted: List::new(),
             queued: 0,
         }
     }

@@ -14,6 +14,7 @@ use crate::uuid::Uuid;
 
 use super::accounts::Accounts;
 use super::deadlines::Deadlines;
+use super::departures::Departures;
 use super::identity::{Holder, Identity};
 use super::names::TaskNames;
 use super::revoked::Revocations;
@@ -42,6 +43,8 @@ pub(super) struct Dispatcher<S: MasterStorage> {
     pub(super) deadlines: Deadlines<S::Deadlines>,
     /// What was taken from workers that are there still.
     pub(super) revocations: Revocations<S::Revocations>,
+    /// Workers whose connections broke.
+    pub(super) departures: Departures<S::Departures>,
     /// Workers with credit, by load.
     levels: [List<InLevel, ()>; LEVELS],
     /// A bit for each level at which there is a worker.
@@ -68,6 +71,7 @@ impl<S: MasterStorage> Dispatcher<S> {
         workers: S::Workers,
         senders: S::Senders,
         deadlines: S::Deadlines,
+        departures: S::Departures,
         seed: Seed,
         config: &MasterConfig,
     ) -> Self {
@@ -79,6 +83,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             accounts: Accounts::new(senders, config.memory, config.priority_across),
             deadlines: Deadlines::new(deadlines),
             revocations: Revocations::default(),
+            departures: Departures::new(departures),
             levels: [const { List::new() }; LEVELS],
             levels_in_use: 0,
             leases: List::new(),

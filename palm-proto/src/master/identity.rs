@@ -14,10 +14,19 @@ impl Identity {
     /// Of a worker that is sent tasks and answers over one connection: no other's answers count for what it holds.
     pub const OWN: Self = Self(ANSWERS << 1);
 
+    /// The same of a process that may come back over another connection.
+    pub const fn of_process(process: u32) -> Self {
+        Self((process as u64) << 3 | PROCESS | Self::OWN.0)
+    }
+
+    /// Which process it is of, if it is of one.
+    pub(super) const fn process(self) -> Option<u32> {
+        if self.0 & (TOLD | PROCESS) == PROCESS { Some((self.0 >> 3) as u32) } else { None }
+    }
+
     /// That of connections which tell a name with this hash.
     pub const fn from_hash(hash: u64) -> Self {
-        // Those below are taken.
-        Self((hash | 1 << 63) & !ANSWERS)
+        Self((hash | TOLD) & !ANSWERS)
     }
 
     /// Whether there is any.
@@ -31,12 +40,16 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self {
             Self::NONE => "none",
-            Self::OWN => "own",
-            _ => "told",
+            _ if self.0 & TOLD != 0 => "told",
+            _ => "own",
         })
     }
 }
 
+/// The bit of those that are told.
+const TOLD: u64 = 1 << 63;
+/// The bit of those that are a process's, and not told.
+const PROCESS: u64 = 4;
 /// The bit for whether a connection for answers with the identity has been seen.
 const ANSWERS: u64 = 1;
 
@@ -86,5 +99,11 @@ mod tests {
             assert_eq!(believed, counts, "{holder:?}");
         }
         assert_eq!(Holder::new(b, true).identity(), b);
+        for process in [0, 7, u32::MAX] {
+            let holder = Holder::new(Identity::of_process(process), true);
+            assert_eq!(holder.identity().process(), Some(process));
+            assert!(![Identity::NONE, a, b].into_iter().any(|answerer| holder.believes(answerer)));
+        }
+        assert_eq!([Identity::NONE, a, b, Identity::OWN].map(Identity::process), [None; 4]);
     }
 }

@@ -5,7 +5,9 @@ use crate::message::TaskId;
 use crate::time::Instant;
 
 use super::MasterStorage;
+use super::departures::{DepartureId, NO_DEPARTURE, Verdict};
 use super::dispatch::Dispatcher;
+use super::identity::{Holder, Identity};
 use super::revoked::Revoked;
 use super::task::Taken;
 use super::worker::{Standing, WorkerId};
@@ -13,11 +15,19 @@ use super::worker::{Standing, WorkerId};
 /// No task has been sent out so often: who claims more has made it up, and the next attempts would have no numbers.
 pub(crate) const ATTEMPTS_CLAIMED: u32 = 1 << 30;
 
+/// How often a loss is taken off a message at most. A line is not so bad: a process that is well, and whose connection breaks so often
+/// with a message, breaks it because of that.
+const FORGIVEN_MAX: u8 = 32;
+
 impl<S: MasterStorage> Dispatcher<S> {
     /// Takes a worker out, and what it held back to the head of the queue. Gives the number of messages. O(messages held), which
     /// its window bounds.
     pub(super) fn remove_worker(&mut self, now: Instant, index: u32) -> usize {
-        let held = self.take_back(now, index, None);
+        let departure = match self.workers[index].holder.identity().process() {
+            Some(process) if !self.workers[index].tasks.is_empty() => self.departures.add(now, process),
+            Some(_) | None => NO_DEPARTURE,
+        };
+        let held = self.take_back(now, index, None, departure);
         self.workers[index].draining = true;
         self.settle_level(index);
         if self.workers[index].wake_link.is_linked() {
@@ -36,7 +46,7 @@ impl<S: MasterStorage> Dispatcher<S> {
     /// Takes back what a worker holds, in order; what it was sent has one loss more. A worker does what it is sent in order, but
     /// the last of its answers may be lost with it: so the first ones need not be what it was at. What has one attempt left is
     /// therefore kept apart for that one, where nothing else can be to blame.
-    fn take_back(&mut self, now: Instant, index: u32, taken_from: Option<WorkerId>) -> usize {
+    fn take_back(&mut self, now: Instant, index: u32, taken_from: Option<WorkerId>, departure: DepartureId) -> usize {
         if taken_from.is_some() {
             self.revoke_all(index);
         }
@@ -47,10 +57,15 @@ impl<S: MasterStorage> Dispatcher<S> {
             position -= 1;
             let was_sent = self.tasks[task].sent;
             self.unassign(now, task);
+            if was_sent {
+                self.look_at_loss(now, task);
+            }
             let entry = &mut self.tasks[task];
             if was_sent {
                 entry.losses += 1;
+                entry.lost_with = departure;
                 entry.spent = entry.losses >= attempts && position < jobs;
+                entry.doubted = entry.spent && departure != NO_DEPARTURE && entry.forgiven < FORGIVEN_MAX;
                 entry.apart = entry.losses >= attempts.saturating_sub(1).max(1);
             }
             if let (true, Some(worker)) = (was_sent, taken_from) {
@@ -112,8 +127,58 @@ impl<S: MasterStorage> Dispatcher<S> {
         }
         let entry = &mut self.tasks[task];
         entry.losses = entry.losses.saturating_sub(1);
-        (entry.spent, entry.apart) = (false, false);
+        (entry.spent, entry.apart, entry.lost_with) = (false, false, NO_DEPARTURE);
         true
+    }
+
+    /// If the worker that a message was lost with last has come back, that was no loss.
+    fn look_at_loss(&mut self, now: Instant, task: u32) {
+        let entry = &mut self.tasks[task];
+        let departure = core::mem::replace(&mut entry.lost_with, NO_DEPARTURE);
+        let is_back = departure != NO_DEPARTURE && self.departures.verdict(now, departure) == Verdict::Returned;
+        if is_back && entry.forgiven < FORGIVEN_MAX {
+            entry.forgiven += 1;
+            entry.losses = entry.losses.saturating_sub(1);
+        }
+    }
+
+    /// A worker's process is known. If `resumes`, it is one whose connection broke, else another in its place: so ends the doubt, of the
+    /// messages that were lost with it. O(messages in doubt, and departures of the last 15 s).
+    pub(super) fn begin_process(&mut self, now: Instant, worker: u32, process: u32, resumes: bool) {
+        self.workers[worker].holder = Holder::new(Identity::of_process(process), true);
+        if !self.departures.settle(now, process, resumes) {
+            return;
+        }
+        let mut next = self.accounts.doubted().front();
+        while let Some(task) = next {
+            next = self.accounts.doubted().next(&self.tasks, task);
+            if matches!(self.departures.verdict(now, self.tasks[task].lost_with), Verdict::Open(_)) {
+                continue;
+            }
+            self.accounts.dequeue(&mut self.tasks, task);
+            self.look_at_loss(now, task);
+            let attempts = self.attempts;
+            let entry = &mut self.tasks[task];
+            entry.spent = entry.losses >= attempts;
+            entry.apart = entry.losses >= attempts.saturating_sub(1).max(1);
+            self.accounts.put_back(&mut self.tasks, task);
+        }
+    }
+
+    /// A message whose last worker has not come back: it is to be given up.
+    pub(super) fn no_longer_doubted(&self, now: Instant) -> Option<u32> {
+        let task = self.accounts.doubted().front()?;
+        let verdict = self.departures.verdict(now, self.tasks[task].lost_with);
+        (!matches!(verdict, Verdict::Open(_))).then_some(task)
+    }
+
+    /// When that is to be looked at next.
+    pub(super) fn doubt_timeout(&self, now: Instant) -> Option<Instant> {
+        let task = self.accounts.doubted().front()?;
+        match self.departures.verdict(now, self.tasks[task].lost_with) {
+            Verdict::Open(until) => Some(until),
+            Verdict::Returned | Verdict::Lost => Some(now),
+        }
     }
 
     /// A worker that answers in parts is at work: its lease begins again.
@@ -213,7 +278,7 @@ impl<S: MasterStorage> Dispatcher<S> {
             self.suspects.push_back(&mut self.workers, index);
         }
         let generation = self.workers.generation(index)?;
-        let held = self.take_back(now, index, Some(WorkerId { index, generation }));
+        let held = self.take_back(now, index, Some(WorkerId { index, generation }), NO_DEPARTURE);
         let worker = &mut self.workers[index];
         (worker.standing, worker.head_since) = (Standing::Suspended, now);
         self.settle_level(index);

@@ -83,7 +83,15 @@ impl<S: MasterStorage> Master<S> {
         }
         Ok(Self {
             config,
-            dispatcher: Dispatcher::new(tables.tasks, tables.workers, tables.senders, tables.deadlines, seed, &config),
+            dispatcher: Dispatcher::new(
+                tables.tasks,
+                tables.workers,
+                tables.senders,
+                tables.deadlines,
+                tables.departures,
+                seed,
+                &config,
+            ),
             finished: FinishedBook::new(tables.finished, tables.finished_places),
             results,
             journal: tables.journal,
@@ -146,6 +154,31 @@ impl<S: MasterStorage> Master<S> {
     /// There is a connection of this identity over which answers come. O(workers).
     pub fn expect_answers(&mut self, identity: Identity) {
         self.dispatcher.expect_answers(identity);
+    }
+
+    /// The worker answers over this connection alone ([`Identity::OWN`]), and is a process that is known by `process` over all its
+    /// connections. If its connection breaks, what it was sent
+    /// counts as lost with it only until that process `resumes`, within 15 s: until then nothing is given up that would be. O(messages
+    /// that would be, and connections that broke lately).
+    pub fn begin_process(&mut self, now: Instant, worker: WorkerId, process: u32, resumes: bool) {
+        if let Some(index) = self.dispatcher.find(worker) {
+            self.dispatcher.begin_process(now, index, process, resumes);
+            self.dispatch(now);
+        }
+    }
+
+    /// The worker's process does not come back: what it is lost with, it is lost with.
+    pub fn end_process(&mut self, worker: WorkerId) {
+        if let Some(index) = self.dispatcher.find(worker) {
+            self.dispatcher.workers[index].holder = Holder::new(Identity::OWN, true);
+        }
+    }
+
+    /// The token of a worker of this process. O(workers).
+    pub fn worker_of(&self, process: u32) -> Option<u32> {
+        let (workers, identity) = (&self.dispatcher.workers, Identity::of_process(process));
+        let mut all = workers.indices().map(|index| &workers[index]);
+        all.find(|worker| worker.holder.identity() == identity).map(|worker| worker.token)
     }
 
     /// The way to a worker and back takes this long: its window then covers it.
@@ -322,17 +355,25 @@ impl<S: MasterStorage> Master<S> {
         // Of many senders that are held back only some are looked at in a call: time brings the others their turn.
         let held_back = self.dispatcher.accounts.holds_back().then(|| self.now + HELD_BACK_TURN);
         let deadline = self.dispatcher.deadline();
-        [self.dispatcher.lease_timeout(), self.results.timeout(), held_back, deadline].into_iter().flatten().min()
+        let doubt = self.dispatcher.doubt_timeout(self.now);
+        [self.dispatcher.lease_timeout(), self.results.timeout(), held_back, deadline, doubt]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Gives messages up whose deadlines have passed, takes back what hung workers hold, and drops results that nobody took in
-    /// time. Harmless when early. Looks at 32 deadlines, 16 leases and 256 results at most; [`poll_timeout`](Self::poll_timeout)
+    /// Gives messages up whose deadlines have passed, or whose last workers have not come back, takes back what hung workers hold, and
+    /// drops results that nobody took in time. Harmless when early. Looks at 32 deadlines, 32 of those messages, 16 leases and 256 results at most; [`poll_timeout`](Self::poll_timeout)
     /// is in the past if there are more.
     pub fn handle_timeout(&mut self, now: Instant) {
         // As many as can be revoked at a time.
         for _ in 0..REVOCATIONS {
             let Some(task) = self.dispatcher.overdue(now) else { break };
             self.exceed(now, task);
+        }
+        for _ in 0..REVOCATIONS {
+            let Some(task) = self.dispatcher.no_longer_doubted(now) else { break };
+            self.bury(now, task);
         }
         for _ in 0..LEASES_A_CALL {
             let Some((worker, held)) = self.dispatcher.expire_lease(now) else { break };

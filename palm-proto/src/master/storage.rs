@@ -7,6 +7,7 @@ use crate::collections::{Place, Queue, Slot, Table};
 
 use super::accounts::Sender;
 use super::delivery::{Delivery, Subscriber, Topic};
+use super::departures::Departure;
 use super::event::Event;
 use super::finished::Finished;
 use super::journal::Journal;
@@ -38,6 +39,7 @@ pub trait MasterStorage: Debug {
     type Known: AsRef<[Known]> + AsMut<[Known]> + Default + Debug;
     type Topics: Table<Slot<Topic>> + Debug;
     type TopicPlaces: Table<Place> + Debug;
+    type Departures: Table<Departure> + Debug;
     type Finished: Table<Finished> + Debug;
     type FinishedPlaces: Table<Place> + Debug;
     type Revocations: Queue<Revoked>;
@@ -60,6 +62,7 @@ pub struct Tables<S: MasterStorage> {
     pub(super) lengths: S::Lengths,
     pub(super) topics: S::Topics,
     pub(super) topic_places: S::TopicPlaces,
+    pub(super) departures: S::Departures,
     pub(super) finished: S::Finished,
     pub(super) finished_places: S::FinishedPlaces,
     pub(super) journal: S::Journal,
@@ -94,6 +97,7 @@ where
     type Known = [Known; 2];
     type Topics = heapless::Vec<Slot<Topic>, RESULTS>;
     type TopicPlaces = heapless::Vec<Place, RESULTS>;
+    type Departures = heapless::Vec<Departure, TASKS>;
     type Finished = heapless::Vec<Finished, TASKS>;
     type FinishedPlaces = heapless::Vec<Place, TASKS>;
     type Revocations = heapless::Deque<Revoked, TASKS>;
@@ -121,6 +125,7 @@ where
             lengths: heapless::Vec::new(),
             topics: heapless::Vec::new(),
             topic_places: heapless::Vec::new(),
+            departures: heapless::Vec::new(),
             finished: heapless::Vec::new(),
             finished_places: heapless::Vec::new(),
             journal: (),
@@ -164,6 +169,7 @@ mod heap {
         type Known = [Known; 8];
         type Topics = HeapTable<Slot<Topic>>;
         type TopicPlaces = HeapTable<Place>;
+        type Departures = HeapTable<Departure>;
         type Finished = HeapTable<Finished>;
         type FinishedPlaces = HeapTable<Place>;
         type Revocations = heapless::Deque<Revoked, REVOCATIONS>;
@@ -207,6 +213,7 @@ mod heap {
                 lengths: HeapTable::new(TOPIC_MAX + 1),
                 topics: HeapTable::new(tasks.saturating_mul(2)),
                 topic_places: HeapTable::new(tasks.saturating_mul(4)),
+                departures: HeapTable::new(peers),
                 finished: HeapTable::new(tasks),
                 finished_places: HeapTable::new(tasks.saturating_mul(2)),
                 journal,

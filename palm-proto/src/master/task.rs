@@ -5,6 +5,7 @@ use crate::collections::{Link, Linked, NONE};
 use crate::message::{Opening, RawMessage, TaskId};
 use crate::time::Instant;
 
+use super::departures::{DepartureId, NO_DEPARTURE};
 use super::origin::Origin;
 use super::worker::WorkerId;
 
@@ -33,6 +34,12 @@ pub struct Task<B> {
     pub(super) attempt: u32,
     /// Workers that were lost with it.
     pub(super) losses: u32,
+    /// With which departure the last of these was, as long as it has not been looked at what became of that.
+    pub(super) lost_with: DepartureId,
+    /// How often a loss has been taken off again.
+    pub(super) forgiven: u8,
+    /// It would be given up, but for the doubt whether the last worker was lost.
+    pub(super) doubted: bool,
     /// It has been lost as often as it may be, the last time with a worker that was, as far as one can tell, at it.
     pub(super) spent: bool,
     /// It is given only to a worker that holds nothing else: so that one tells whether that was lost because of it.
@@ -68,6 +75,9 @@ impl<B> Task<B> {
             sent: false,
             attempt: 0,
             losses: 0,
+            lost_with: NO_DEPARTURE,
+            forgiven: 0,
+            doubted: false,
             spent: false,
             apart: false,
             worker: NONE,

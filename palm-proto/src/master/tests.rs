@@ -12,6 +12,7 @@ use crate::random::Seed;
 use crate::{Instant, Span};
 
 mod believed;
+mod departed;
 mod given_up;
 mod journal;
 mod prefixes;

@@ -68,6 +68,8 @@ pub(super) struct Ledger {
     pub(super) strangers: bool,
     /// Nothing goes wrong in this run.
     pub(super) quiet: bool,
+    /// No worker dies, and none is away for long: no message is to blame for anything.
+    pub(super) living: bool,
     /// Clients may be away for so long that the master forgets them.
     pub(super) forgetful: bool,
     violation: Option<String>,
@@ -190,6 +192,9 @@ impl Ledger {
         let message = *self.message(key);
         if !matches!(status, Status::DeadLetter | Status::DeadlineExceeded | Status::Unavailable | Status::Failed) {
             self.fail(format!("{key:?} failed with {status}"));
+        }
+        if self.living && status == Status::DeadLetter {
+            self.fail(format!("{key:?} is a dead letter, and no worker died"));
         }
         if !repeats && (message.failed || message.run != 0) {
             self.fail(format!("{key:?} failed with {status} after it had ended"));

@@ -131,6 +131,9 @@ impl World {
         };
         let quiet = scenario.faults.every.is_zero() && scenario.config.master.lease.is_none();
         (context.ledger.quiet, context.ledger.forgetful) = (quiet, scenario.faults.absence);
+        let Faults { workers, hangs, partitions, restarts, .. } = scenario.faults;
+        let is_lost = workers || hangs || partitions || restarts || !scenario.workers.is_empty();
+        context.ledger.living = !is_lost && scenario.config.master.lease.is_none();
         let rules = scenario.is_native().then_some(Rules {
             lease: scenario.config.master.lease.is_some(),
             claims: scenario.workers.is_empty()

@@ -1,7 +1,7 @@
 //! Who may join, as what: Hello, Welcome and Refused.
 
 use crate::collections::NONE;
-use crate::master::Identity;
+use crate::master::{Identity, WorkerId};
 use crate::native::{Frame, RefusalCode, Role as NativeRole, SessionId, ToMaster, Versions, token_matches};
 use crate::time::Instant;
 
@@ -33,7 +33,7 @@ impl<S: EndpointStorage> Endpoint<S> {
             return self.refuse(index, native, RefusalCode::Stopping, "the master stops");
         }
         let joined = match role {
-            NativeRole::Worker => self.join_worker(now, index, window, holding),
+            NativeRole::Worker => self.join_worker(now, index, window, holding, (session, resume)),
             NativeRole::Client => self.join_client(now, index, native, session, resume),
         };
         let Some(role) = joined else {
@@ -56,8 +56,19 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.report(EndpointEvent::Joined { connection: ConnectionId { index, generation }, service: Service::Native });
     }
 
-    fn join_worker(&mut self, now: Instant, index: u32, window: u32, holding: u32) -> Option<Role> {
+    fn join_worker(
+        &mut self,
+        now: Instant,
+        index: u32,
+        window: u32,
+        holding: u32,
+        (session, resume): (SessionId, bool),
+    ) -> Option<Role> {
         let window = window.clamp(1, WINDOW_MAX);
+        let process = (session != SessionId::NOBODY).then(|| self.native.hash.hash(&session.0) as u32);
+        if let (true, Some(process)) = (resume, process) {
+            self.replace_worker(now, process);
+        }
         if holding > WINDOW_MAX || holding as usize > self.native.room_to_hold() {
             return None;
         }
@@ -66,6 +77,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         let worker = self.master.add_worker_with_window(now, index, first)?;
         // It answers over this connection, and nobody else for it.
         self.master.set_identity(worker, Identity::OWN, true);
+        if let Some(process) = process {
+            self.master.begin_process(now, worker, process, resume);
+        }
         Some(Role::NativeWorker(worker))
     }
 
@@ -110,8 +124,33 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.refuse(index, native, RefusalCode::Replaced, "another connection has the session");
     }
 
+    /// A process comes over another connection than before, of which nobody has noticed yet that it is dead: what was out over that goes
+    /// back, as it does when a connection breaks.
+    fn replace_worker(&mut self, now: Instant, process: u32) {
+        let Some(index) = self.master.worker_of(process) else { return };
+        let (Some(native), Role::NativeWorker(worker)) = (self.peers[index].native(), self.peers[index].role) else {
+            return;
+        };
+        self.unreserve(index);
+        self.peers[index].role = Role::Stranger;
+        self.master.remove_worker(now, worker);
+        self.native.forget_outstanding(native);
+        let announced = core::mem::take(&mut self.native.peers[native].holding);
+        self.native.announced -= announced;
+        self.refuse(index, native, RefusalCode::Replaced, "another connection has the session");
+    }
+
+    /// The connection of a worker is gone.
+    pub(in super::super) fn lose_native_worker(&mut self, now: Instant, index: u32, worker: WorkerId) {
+        if self.peers[index].native().is_some_and(|native| self.native.peers[native].parts) {
+            self.master.end_process(worker);
+        }
+        self.master.remove_worker(now, worker);
+    }
+
     /// Says why, and closes.
     pub(super) fn refuse(&mut self, index: u32, native: u32, code: RefusalCode, text: &'static str) {
+        self.native.peers[native].parts = true;
         self.native.peers[native].stage = Stage::Refused(code, text);
         self.counters.native_refused += 1;
         self.close_for(index, Fault::Refused(code));

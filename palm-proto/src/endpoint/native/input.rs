@@ -153,7 +153,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         match (frame.header, self.peers[index].role) {
             (ToMaster::Bye, _) => {
-                self.native.peers[native].stage = Stage::Over;
+                (self.native.peers[native].stage, self.native.peers[native].parts) = (Stage::Over, true);
                 self.close(index);
                 Heard::Taken
             }

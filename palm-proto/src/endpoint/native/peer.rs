@@ -61,6 +61,8 @@ pub struct NativePeer<V, A> {
     pub(super) max_frame: u32,
     pub(super) owes_ping: bool,
     pub(super) owes_pong: bool,
+    /// It has said that it goes, or is turned away: what becomes of its connection is no accident.
+    pub(super) parts: bool,
     /// It has to be shown that the master lives, which does not read what it says.
     pub(super) owes_sign: bool,
     pub(super) stalled_link: Link,
@@ -135,6 +137,7 @@ impl<V, A: Aliases> NativePeer<V, A> {
             owes_ping: false,
             owes_pong: false,
             owes_sign: false,
+            parts: false,
             stalled_link: Link::UNLINKED,
             reply: None,
             holding: 0,

@@ -1,4 +1,5 @@
 mod believed;
+mod departed;
 mod small;
 
 use core::time::Duration;

@@ -1,8 +1,8 @@
 //! Whose message is next.
 
-use crate::collections::{Slab, Slot, Table};
+use crate::collections::{List, Slab, Slot, Table};
 
-use super::super::task::Task;
+use super::super::task::{InQueue, Task};
 use super::{Accounts, Sender};
 
 /// Taken for the size of a result, in bytes, as long as none has been seen.
@@ -39,6 +39,10 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         let sender = &mut self.senders[id];
         sender.queued += 1;
         self.queued += 1;
+        if tasks[task].doubted {
+            self.doubted.push_back(tasks, task);
+            return;
+        }
         if tasks[task].apart {
             self.apart.push_front(tasks, task);
             return;
@@ -72,6 +76,10 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         let sender = &mut self.senders[id];
         sender.queued -= 1;
         self.queued -= 1;
+        if core::mem::take(&mut tasks[task].doubted) {
+            self.doubted.remove(tasks, task);
+            return;
+        }
         if tasks[task].apart {
             self.apart.remove(tasks, task);
             return;
@@ -103,6 +111,11 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         self.apart.front()
     }
 
+    /// The messages in doubt: those of which it is known first are first.
+    pub(in super::super) fn doubted(&self) -> &List<InQueue> {
+        &self.doubted
+    }
+
     /// Whether a message is kept apart.
     pub(in super::super) fn keeps_apart(&self) -> bool {
         !self.apart.is_empty()
@@ -110,7 +123,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
 
     /// Some message that is queued, also of a sender that is held back.
     pub(in super::super) fn any_queued(&self) -> Option<u32> {
-        if let Some(task) = self.next_apart() {
+        if let Some(task) = self.next_apart().or_else(|| self.doubted.front()) {
             return Some(task);
         }
         let id = self.turns.iter().rev().find_map(|turn| turn.front()).or_else(|| self.held_back.front())?;

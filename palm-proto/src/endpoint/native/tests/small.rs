@@ -6,7 +6,7 @@ use std::vec::Vec;
 use super::{A, Said, W, alias, hear, hello, number, resuming};
 use crate::endpoint::{ConnectionId, Endpoint, EndpointConfig, EndpointTables, NativeEndpoint, Service};
 use crate::message::Status;
-use crate::native::{Frame, RefusalCode, Role, ToMaster, ToPeer};
+use crate::native::{Frame, RefusalCode, Role, SessionId, ToMaster, ToPeer};
 use crate::random::Seed;
 use crate::time::Instant;
 
@@ -114,7 +114,8 @@ fn a_worker_whose_tasks_have_no_room_comes_again_later() {
     assert!(matches!(said[0].0, ToPeer::Welcome { .. }));
     let (_, said) = small.connect(hello(Role::Worker, W, 4));
     assert_eq!(said.iter().filter(|(header, ..)| matches!(header, ToPeer::Task { .. })).count(), 2);
-    let (refused, said) = small.connect(resuming(hello(Role::Worker, W, 4), 1));
+    let other = hello(Role::Worker, SessionId([9; 16]), 4);
+    let (refused, said) = small.connect(resuming(other, 1));
     assert_eq!(said[0].0, ToPeer::Refused { code: RefusalCode::Full });
     assert!(small.endpoint.is_closing(refused) && small.endpoint.counters().protocol_errors == 0);
 }
