@@ -102,6 +102,18 @@ impl Witness {
         }
     }
 
+    /// A worker's process comes over another connection: what it had over the one before goes back.
+    fn replace(&mut self, session: [u8; 16]) {
+        let before = self.connections.iter().find(|(_, other)| other.session == session).map(|(&before, _)| before);
+        if let Some(before) = before
+            && let Some(replaced) = self.connections.remove(&before)
+        {
+            for (number, held) in replaced.tasks {
+                self.drop_holder(held.task, before, number);
+            }
+        }
+    }
+
     /// The master has taken these frames.
     ///
     /// # Errors
@@ -179,6 +191,9 @@ impl Witness {
     }
 
     fn on_frame(&mut self, connection: usize, frame: ToMaster) -> Result<(), String> {
+        if let ToMaster::Hello { role: Role::Worker, session, resume: true, .. } = frame {
+            self.replace(session.handle().0);
+        }
         let entry = self.connections.entry(connection).or_default();
         match frame {
             ToMaster::Hello { role, window, session, .. } => {
