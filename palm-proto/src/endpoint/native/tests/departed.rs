@@ -20,7 +20,7 @@ fn join(cluster: &mut Cluster, header: ToMaster) -> (ConnectionId, usize) {
 
 fn lose(cluster: &mut Cluster, id: ConnectionId) {
     cluster.endpoint.handle_close(cluster.now, id);
-    cluster.pass(Duration::from_secs(1));
+    cluster.pass(Duration::from_millis(100));
 }
 
 #[test]
