@@ -97,7 +97,7 @@ where
     type Known = [Known; 2];
     type Topics = heapless::Vec<Slot<Topic>, RESULTS>;
     type TopicPlaces = heapless::Vec<Place, RESULTS>;
-    type Departures = heapless::Vec<Departure, TASKS>;
+    type Departures = heapless::Vec<Departure, 2>;
     type Finished = heapless::Vec<Finished, TASKS>;
     type FinishedPlaces = heapless::Vec<Place, TASKS>;
     type Revocations = heapless::Deque<Revoked, TASKS>;
