@@ -16,7 +16,7 @@ fn forged(client: &str, payload: &str, status: u32, attempt: u32) -> Span<Bytes>
 fn set_up(config: MasterConfig) -> (HostMaster, SenderId, SubscriberId) {
     let mut master = master(config);
     let (client, home) = (master.add_sender().unwrap(), master.add_subscriber(NOW, 9).unwrap());
-    master.handle_subscribe(NOW, home, b"").unwrap();
+    master.handle_subscribe(NOW, home, b"me").unwrap();
     (master, client, home)
 }
 
