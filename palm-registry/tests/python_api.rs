@@ -204,6 +204,34 @@ async fn names_that_would_do_something_are_refused_at_every_door() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_read_slowly_ends_with_what_it_was_asked_with() {
+    let registry = Registry::start().await;
+    let token = registry.token("ann", false, Scope::Admin).await;
+    let other = registry.token("ann", false, Scope::Admin).await;
+    let key = new_cluster(&registry, &token, FILE, "").await.expect(200).body;
+    let id = registry.get("/api/v1/clusters").bearer(&token).send().await.expect(200).json()[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    // More than what the system keeps of an answer that nobody reads.
+    for _ in 0..2 {
+        registry.post(&format!("/logs?cluster={key}")).text(&"a".repeat(16 << 20)).send().await.expect(200);
+    }
+    let mut text = registry.get(&format!("/api/v1/clusters/{id}/logs/download")).bearer(&other).slow_stream().await;
+    let mut list = registry.get(&format!("/logs?cluster={key}")).slow_stream().await;
+    text.until("200 OK").await;
+    list.until("200 OK").await;
+    let user = registry.store.user("ann").await.unwrap().unwrap();
+    for revoked in registry.store.tokens_of(user.id).await.unwrap() {
+        registry.store.revoke_token(user.id, &revoked.id).await.unwrap();
+    }
+    let token = registry.token("ann", false, Scope::Admin).await;
+    registry.post(&format!("/api/v1/clusters/{id}/key")).bearer(&token).send().await.expect(200);
+    for mut stream in [text, list] {
+        stream.end().await;
+        assert!(stream.text.len() < 30 << 20 && !stream.text.ends_with("\r\n0\r\n\r\n"), "{}", stream.text.len());
+    }
+}
+
+#[tokio::test]
 async fn long_lines_come_in_pieces_and_an_answer_has_so_much_of_them() {
     let registry = Registry::start().await;
     let token = registry.token("ann", false, Scope::Admin).await;
@@ -222,6 +250,18 @@ async fn long_lines_come_in_pieces_and_an_answer_has_so_much_of_them() {
     let all = registry.get(&format!("/logs?cluster={key}")).send().await.expect(200).json();
     let all: String = all.as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
     assert_eq!(all, line.repeat(2), "nothing is lost");
+    let path = format!("/api/v1/clusters/{id}/logs/download");
+    let download = async |query: &str| -> Vec<String> {
+        let answer = registry.get(&format!("{path}{query}")).bearer(&token).send().await.expect(200);
+        answer.body.lines().map(|line| line.split_once("  ").map_or(line, |(_, text)| text).to_owned()).collect()
+    };
+    let whole = download("").await;
+    assert_eq!((whole.len(), whole.concat() == line.repeat(2)), (320, true), "nothing is left out");
+    let first = found[0]["id"].as_i64().unwrap();
+    assert_eq!(download("?limit=300").await, whole[20..], "the last");
+    assert_eq!(download(&format!("?limit=30&before={first}")).await, whole[34..64]);
+    assert_eq!(download(&format!("?limit=30&after={first}")).await, whole[65..95]);
+    assert!(download("?limit=1000").await == whole && download("?text=nowhere").await.is_empty());
     let many = "\n\0".repeat(20_001);
     registry.post(&format!("/logs?cluster={key}")).text(&many).send().await.expect(413);
 }

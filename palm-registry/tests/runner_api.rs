@@ -6,7 +6,7 @@ mod common;
 
 use palm_registry::cluster::Cluster;
 use palm_registry::http::{App, Settings};
-use palm_registry::store::{ClusterRow, LogQuery, Period, Store};
+use palm_registry::store::{ClusterRow, LogSearch, Store};
 use palm_registry::wire::State;
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ async fn lines_are_taken_once() {
     for _ in 0..2 {
         assert_eq!(registry.post("logs", "key", body.to_string()).await, (200, json!({"seq": 2})));
     }
-    let lines = registry.store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
+    let lines = registry.store.search_logs("key", &LogSearch { limit: 9, ..LogSearch::default() }).await.unwrap();
     assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["1\u{fffd}", "2\u{fffd}"]);
 }
 

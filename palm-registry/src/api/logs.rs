@@ -24,7 +24,7 @@ pub struct Asked {
     pub to: Option<i64>,
     /// With this in them, in the same case.
     pub text: Option<String>,
-    /// How many, from 1 to 5000; left out: 500, or of a download 100,000.
+    /// How many, from 1 to 5000, or of a download any number; left out: 500, or of a download all.
     #[schemars(range(min = 1))]
     pub limit: Option<u32>,
     /// The lines that follow the one with this `id`.

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Query, Request, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
-use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -15,20 +13,17 @@ use super::access::{Peer, record_of};
 use super::api::account::check_label;
 use super::api::clusters::CLUSTERS_MAX;
 use super::error::{BUSY, Refused};
-use super::{connections, time};
+use super::{connections, python_logs, time};
 use crate::cluster::{Cluster, FileError};
 use crate::names;
 use crate::plan::{NODES_MAX, NodeOffer, Plan};
-use crate::store::{Changed, ClusterRow, LogQuery, Period, Presented, Saved, Store, User, now, secret};
-use crate::wire::{LogMessages, TEXT_MAX};
+use crate::store::{Changed, ClusterRow, Presented, Saved, Store, User, now, secret};
 
-/// Lines that a request may have.
-const LINES_MAX: usize = 20_000;
 /// Longest key that a user may choose, in bytes.
 const KEY_MAX: usize = 256;
 
 pub(super) fn router() -> Router<Store> {
-    Router::new().route("/cluster", get(cluster)).route("/logs", get(download).post(upload))
+    Router::new().route("/cluster", get(cluster)).merge(python_logs::router())
 }
 
 /// Remarks about a file that are logged at most.
@@ -199,7 +194,7 @@ async fn node_config(store: &Store, asked: Asked) -> Result<String, Refused> {
 }
 
 /// By what the store knows the cluster with this key.
-async fn known(store: &Store, key: &str) -> Result<String, Refused> {
+pub(super) async fn known(store: &Store, key: &str) -> Result<String, Refused> {
     match store.presented(key).await? {
         Presented::Current(key) => {
             connections::known(&format!("nodes of {key}"));
@@ -209,7 +204,7 @@ async fn known(store: &Store, key: &str) -> Result<String, Refused> {
     }
 }
 
-fn gone() -> Refused {
+pub(super) fn gone() -> Refused {
     Refused(StatusCode::NOT_FOUND, "there is no such cluster".to_owned())
 }
 
@@ -265,60 +260,4 @@ fn parts(plan: &Plan) -> Option<[Value; 4]> {
         }
     }
     Some([Value::Object(mapping), Value::Object(resources), Value::Object(ports), Value::Bool(plan.is_ready())])
-}
-
-#[derive(Debug, Deserialize)]
-struct AskedLogs {
-    cluster: Option<String>,
-    fr: Option<String>,
-    to: Option<String>,
-}
-
-async fn upload(State(store): State<Store>, Query(asked): Query<AskedLogs>, request: Request) -> Result<(), Refused> {
-    let cluster = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
-    // Before what somebody sends is read whom nobody knows.
-    let key = known(&store, &cluster).await?;
-    let body = Bytes::from_request(request, &()).await.map_err(|error| Refused(error.status(), error.body_text()))?;
-    let lines = match LogMessages::decode(body.clone()) {
-        Ok(messages) => messages.messages,
-        // Python's LogClient sends a line as it is.
-        Err(_) => vec![String::from_utf8_lossy(&body).into_owned()],
-    };
-    if lines.len() > LINES_MAX {
-        return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("expected {LINES_MAX} lines at most")));
-    }
-    // A database has no place for a zero byte.
-    let lines: Vec<_> = lines.into_iter().flat_map(|line| pieces(&line.replace('\0', "\u{fffd}"))).collect();
-    match store.add_logs(&key, &lines).await? {
-        Saved::Yes => Ok(()),
-        Saved::Conflict => Err(gone()),
-    }
-}
-
-/// A line, in pieces if it is longer than one may be.
-fn pieces(mut line: &str) -> Vec<String> {
-    let mut pieces = Vec::new();
-    while line.len() > TEXT_MAX {
-        let end = (0..=TEXT_MAX).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(TEXT_MAX);
-        let (piece, rest) = line.split_at(end);
-        pieces.push(piece.to_owned());
-        line = rest;
-    }
-    pieces.push(line.to_owned());
-    pieces
-}
-
-async fn download(State(store): State<Store>, Query(asked): Query<AskedLogs>) -> Result<String, Refused> {
-    let cluster = asked.cluster.ok_or_else(|| Refused::bad("expected cluster=KEY"))?;
-    let instant = |text: Option<String>, otherwise| match text {
-        None => Ok(otherwise),
-        Some(text) => time::parse(&text)
-            .ok_or_else(|| Refused::bad(format!("expected a time like 2017-02-01T10:11:41.485000, found `{text}`"))),
-    };
-    let period = Period { from: instant(asked.fr, Period::ALL.from)?, to: instant(asked.to, Period::ALL.to)? };
-    // Of a cluster that is not there nothing is kept.
-    let Presented::Current(key) = store.presented(&cluster).await? else { return Ok(json!([]).to_string()) };
-    let lines = store.logs(&key, &LogQuery::of(period)).await?;
-    let lines: Vec<_> = lines.iter().map(|line| json!({ "when": time::iso(line.at), "text": line.text })).collect();
-    Ok(json!(lines).to_string())
 }

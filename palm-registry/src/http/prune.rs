@@ -57,7 +57,7 @@ pub(super) async fn once(store: &Store, bounds: LogBounds) -> Result<(), StoreEr
 mod tests {
     use super::*;
     use crate::cluster::Cluster;
-    use crate::store::{ClusterRow, LogQuery, Period};
+    use crate::store::ClusterRow;
 
     #[tokio::test]
     async fn what_is_too_old_or_too_much_goes() {
@@ -68,11 +68,11 @@ mod tests {
         store.add_cluster(&row).await.unwrap();
         let lines: Vec<_> = (0..2500).map(|line| format!("{line:04}")).collect();
         store.add_logs("key", &lines).await.unwrap();
-        let count = || async { store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap().len() };
+        let count = || async { store.logs("key").await.unwrap().len() };
         once(&store, LogBounds { age: Some(Duration::from_secs(3600)), bytes: Some(10_000) }).await.unwrap();
         assert_eq!(count().await, 2500);
         once(&store, LogBounds { age: None, bytes: Some(6000) }).await.unwrap();
-        let left = store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
+        let left = store.logs("key").await.unwrap();
         assert_eq!((left.len(), left[0].text.as_str()), (1500, "1000"));
         assert_eq!(store.log_bytes().await.unwrap(), 6000);
         once(&store, LogBounds { age: Some(Duration::ZERO), bytes: None }).await.unwrap();

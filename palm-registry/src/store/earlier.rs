@@ -86,14 +86,14 @@ async fn check(store: &Store) {
     assert_eq!(store.deeds(Some("theid"), i64::MAX, 10).await.unwrap().len(), 1);
     let nodes = store.nodes("key").await.unwrap();
     assert_eq!((nodes["n"].seen, nodes["n"].processes.len()), (100, 0), "its runner says anew what it has");
-    let lines = store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
+    let lines = store.logs("key").await.unwrap();
     assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["first", "zwölf"]);
     assert_eq!(store.log_bytes().await.unwrap(), 5 + 6 + 6);
     // What the runner sends again is known still, and what is new comes after.
     let line = |seq| Line { seq, component: "A".into(), copy: 0, stream: Stream::Out, at: 20, text: "new".into() };
     let sent = Lines { node: "n".into(), spool: RUN.parse().unwrap(), lines: (1..=3).map(line).collect() };
     assert_eq!(store.add_lines("key", sent).await.unwrap(), 3);
-    assert_eq!(store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap().len(), 3);
+    assert_eq!(store.logs("key").await.unwrap().len(), 3);
     assert_eq!(store.log_bytes().await.unwrap(), 5 + 6 + 6 + 3);
     assert!(store.delete_cluster("odd").await.unwrap());
     assert_eq!(store.log_bytes().await.unwrap(), 5 + 6 + 3);

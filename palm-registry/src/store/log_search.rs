@@ -44,6 +44,50 @@ enum Value<'a> {
     Text(&'a str),
 }
 
+/// What lines have to be, and the values in it.
+fn conditions<'a>(cluster: &'a str, search: &'a LogSearch) -> (String, Vec<Value<'a>>) {
+    let mut conditions = "cluster = $1".to_owned();
+    let mut values = vec![Value::Text(cluster)];
+    let mut add = |condition: &str, value| {
+        values.push(value);
+        conditions += " AND ";
+        conditions += &condition.replace('?', &format!("${}", values.len()));
+    };
+    let texts = [
+        ("component = ?", &search.component),
+        ("node = ?", &search.node),
+        ("stream = ?", &search.stream),
+        // Both databases can do this, and it takes no character for another.
+        ("replace(text, ?, '') <> text", &search.text),
+    ];
+    for (condition, value) in texts {
+        if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+            add(condition, Value::Text(value));
+        }
+    }
+    let numbers =
+        [("at >= ?", search.from), ("at < ?", search.to), ("id > ?", search.after), ("id < ?", search.before)];
+    for (condition, value) in numbers {
+        if let Some(value) = value {
+            add(condition, Value::Number(value));
+        }
+    }
+    if !search.any_of.is_empty() {
+        let any: Vec<_> = search.any_of.iter().map(|word| format!("replace(text, '{word}', '') <> text")).collect();
+        conditions += &format!(" AND ({})", any.join(" OR "));
+    }
+    (conditions, values)
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments<'q>>;
+
+fn bind<'q>(statement: &'q str, values: Vec<Value<'_>>) -> Query<'q> {
+    values.into_iter().fold(sqlx::query(statement), |query, value| match value {
+        Value::Number(number) => query.bind(number),
+        Value::Text(text) => query.bind(text.to_owned()),
+    })
+}
+
 impl Store {
     /// Lines of a cluster: the last of them, unless they are looked for from a number on. Once they have 16 MiB there are fewer than were
     /// asked for: [`is_all`] says whether that is so.
@@ -51,52 +95,31 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn search_logs(&self, cluster: &str, search: &LogSearch) -> Result<Vec<LogLine>, StoreError> {
-        let mut statement =
-            "SELECT id, at, text, node, component, copy, stream FROM logs WHERE cluster = $1".to_owned();
-        let mut values = vec![Value::Text(cluster)];
-        let mut add = |condition: &str, value| {
-            values.push(value);
-            statement += " AND ";
-            statement += &condition.replace('?', &format!("${}", values.len()));
-        };
-        let texts = [
-            ("component = ?", &search.component),
-            ("node = ?", &search.node),
-            ("stream = ?", &search.stream),
-            // Both databases can do this, and it takes no character for another.
-            ("replace(text, ?, '') <> text", &search.text),
-        ];
-        for (condition, value) in texts {
-            if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
-                add(condition, Value::Text(value));
-            }
-        }
-        let numbers =
-            [("at >= ?", search.from), ("at < ?", search.to), ("id > ?", search.after), ("id < ?", search.before)];
-        for (condition, value) in numbers {
-            if let Some(value) = value {
-                add(condition, Value::Number(value));
-            }
-        }
-        if !search.any_of.is_empty() {
-            let any: Vec<_> = search.any_of.iter().map(|word| format!("replace(text, '{word}', '') <> text")).collect();
-            statement += &format!(" AND ({})", any.join(" OR "));
-        }
+        self.search_within(cluster, search, BYTES_MAX).await
+    }
+
+    /// As [`search_logs`](Self::search_logs), with another number of bytes.
+    pub(super) async fn search_within(
+        &self,
+        cluster: &str,
+        search: &LogSearch,
+        most: usize,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        let (conditions, values) = conditions(cluster, search);
         let is_forward = search.after.is_some();
-        statement += if is_forward { " ORDER BY id" } else { " ORDER BY id DESC" };
-        statement += &format!(" LIMIT {}", search.limit);
-        let query = values.into_iter().fold(sqlx::query(&statement), |query, value| match value {
-            Value::Number(number) => query.bind(number),
-            Value::Text(text) => query.bind(text.to_owned()),
-        });
+        let order = if is_forward { "id" } else { "id DESC" };
+        let statement = format!(
+            "SELECT id, at, text, node, component, copy, stream FROM logs WHERE {conditions} ORDER BY {order} LIMIT {}",
+            search.limit
+        );
         let (mut lines, mut bytes) = (Vec::new(), 0);
-        let mut rows = query.fetch(&self.read);
+        let mut rows = bind(&statement, values).fetch(&self.read);
         // They may be long: no more is read than fits.
         while let Some(row) = rows.try_next().await? {
             let line = super::logs::line(&row)?;
             bytes += line.text.len();
             lines.push(line);
-            if bytes >= BYTES_MAX {
+            if bytes >= most {
                 break;
             }
         }
@@ -105,6 +128,17 @@ impl Store {
             lines.reverse();
         }
         Ok(lines)
+    }
+
+    /// The number of the first of the last lines that are searched for, of so many; `None`: there are fewer.
+    pub(super) async fn nth_from_last(&self, cluster: &str, search: &LogSearch) -> Result<Option<i64>, StoreError> {
+        let (conditions, values) = conditions(cluster, search);
+        let statement = format!(
+            "SELECT id FROM logs WHERE {conditions} ORDER BY id DESC LIMIT 1 OFFSET {}",
+            search.limit.saturating_sub(1)
+        );
+        let row = bind(&statement, values).fetch_optional(&self.read).await?;
+        row.map(|row| number(&row, 0)).transpose()
     }
 
     /// The number of the last line of a cluster; 0: there is none.

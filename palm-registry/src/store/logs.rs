@@ -52,28 +52,6 @@ impl Period {
     pub const ALL: Self = Self { from: i64::MIN, to: i64::MAX };
 }
 
-/// Which lines are looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogQuery {
-    /// When they were printed.
-    pub period: Period,
-    /// Of this component only.
-    pub component: Option<String>,
-    /// Of this node only.
-    pub node: Option<String>,
-    /// Only those with greater numbers, in the order in which they came; for one who has all up to this.
-    pub after: Option<i64>,
-    /// So many at most: the first of them.
-    pub limit: Option<u32>,
-}
-
-impl LogQuery {
-    /// All that were printed in a period.
-    pub const fn of(period: Period) -> Self {
-        Self { period, component: None, node: None, after: None, limit: None }
-    }
-}
-
 impl Store {
     /// Adds lines of a cluster, in order. `Conflict`: there is no such cluster.
     ///
@@ -107,36 +85,6 @@ impl Store {
     /// If the store fails; then none is kept.
     pub async fn add_lines(&self, cluster: &str, sent: Lines) -> Result<u64, StoreError> {
         self.lines.write(Batch { cluster: cluster.to_owned(), sent }).await
-    }
-
-    /// Lines of a cluster, in the order of their instants.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn logs(&self, cluster: &str, query: &LogQuery) -> Result<Vec<LogLine>, StoreError> {
-        let mut statement =
-            "SELECT id, at, text, node, component, copy, stream FROM logs WHERE cluster = $1 AND at > $2 AND at < $3"
-                .to_owned();
-        let texts = [("component", &query.component), ("node", &query.node)];
-        let texts: Vec<_> = texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
-        for (index, (name, _)) in texts.iter().enumerate() {
-            statement += &format!(" AND {name} = ${}", index + 4);
-        }
-        if query.after.is_some() {
-            statement += &format!(" AND id > ${}", texts.len() + 4);
-        }
-        statement += if query.after.is_some() { " ORDER BY id" } else { " ORDER BY at, id" };
-        if let Some(limit) = query.limit {
-            statement += &format!(" LIMIT {limit}");
-        }
-        let mut found = sqlx::query(&statement).bind(cluster).bind(query.period.from).bind(query.period.to);
-        for (_, value) in texts {
-            found = found.bind(value);
-        }
-        if let Some(after) = query.after {
-            found = found.bind(after);
-        }
-        found.fetch_all(&self.read).await?.iter().map(line).collect()
     }
 }
 

@@ -95,7 +95,7 @@ async fn lines_that_come_twice_are_kept_once() {
         assert_eq!(store.add_lines("key", sent(many[300..].to_vec())).await.unwrap(), 1200);
         assert_eq!(store.add_lines("key", sent(many[..700].to_vec())).await.unwrap(), 1200);
         assert_eq!(store.add_lines("key", sent(vec![])).await.unwrap(), 1200);
-        let lines = store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
+        let lines = store.logs("key").await.unwrap();
         assert_eq!(lines.len(), 1200);
         assert!(lines.iter().zip(&many).all(|(kept, sent)| kept.text == sent.text && kept.at == sent.at));
         let origin = Origin { node: "n".into(), component: "A".into(), copy: 0, stream: Stream::Out };
@@ -103,18 +103,63 @@ async fn lines_that_come_twice_are_kept_once() {
         // Another spool counts for itself.
         let other = Lines { node: "n".into(), spool: Uuid::new_v4(), lines: vec![line(1, "new")] };
         assert_eq!(store.add_lines("key", other).await.unwrap(), 1);
-        let texts = store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap();
+        let texts = store.logs("key").await.unwrap();
         let bytes: usize = texts.iter().map(|line| line.text.len()).sum();
         assert_eq!(store.log_bytes().await.unwrap(), bytes as i64, "what came twice counts once");
         assert_eq!(store.prune_oldest_logs(0).await.unwrap(), 0);
-        let mut query = LogQuery { after: Some(lines[1199].id), ..LogQuery::of(Period::ALL) };
-        let new = store.logs("key", &query).await.unwrap();
+        let mut search = LogSearch { after: Some(lines[1199].id), limit: 3, ..LogSearch::default() };
+        let new = store.search_logs("key", &search).await.unwrap();
         assert_eq!(new.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["new"]);
-        query =
-            LogQuery { component: Some("A".into()), node: Some("n".into()), limit: Some(3), after: Some(0), ..query };
-        assert_eq!(store.logs("key", &query).await.unwrap().len(), 3);
-        query.component = Some("B".into());
-        assert!(store.logs("key", &query).await.unwrap().is_empty());
+        search = LogSearch { component: Some("A".into()), node: Some("n".into()), after: Some(0), ..search };
+        assert_eq!(store.search_logs("key", &search).await.unwrap().len(), 3);
+        search.component = Some("B".into());
+        assert!(store.search_logs("key", &search).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn lines_are_read_page_by_page_and_what_comes_meanwhile_is_not() {
+    for (_folder, store) in stores().await {
+        let mut at = 0;
+        let mut add = async |texts: &[String]| {
+            // Many at one instant, so that a page ends between them.
+            let lines = texts
+                .iter()
+                .enumerate()
+                .map(|(index, text)| Line { at: 1 + index as i64 / 700, ..line(index as u64 + 1, text) });
+            at += 1;
+            let lines = Lines { node: format!("n{at}"), spool: Uuid::new_v4(), lines: lines.collect() };
+            store.add_lines("key", lines).await.unwrap();
+        };
+        let short: Vec<_> = (0..2100).map(|index| format!("line {index}")).collect();
+        add(&short).await;
+        let mut position = store.log_position("key", Period::ALL).await.unwrap();
+        let search = LogSearch { limit: 1500, ..LogSearch::default() };
+        let mut search = store.begin_search("key", search).await.unwrap();
+        add(&["meanwhile".to_owned()]).await;
+        let (mut read, mut found, mut pages) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let lines = store.next_logs("key", &mut position).await.unwrap();
+            pages.push(lines.len());
+            found.extend(store.next_found("key", &mut search).await.unwrap().into_iter().map(|line| line.text));
+            if lines.is_empty() {
+                break;
+            }
+            read.extend(lines.into_iter().map(|line| line.text));
+        }
+        assert_eq!((pages, read == short), (vec![1000, 1000, 100, 0], true));
+        assert_eq!(found, short[600..], "the last of those that were there");
+        let mut second = store.log_position("key", Period { from: 1, to: 3 }).await.unwrap();
+        assert_eq!(store.next_logs("key", &mut second).await.unwrap().len(), 700, "both ends are not in it");
+        // A page of long lines has few.
+        add(&vec!["a".repeat(64 << 10); 40]).await;
+        let mut long = LogSearch { text: Some("aaa".to_owned()), limit: u32::MAX, ..LogSearch::default() };
+        long = store.begin_search("key", long).await.unwrap();
+        let mut pages = Vec::new();
+        while pages.last() != Some(&0) {
+            pages.push(store.next_found("key", &mut long).await.unwrap().len());
+        }
+        assert_eq!(pages, [16, 16, 8, 0]);
     }
 }
 
@@ -181,7 +226,7 @@ async fn a_key_is_changed_and_what_it_was_is_nobodys() {
         assert_eq!(store.presented("none").await.unwrap(), Presented::Unknown);
         let after = store.cluster_with_key(&new).await.unwrap().unwrap();
         assert_eq!((after.id.as_str(), after.secret.as_str()), (before.id.as_str(), new.as_str()));
-        assert_eq!(store.logs("key", &LogQuery::of(Period::ALL)).await.unwrap().len(), 1);
+        assert_eq!(store.logs("key").await.unwrap().len(), 1);
         assert_eq!(store.nodes("key").await.unwrap()["n"].processes.len(), 1);
 
         let cluster = |key: &str, owner: &User| {

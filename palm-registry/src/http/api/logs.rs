@@ -8,17 +8,17 @@ use axum::response::{IntoResponse, Response};
 use super::extract::Query;
 use super::{Operation, operation};
 use crate::api::logs::{Asked, Level, Line};
-use crate::http::access::{ClusterFor, SEE};
+use crate::http::access::permission::Action;
+use crate::http::access::{Caller, ClusterFor, SEE};
 use crate::http::app::App;
 use crate::http::level::level;
+use crate::http::paged::{self, Pages};
 use crate::http::problem::Problem;
-use crate::store::{LogLine, LogSearch};
+use crate::store::{LogLine, LogSearch, StoreError};
 
 /// Lines that an answer has at most, and if nothing is said.
 pub(crate) const LIMIT_MAX: u32 = 5000;
 pub(crate) const LIMIT: u32 = 500;
-/// Lines that a download has at most.
-pub(crate) const DOWNLOAD_MAX: u32 = 100_000;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -27,7 +27,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .query::<Asked>()
             .answers::<Vec<Line>>(),
         operation(Method::GET, "/api/v1/clusters/{id}/logs/download", download)
-            .says("The same lines as text, at most 100,000")
+            .says("The same lines as text: all of them, unless `limit` is given")
             .query::<Asked>()
             .text("text/plain"),
     ]
@@ -79,21 +79,47 @@ pub(crate) async fn search(
     Ok(Json(lines.into_iter().map(Line::from).collect()))
 }
 
+/// Lines as text.
+struct Text {
+    app: App,
+    caller: Caller,
+    /// The cluster's id, and by what the store knows it.
+    id: String,
+    key: String,
+    search: LogSearch,
+}
+
+impl Pages for Text {
+    async fn next(&mut self) -> Result<Option<String>, StoreError> {
+        let lines = self.app.store.next_found(&self.key, &mut self.search).await?;
+        Ok((!lines.is_empty()).then(|| lines.into_iter().map(written).collect()))
+    }
+
+    async fn is_allowed(&mut self) -> bool {
+        let store = &self.app.store;
+        let Ok(Some(caller)) = self.caller.again(store).await else { return false };
+        self.caller = caller;
+        self.caller.cluster(store, &self.id, Action::See).await.is_ok()
+    }
+}
+
+fn written(line: LogLine) -> String {
+    let at = jiff::Timestamp::from_microsecond(line.at).map(|at| at.to_string()).unwrap_or_default();
+    let from = line.origin.map(|origin| format!(" {}/{} {}", origin.component, origin.copy, origin.stream.name()));
+    format!("{at}{} {}\n", from.unwrap_or_default(), line.text)
+}
+
 pub(crate) async fn download(
     State(app): State<App>,
-    ClusterFor { found, .. }: ClusterFor<SEE>,
+    ClusterFor { caller, found }: ClusterFor<SEE>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let search = asked.search(DOWNLOAD_MAX, DOWNLOAD_MAX);
-    let mut text = String::new();
-    for line in app.store.search_logs(&found.row.key, &search).await? {
-        let at = jiff::Timestamp::from_microsecond(line.at).map(|at| at.to_string()).unwrap_or_default();
-        let from = line.origin.map(|origin| format!(" {}/{} {}", origin.component, origin.copy, origin.stream.name()));
-        text += &format!("{at}{} {}\n", from.unwrap_or_default(), line.text);
-    }
+    let (key, id) = (found.row.key, found.row.id);
+    let search = app.store.begin_search(&key, asked.search(u32::MAX, u32::MAX)).await?;
+    let text = paged::body(Text { app, caller, id: id.clone(), key, search }).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.log\"", found.row.id)),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.log\"")),
     ];
     Ok((headers, text).into_response())
 }
