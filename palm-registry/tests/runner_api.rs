@@ -81,7 +81,7 @@ async fn a_runner_is_told_what_is_wanted() {
         json!({
             "component": "Master", "copy": 0, "command": "m --db tcp://127.0.0.1:7000", "environment": {}, "directory": null,
             "restart": "on-failure", "grace_seconds": 3, "ready": {"cache": "tcp://127.0.0.1:7000"}, "run": true,
-            "hold": false, "generation": 0
+            "hold": false, "generation": 0, "level": 0
         })
     );
     assert_eq!((&wanted[1]["restart"], &wanted[1]["environment"]), (&json!("always"), &json!({"A": "b"})));

@@ -24,9 +24,6 @@ use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, NAME_MAX, SYNC_PATH, Sync, 
 const BODY_MAX: usize = 8 << 20;
 /// Processes that a node may have.
 const PROCESSES_MAX: usize = 10_000;
-/// Processes of a node, and of a cluster, from which on it takes long to say what they are to be.
-const MANY: usize = 256;
-const LARGE: u64 = 20_000;
 /// After how long a runner is to ask again, in milliseconds.
 const INTERVAL_MS: u64 = 1000;
 
@@ -66,7 +63,6 @@ async fn sync(
     let said: Sync = read(request, expected).await?;
     check_sync(&said)?;
     let (key, id) = (row.key.clone(), row.id.clone());
-    let is_large = row.plan.size() > LARGE;
     if !row.plan.has_room_for(&said.node.name) {
         return Err(Problem::conflict(format!("the cluster has {NODES_MAX} nodes: remove one before another comes")));
     }
@@ -94,10 +90,10 @@ async fn sync(
     };
     let nodes = store.nodes(&key).await?;
     let asked = said.node.name;
+    let is_long = wanted::is_long(&plan, &asked);
     let work_out = move || wanted::of(&plan, &asked, &nodes, now());
     // Of a node that has little it is worked out at once, as thousands of them ask each second.
-    let wanted =
-        if said.processes.len() > MANY || is_large { store.work.run(&key, work_out).await? } else { work_out() };
+    let wanted = if is_long { store.work.run(&key, work_out).await? } else { work_out() };
     Ok(Json(Wanted { interval_ms: INTERVAL_MS, cluster: Some(id), wanted }))
 }
 

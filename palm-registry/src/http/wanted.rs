@@ -7,8 +7,29 @@ use crate::plan::{Command, Instance, Plan};
 use crate::store::Nodes;
 use crate::wire::WantedProcess;
 
+/// Processes of a node, and copies that they wait for, from which on it takes long to say what they are to be.
+const MANY: usize = 256;
+const COPIES: u64 = 2000;
 /// How long a process may take to end if its file does not say, in seconds.
 const GRACE_SECONDS: u64 = 10;
+
+/// Whether it takes long to say what a node is to run: it has many processes, or they are connected to many.
+pub(super) fn is_long(plan: &Plan, node: &str) -> bool {
+    let instances = plan.node(node).map_or(&[][..], |node| &node.instances);
+    if instances.len() > MANY {
+        return true;
+    }
+    let mut names: Vec<_> = instances.iter().map(|instance| instance.component.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut left = COPIES;
+    names.into_iter().filter_map(|name| plan.component(name)).flat_map(|component| &component.connected).any(|name| {
+        let copies = plan.component(name).map_or(1, |component| component.copies().into());
+        let fits = left >= copies;
+        left = left.saturating_sub(copies);
+        !fits
+    })
+}
 
 /// What a node is to run, in the order in which it is to be started.
 pub(super) fn of(plan: &Plan, node: &str, heard: &Nodes, now: i64) -> Vec<WantedProcess> {
@@ -83,5 +104,30 @@ fn resolved(plan: &Plan, ready: &Readiness) -> Readiness {
         Readiness::Cache(text) => Readiness::Cache(address(text)),
         Readiness::Tcp(text) => Readiness::Tcp(address(text)),
         Readiness::Command(_) | Readiness::Line(_) => ready.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::plan::NodeOffer;
+
+    #[test]
+    fn it_takes_long_for_those_who_have_much_or_wait_for_many() {
+        let is_long = |replicas: u32, of_node: u32, connected: &str| {
+            let file = format!(
+                "[Many]\nScript = m\nReplicas = {replicas}\n[Few]\nScript = f\n[Last]\nScript = l\nConnected = {connected}\n"
+            );
+            let mut plan = Plan::new(Cluster::from_ini(&file).unwrap());
+            for (name, processors) in [("first", replicas + 2 - of_node), ("last", of_node + 1)] {
+                let (name, ip) = (name.to_owned(), "127.0.0.1".to_owned());
+                plan.offer(NodeOffer { name, ip, processors, ports_from: 1000 });
+            }
+            super::is_long(&plan, "last")
+        };
+        assert!(!is_long(1999, 0, "Many") && !is_long(5000, 0, "Few") && !is_long(5000, 255, "Few"));
+        assert!(is_long(2000, 0, "Many") && is_long(5000, 256, "Few"));
+        assert!(!super::is_long(&Plan::new(Cluster::from_ini("[A]\nScript = a\n").unwrap()), "nowhere"));
     }
 }

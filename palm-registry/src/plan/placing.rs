@@ -63,11 +63,6 @@ impl Plan {
         self.components.cluster()
     }
 
-    /// Processes in all, whether they have places or not.
-    pub fn size(&self) -> u64 {
-        self.components.copies_in_all()
-    }
-
     /// Whether this node is known, or there may be one more.
     pub fn has_room_for(&self, node: &str) -> bool {
         self.nodes.list().len() < NODES_MAX || self.nodes.node(node).is_some()

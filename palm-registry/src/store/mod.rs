@@ -5,6 +5,7 @@
 mod audit;
 mod cached;
 mod clusters;
+mod counted;
 #[cfg(test)]
 mod earlier;
 mod forget;
@@ -39,6 +40,7 @@ pub use crate::api::audit::Deed;
 pub use crate::api::shares::Share;
 use crate::private;
 pub use clusters::{Changed, ClusterRow, Saved};
+pub use counted::Counts;
 pub use keys::Presented;
 pub use log_pages::LogPosition;
 pub use log_search::LogSearch;
@@ -68,6 +70,8 @@ pub struct Store {
     read: sqlx::AnyPool,
     cached: cached::Cached,
     heard: heard::Heard,
+    /// Held by who counts.
+    counted: std::sync::Arc<tokio::sync::Mutex<counted::Counted>>,
     turns: offers::Turns,
     signs: group::Group<nodes::Sign>,
     lines: group::Group<logs::Batch>,
@@ -198,6 +202,7 @@ impl Store {
             read,
             cached: Default::default(),
             heard: Default::default(),
+            counted: Default::default(),
             turns: Default::default(),
             work: Work::on_this_machine(),
         }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
+use futures_util::TryStreamExt as _;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 
+use super::counted::Counts;
 use super::group::Write;
 use super::{Store, StoreError, insert, now};
 use crate::plan::NodeOffer;
@@ -104,18 +107,24 @@ impl Store {
         Ok(deleted.rows_affected() > 0)
     }
 
-    /// How many processes are in each state.
+    /// How many processes are in each state. They are counted no more often than takes a tenth of the time, however many ask.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn count_processes(&self) -> Result<BTreeMap<&'static str, u64>, StoreError> {
-        let rows = sqlx::query("SELECT processes FROM nodes").fetch_all(&self.read).await?;
-        let mut counts: BTreeMap<_, _> = State::ALL.map(|state| (state.name(), 0)).into();
-        for row in rows {
+    pub async fn count_processes(&self) -> Result<Counts, StoreError> {
+        let mut counted = self.counted.lock().await;
+        let begun = Instant::now();
+        if let Some(counts) = counted.at(begun) {
+            return Ok(counts);
+        }
+        let mut counts: Counts = State::ALL.map(|state| (state.name(), 0)).into();
+        let mut rows = sqlx::query("SELECT processes FROM nodes").fetch(&self.read);
+        while let Some(row) = rows.try_next().await? {
             for process in processes(row.try_get(0)?)? {
                 *counts.entry(process.state.name()).or_default() += 1;
             }
         }
+        counted.keep(counts.clone(), begun, Instant::now());
         Ok(counts)
     }
 }

@@ -197,7 +197,7 @@ impl Request {
         let mut bytes = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut bytes)).await;
         let _ = read.unwrap_or_else(|_| panic!("{name}: no answer"));
-        Answer::parse(name, &String::from_utf8_lossy(&bytes))
+        Answer::parse(name, &bytes)
     }
 
     /// As [`stream`](Self::stream), by a system that keeps little of what was not read.
@@ -256,10 +256,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(request: String, text: &str) -> Self {
+    fn parse(request: String, bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: no answer: {text}"));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        Self { request, status, head: head.to_owned(), body: body.to_owned() }
+        let mut answer = Self { request, status, head: head.to_owned(), body: body.to_owned() };
+        if answer.header("Transfer-Encoding") == Some("chunked") {
+            answer.body = String::from_utf8_lossy(&whole(&bytes[head.len() + 4..])).into_owned();
+        }
+        answer
     }
 
     #[track_caller]
@@ -286,5 +291,20 @@ impl Answer {
         let cookie = self.header("Set-Cookie").unwrap_or_else(|| panic!("no cookie: {self:?}"));
         let cookie = cookie.split(';').next().unwrap().to_owned();
         Session { cookie, csrf: self.json()["csrf"].as_str().unwrap().to_owned() }
+    }
+}
+
+/// A body that came in chunks; it has to be whole.
+fn whole(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n").expect("the length of a chunk");
+        let length = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).unwrap(), 16).unwrap();
+        let (chunk, rest) = chunks[end + 2..].split_at(length);
+        body.extend(chunk);
+        chunks = rest.strip_prefix(b"\r\n").expect("the end of a chunk");
+        if length == 0 {
+            return body;
+        }
     }
 }
