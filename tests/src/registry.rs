@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use palm_registry::cluster::Cluster;
 use palm_registry::plan::Plan;
-use palm_registry::store::{ClusterRow, LogLine, LogQuery, Period, Saved, Scope, Store};
+use palm_registry::store::{ClusterRow, LogLine, Saved, Scope, Store};
 use palm_registry::wire::Process as Reported;
 
 use serde_json::Value;
@@ -230,7 +230,7 @@ impl Registry {
     /// # Panics
     /// If the store cannot be read.
     pub fn logs(&self, key: &str) -> Vec<LogLine> {
-        self.with_store(async |store| store.logs(key, &LogQuery::of(Period::ALL)).await.expect("the store is there"))
+        self.with_store(async |store| store.logs(key).await.expect("the store is there"))
     }
 
     fn with_store<T, F: Future<Output = T>>(&self, work: impl FnOnce(Store) -> F) -> T {

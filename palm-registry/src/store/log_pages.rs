@@ -54,9 +54,11 @@ impl Store {
         Ok(lines)
     }
 
-    /// All lines of a cluster, in the order of their instants.
-    #[cfg(test)]
-    pub(crate) async fn logs(&self, cluster: &str) -> Result<Vec<LogLine>, StoreError> {
+    /// All lines of a cluster, in the order of their instants: for those who know that they are few.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn logs(&self, cluster: &str) -> Result<Vec<LogLine>, StoreError> {
         let mut position = self.log_position(cluster, Period::ALL).await?;
         let mut lines = Vec::new();
         loop {
