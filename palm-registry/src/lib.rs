@@ -18,7 +18,7 @@ pub mod api;
 pub mod client;
 pub mod cluster;
 pub mod http;
-mod names;
+pub mod names;
 pub mod plan;
 pub mod private;
 pub mod process;

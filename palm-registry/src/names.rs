@@ -1,8 +1,9 @@
-//! What things can be called: the only place that says so. Names are shown in tables, on terminals and on pages, where nothing of them may
-//! do anything, hide, or turn round what stands beside it.
+//! Which characters do no harm where they are shown. This is the only place that says so, for names, pages, terminals and logs.
+//!
+//! A character must not do anything there, hide, or change the direction of what stands beside it.
 
-/// Whether a character can stand in a name.
-pub(crate) fn is_harmless(letter: char) -> bool {
+/// Whether a character can be shown as it is, in a line of text.
+pub fn is_harmless(letter: char) -> bool {
     !letter.is_control() && !turns(letter)
 }
 

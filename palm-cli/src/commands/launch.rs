@@ -163,8 +163,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
     pub(crate) connect_timeout: Duration,
 
-    /// Silence after which the server is asked whether it lives; after twice as much more it is looked for anew; of native masters it
-    /// is theirs to say
+    /// Silence after which the server is asked whether it lives; after twice as much more it is looked for anew.
+    /// Native masters set their own
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration_above_zero, help_heading = "Delivery")]
     pub(crate) heartbeat: Duration,
 

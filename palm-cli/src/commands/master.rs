@@ -138,7 +138,7 @@ pub(crate) struct Args {
     /// Workers that a message is given to at most, before its client is told that it failed
     #[arg(long, value_name = "NUMBER", default_value = "3", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) attempts: u32,
-    /// Highest priority that counts across clients, whose messages of a higher one take turns; 0: each client's priorities rank its own messages only
+    /// Up to this priority, messages rank across clients; higher ones count as this one. With 0, priorities rank only a client's own messages
     #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Delivery")]
     pub(crate) priority_across: u8,
     /// How long results wait for a client that is away

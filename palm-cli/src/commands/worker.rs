@@ -77,8 +77,8 @@ pub(crate) struct Args {
     /// Where to get messages from [default: what the cache says]
     #[arg(long, value_name = "ADDRESS", value_parser = values::peer_address)]
     pub(crate) pull: Option<String>,
-    /// Silence after which the master is asked whether it lives; after twice as much more it is looked for anew; of native masters it
-    /// is theirs to say
+    /// Silence after which the master is asked whether it lives; after twice as much more it is looked for anew.
+    /// Native masters set their own
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration_above_zero)]
     pub(crate) heartbeat: Duration,
     #[command(flatten)]

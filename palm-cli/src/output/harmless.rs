@@ -1,9 +1,11 @@
 //! Text that others wrote, for a terminal or a log: it may have colours, and do nothing else there.
 //!
-//! This is the one place that says what may reach a terminal. Nobody's text moves the cursor, clears the screen, sets a title, fills
+//! This is the one place through which text reaches a terminal; [`is_harmless`] says which characters may. Nobody's text moves the cursor, clears the screen, sets a title, fills
 //! the clipboard, begins a line of its own, or has what stands beside it shown in another order.
 
 use std::borrow::Cow;
+
+use palm_registry::names::is_harmless;
 
 /// The text with every control character made visible, as `cat -v` does it (`^[` for an escape), but for tabs; and with what
 /// changes the direction of a text written as a number. Colours and styles are kept if they are wanted, and left out otherwise.
@@ -54,21 +56,18 @@ pub(crate) fn harmless_json(text: &str) -> Cow<'_, str> {
         match c {
             // Between the parts of a document that somebody has laid out.
             '\n' | '\r' => out.push(c),
-            c if is_harmful(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if is_harmful(c) => {
+                c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            }
             c => out.push(c),
         }
     }
     Cow::Owned(out)
 }
 
-/// Whether a terminal would do something upon this character, or show what follows it in another place: control characters but
-/// for tabs, the marks that turn the direction of a text, and the separators that some take for the end of a line.
+/// Whether a character must not reach a terminal or a log as it is. Tabs may.
 pub(crate) fn is_harmful(c: char) -> bool {
-    match c {
-        '\t' => false,
-        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        c => c.is_control(),
-    }
+    c != '\t' && !is_harmless(c)
 }
 
 /// The sequence for colours and styles (SGR: `ESC [`, numbers, `m`) with which a text begins; empty: it begins with none.

@@ -130,7 +130,7 @@ impl<S: MasterStorage> Master<S> {
         Ok(())
     }
 
-    /// The same for an answer that says it is one of several, without that.
+    /// Takes an answer that says it is one of several, after removing its *partial* field.
     #[cold]
     #[inline(never)]
     fn handle_last_result(

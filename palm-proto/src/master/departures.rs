@@ -9,7 +9,8 @@ use core::time::Duration;
 use crate::collections::Table;
 use crate::time::Instant;
 
-/// Time in which a process that lives is back: both ends have noticed that their connection is dead, and it has tried more than once.
+/// Time in which a process that lives is back. With the usual heartbeat of 5 s both ends have noticed by then that their connection is
+/// dead, and the process has tried to connect more than once.
 const RETURN_TIME: Duration = Duration::from_secs(15);
 
 /// The number of a departure, from 1 and round again: long before it comes again nobody asks for the one before.
@@ -55,7 +56,7 @@ impl<T: Table<Departure>> Departures<T> {
 
     /// The connection of a process broke.
     pub(super) fn add(&mut self, now: Instant, process: u32) -> DepartureId {
-        let id = self.last.wrapping_add(1).max(1);
+        let id = if self.last >= self.ids() { 1 } else { self.last + 1 };
         let entry = Departure { id, process, until: now + RETURN_TIME };
         let Some(at) = self.position(id) else { return NO_DEPARTURE };
         self.last = id;
@@ -89,13 +90,19 @@ impl<T: Table<Departure>> Departures<T> {
                 _ if entry.process == process => (any, entry.until) = (true, verdict),
                 _ => {}
             }
-            id = id.wrapping_sub(1);
+            id = if id <= 1 { self.ids() } else { id - 1 };
         }
         any
     }
 
+    /// How many numbers there are: a multiple of the places, so that each number's place follows that of the one before.
+    fn ids(&self) -> DepartureId {
+        let places = self.entries.capacity().clamp(1, usize::from(DepartureId::MAX)) as DepartureId;
+        DepartureId::MAX - DepartureId::MAX % places
+    }
+
     fn position(&self, id: DepartureId) -> Option<usize> {
-        (id.wrapping_sub(1) as usize).checked_rem(self.entries.capacity())
+        usize::from(id.wrapping_sub(1)).checked_rem(self.entries.capacity())
     }
 }
 
@@ -123,5 +130,19 @@ mod tests {
         assert_eq!(departures.verdict(now, NO_DEPARTURE), Verdict::Lost);
         let mut none: Departures<heapless::Vec<Departure, 0>> = Departures::new(heapless::Vec::new());
         assert_eq!((none.add(now, 1), none.settle(now, 1, true)), (NO_DEPARTURE, false));
+    }
+
+    #[test]
+    fn all_that_are_remembered_are_found_also_when_their_numbers_begin_again() {
+        let mut departures: Departures<heapless::Vec<Departure, 4>> = Departures::new(heapless::Vec::new());
+        let now = Instant::from_millis(1);
+        for process in 1..=u32::from(DepartureId::MAX) + 8 {
+            let id = departures.add(now, process);
+            if process >= 65_520 {
+                // The oldest of the four that are remembered, which then is not open any more.
+                assert!(departures.settle(now, process - 3, true), "after {process} departures");
+                assert!(matches!(departures.verdict(now, id), Verdict::Open(_)), "after {process} departures");
+            }
+        }
     }
 }

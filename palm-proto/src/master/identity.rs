@@ -1,4 +1,4 @@
-//! By what the connections of one worker are known to belong together.
+//! How the master tells which connections belong to one worker.
 
 use core::fmt;
 

@@ -55,7 +55,7 @@ fn write(event: &EndpointEvent) {
     match event {
         EndpointEvent::Fault { connection, fault, .. } => tracing::warn!("closed connection {connection}: {fault}"),
         EndpointEvent::TurnedAway { service } => {
-            tracing::warn!("turned a connection to {service} away: there are as many as may be, and all are of use");
+            tracing::warn!("turned a connection to {service} away: all places are taken, and none may give way");
         }
         EndpointEvent::Master(Event::WorkerLost { worker, held }) => {
             tracing::warn!("lost worker {worker}: what it held goes to others (tasks: {held})");

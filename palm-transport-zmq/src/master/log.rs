@@ -56,7 +56,7 @@ fn write(event: &EndpointEvent) {
             tracing::warn!("closed connection {connection} to {service}: {fault}");
         }
         EndpointEvent::TurnedAway { service } => {
-            tracing::warn!("turned a connection to {service} away: there are as many as may be, and all are of use");
+            tracing::warn!("turned a connection to {service} away: all places are taken, and none may give way");
         }
         EndpointEvent::CacheFault(outcome) => tracing::warn!("odd request to the cache: {outcome}"),
         EndpointEvent::Master(event) => write_master(event),

@@ -393,7 +393,7 @@ impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Discovery(error) => error.fmt(f),
-            Self::Socket(address, error) => write!(f, "no connection to {address}: {error}"),
+            Self::Socket(address, error) => write!(f, "{address}: {error}"),
         }
     }
 }

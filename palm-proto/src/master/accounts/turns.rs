@@ -176,7 +176,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
         }
     }
 
-    /// The highest priority that a sender has waiting is another that counts: it is the last of those that have the same.
+    /// The sender's highest priority has changed; it joins the end of that turn.
     fn change_turn(&mut self, id: u32, turn: u8) {
         let sender = &mut self.senders[id];
         let before = core::mem::replace(&mut sender.turn, turn);
