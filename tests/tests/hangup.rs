@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use palm_tests::cluster::{START, subcommand};
-use palm_tests::{Master, Process, Side, palm, until, within};
+use palm_tests::registry::Registry;
+use palm_tests::{Launcher, Master, Process, Side, Worker, palm, until, within};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 
@@ -78,6 +79,72 @@ fn a_registry_stops_in_order_unless_it_was_started_to_outlast_its_terminal() {
         assert!(!catches_hangups(&registry));
         registry.signal(Signal::TERM);
         assert!(registry.exit(WAIT).success());
+    });
+}
+
+/// A worker whose function `slow` says that it has begun, and ends when it may.
+fn slow_worker(folder: &Folder, master: &Master) -> Worker {
+    let at = folder.0.display();
+    let function =
+        format!("slow=echo begun >>{at}/begun; while [ ! -e {at}/go ]; do sleep 0.05; done; printf 'it is done'");
+    Worker::start(Side::Ours, "w", &master.addresses.cache, &["--shell", "--exec", &function])
+}
+
+/// Who sends that function one message, which is in hand.
+fn slow_launcher(folder: &Folder, master: &Master) -> Launcher {
+    let launcher = Launcher::start(Side::Ours, master, "slow", &["--repeat", "1"]);
+    until("a message in hand", WAIT, || (!folder.read("begun").is_empty()).then_some(()));
+    launcher
+}
+
+#[test]
+fn a_worker_finishes_what_it_has_in_hand() {
+    within(180, || {
+        let folder = Folder::new("worker");
+        let master = Master::start(Side::Ours, "server", &[]);
+        let mut worker = slow_worker(&folder, &master);
+        let mut launcher = slow_launcher(&folder, &master);
+        worker.process.signal(Signal::HUP);
+        worker.process.line("SIGHUP: finishing what is in hand", WAIT);
+        std::fs::write(folder.0.join("go"), "").unwrap();
+        assert_eq!(worker.process.exit(WAIT).code(), Some(0));
+        launcher.process.line("it is done", WAIT);
+        assert!(launcher.process.exit(WAIT).success());
+    });
+}
+
+#[test]
+fn a_launcher_says_what_is_missing() {
+    within(180, || {
+        let folder = Folder::new("launch");
+        let master = Master::start(Side::Ours, "server", &[]);
+        let _worker = slow_worker(&folder, &master);
+        let mut launcher = slow_launcher(&folder, &master);
+        launcher.process.signal(Signal::HUP);
+        launcher.process.line("missing: message 1", WAIT);
+        assert_eq!(launcher.process.exit(WAIT).code(), Some(1));
+    });
+}
+
+#[test]
+fn a_runner_ends_its_processes_in_order() {
+    within(180, || {
+        let registry = Registry::start("hangup");
+        let folder = Folder::new("runner");
+        let script = format!(
+            "cd {}; trap 'echo ended >>order; exit 0' TERM; echo up >>up; while :; do sleep 0.05; done",
+            folder.0.display()
+        );
+        registry.add_cluster("key", &format!("[[component]]\nname = 'A'\nscript = '''sh -c {script:?}'''\n"));
+        let mut command = subcommand("runner");
+        command.args(["--registry", &registry.url, "--cluster", "key", "--name", "node", "--processors", "9"]);
+        command.arg("--spool").arg(folder.0.join("spool"));
+        let mut runner = Process::start("runner", command);
+        until("the component", WAIT, || (!folder.read("up").is_empty()).then_some(()));
+        runner.signal(Signal::HUP);
+        runner.line("SIGHUP: stopping", WAIT);
+        assert_eq!(runner.exit(WAIT).code(), Some(0));
+        assert_eq!(folder.read("order"), "ended\n");
     });
 }
 
