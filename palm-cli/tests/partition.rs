@@ -72,7 +72,7 @@ fn workers_and_launchers_come_back_from_a_connection_that_carries_nothing() {
     let mut network = Network::new();
     network.hear(&format!("go='{folder}/go'; beat='--heartbeat 1s'"));
     network.hear("$PALM master --name test $beat & master=$!");
-    network.0.wait_for_line("successfully started pull=");
+    network.0.wait_for_line("Outbound Pub connects to exterior");
     let function = "--exec \"later=while [ ! -e $go ]; do sleep 0.05; done; cat\"";
     network.hear(&format!("$PALM worker --name w $beat --transport zmq --shell --jobs 2 {function} &"));
     network.0.wait_for_line("Got worker pull address");
