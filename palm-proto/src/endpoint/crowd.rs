@@ -116,7 +116,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     }
 
     /// A connection to `service` is established. `None` if there are too many: close it. One in eight is kept for workers. Where all
-    /// are taken, one that has not been of use may have to give way: [`poll_ready`](Self::poll_ready) names it.
+    /// are taken, one that has not been of use may have to give way: [`poll_ready`](Self::poll_ready) names it. Close it, and offer what
+    /// this connection has said, before the next is taken: else newcomers are turned away for want of places, or give way themselves.
     pub fn handle_accept_from(&mut self, now: Instant, service: Service, source: Source) -> Option<ConnectionId> {
         let kept = match service {
             Service::WorkerPush | Service::WorkerPull => 0,
@@ -125,7 +126,9 @@ impl<S: EndpointStorage> Endpoint<S> {
         let source = self.crowds.enter(source);
         let in_use = self.peers.len() - self.crowds.giving_way;
         let has_place = in_use < self.crowds.limit - kept || self.push_one_out(now, source);
-        let is_within = self.peers.len() < self.peers.capacity() - kept;
+        // Where there are places for those that give way, no more are in use than there were before.
+        let has_spare = self.peers.capacity() > self.crowds.limit;
+        let is_within = has_spare || self.peers.len() < self.peers.capacity() - kept;
         let inserted = if has_place && is_within { self.add_peer(now, service, source) } else { None };
         let Some(index) = inserted else {
             self.crowds.leave(source);
@@ -162,6 +165,11 @@ impl<S: EndpointStorage> Endpoint<S> {
             self.crowds.known.push_back(&mut self.peers, index);
             self.peers[index].known = true;
         }
+    }
+
+    /// Where a connection comes from; this host if there was no room to note it.
+    pub(super) fn source_of(&self, index: u32) -> Source {
+        self.crowds.sources.get(self.peers[index].source).map_or(Source::LOCAL, |crowd| crowd.source)
     }
 
     /// A connection is gone.

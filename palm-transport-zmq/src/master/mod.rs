@@ -309,7 +309,12 @@ async fn accept(shared: Arc<Shared>, service: Service, listener: Listener, liven
             accepted
         };
         match accepted {
-            Some(id) => drop(tokio::spawn(Connection::new(Arc::clone(&shared), id, stream))),
+            Some(id) => {
+                drop(tokio::spawn(Connection::new(Arc::clone(&shared), id, stream)));
+                // What this one has said already is read, and what gives way to it is closed, before the next is taken: of many that
+                // come at once none is turned away for others that could not be closed yet, nor gives way before it was heard.
+                tokio::task::yield_now().await;
+            }
             None => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }

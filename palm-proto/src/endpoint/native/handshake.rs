@@ -86,6 +86,8 @@ impl<S: EndpointStorage> Endpoint<S> {
     fn join_client(&mut self, now: Instant, index: u32, native: u32, id: SessionId, resume: bool) -> Option<Role> {
         // From here on the session is not known any more: it goes into messages, and out to workers.
         let id = id.handle();
+        self.make_room_for_session(now, index, id, resume);
+        let source = self.source_of(index);
         let sender = self.master.add_sender()?;
         let Some(subscriber) = self.master.add_subscriber(now, index) else {
             self.master.remove_sender(sender);
@@ -94,7 +96,8 @@ impl<S: EndpointStorage> Endpoint<S> {
         let subscribed = self.master.handle_subscribe(now, subscriber, &hex(&id.0)).is_ok();
         let mut dropped = 0;
         // Last, for it is not undone: from here on nothing may fail.
-        let attached = if subscribed { self.native.attach(id, native, resume, |bytes| dropped += bytes) } else { None };
+        let mut attach = || self.native.attach(id, (native, source), resume, |bytes| dropped += bytes);
+        let attached = if subscribed { attach() } else { None };
         self.master.release(None, dropped);
         let Some(attached) = attached else {
             self.master.remove_subscriber(subscriber);

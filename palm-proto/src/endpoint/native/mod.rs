@@ -76,6 +76,8 @@ pub(super) struct Natives<N: NativeStorage> {
     by_claim: Index<N::ClaimPlaces>,
     names: Slab<Name<N::Opening>, N::Names>,
     by_alias: Index<N::NamePlaces>,
+    /// Names beyond those that are set aside for each client.
+    names_shared: u32,
     hash: KeyedHash,
     /// Differs for each start of the master.
     epoch: u64,
@@ -117,6 +119,7 @@ impl<N: NativeStorage> Natives<N> {
             by_claim: Index::new(tables.claim_places),
             names: Slab::new(tables.names),
             by_alias: Index::new(tables.name_places),
+            names_shared: 0,
             hash: KeyedHash::new(seed.derive("native hash")),
             epoch: random.next_u64(),
             bridge: SessionId(bridge),

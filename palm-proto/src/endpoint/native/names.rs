@@ -11,6 +11,9 @@ use crate::uuid;
 use super::sessions::opening;
 use super::{NativeStorage, Natives};
 
+/// One name in so many is set aside for those who have few.
+const SET_ASIDE: usize = 4;
+
 /// A function's name, and by which alias which client knows it; named only by storage types.
 #[derive(Debug)]
 pub struct Name<B> {
@@ -69,8 +72,7 @@ impl<N: NativeStorage> Natives<N> {
             (known.opening, known.len, known.hash, known.is_addressed) = (opening, len, hash, is_addressed);
             return true;
         }
-        if self.peers[peer].names.len() >= self.names.capacity() - self.names.len() {
-            // As many as are left free, so that no client keeps others out.
+        if !self.may_declare(peer) {
             return false;
         }
         let entry = Name { peer, alias, opening, len, hash, is_addressed, link: Link::UNLINKED };
@@ -79,8 +81,22 @@ impl<N: NativeStorage> Natives<N> {
             self.names.remove(index);
             return false;
         }
+        self.names_shared += u32::from(self.peers[peer].names.len() >= self.names_aside());
         self.peers[peer].names.push_back(&mut self.names, index);
         true
+    }
+
+    /// Whether there is room for one more name of a client: for those that are set aside for each, and for further ones as long as it
+    /// has no more of these than are left free. So no client keeps others out.
+    fn may_declare(&self, peer: u32) -> bool {
+        let (own, aside) = (self.peers[peer].names.len(), self.names_aside());
+        let shared = self.names.capacity().saturating_sub(aside * self.peers.capacity());
+        own < aside || own - aside < shared.saturating_sub(self.names_shared as usize)
+    }
+
+    /// Names that are set aside for each client; none where the table is small.
+    fn names_aside(&self) -> usize {
+        self.names.capacity() / self.peers.capacity().max(1) / SET_ASIDE
     }
 
     /// What a client means by `alias`.
@@ -109,6 +125,7 @@ impl<N: NativeStorage> Natives<N> {
     /// Takes a name out that is in no list any more.
     fn remove_name(&mut self, peer: u32, index: u32) {
         if let Some(name) = self.names.remove(index) {
+            self.names_shared -= u32::from(self.peers[peer].names.len() >= self.names_aside());
             self.by_alias.remove(place(peer, name.alias), index);
         }
     }

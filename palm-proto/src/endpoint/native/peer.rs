@@ -211,6 +211,23 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.native.expire_session(now, |bytes| dropped += bytes);
         self.master.release(None, dropped);
         self.counters.forgotten += dropped as u64;
+        self.drop_forgotten(now);
+    }
+
+    /// Where there is no place for a session, a client that is away is forgotten.
+    pub(super) fn make_room_for_session(&mut self, now: Instant, index: u32, id: SessionId, resume: bool) {
+        if !self.native.lacks_session(id, resume) {
+            return;
+        }
+        let (source, mut dropped) = (self.source_of(index), 0);
+        self.native.forget_one_away(source, |bytes| dropped += bytes);
+        self.master.release(None, dropped);
+        self.counters.forgotten += dropped as u64;
+        self.drop_forgotten(now);
+    }
+
+    /// Drops some tasks of clients that have been forgotten.
+    fn drop_forgotten(&mut self, now: Instant) {
         for _ in 0..FORGOTTEN_A_CALL {
             let Some(task) = self.native.pop_forgotten() else { return };
             self.master.forget(now, task);

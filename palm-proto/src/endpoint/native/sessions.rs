@@ -8,12 +8,15 @@ use crate::native::SessionId;
 use crate::random::split_mix;
 use crate::time::Instant;
 
+use super::super::crowd::Source;
 use super::names::hex;
 use super::tasks::SIDE_BY_SIDE;
 use super::{NativeStorage, Natives};
 
 /// Bytes of pipeline and client, with keys and lengths.
 pub(super) const OPENING: usize = 2 * (2 + 32);
+/// Clients that are away that are looked at for one to forget.
+const LOOKED_AT: usize = 64;
 
 /// A client's process; named only by storage types.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub struct Session {
     /// The handle of its session, which is all that is kept of that.
     pub(super) id: SessionId,
     /// From which the places of its tasks are derived.
-    key: u64,
+    key: u32,
     /// Its connection, or none.
     pub(super) peer: u32,
     /// All tasks with lower numbers have been taken.
@@ -30,6 +33,8 @@ pub struct Session {
     submissions: SoughtList<IsLive>,
     away_since: Instant,
     away_link: Link,
+    /// What stands for where its connection came from.
+    origin: u32,
 }
 
 /// A task of a client that has not been answered; named only by storage types.
@@ -103,10 +108,11 @@ impl<N: NativeStorage> Natives<N> {
     pub(super) fn attach(
         &mut self,
         id: SessionId,
-        peer: u32,
+        (peer, source): (u32, Source),
         resume: bool,
         drop: impl FnMut(usize),
     ) -> Option<Attached> {
+        let origin = self.session_origin(source);
         let mut replaced = None;
         if let Some(known) = self.find_session(id) {
             let before = core::mem::replace(&mut self.sessions[known].peer, NONE);
@@ -115,7 +121,7 @@ impl<N: NativeStorage> Natives<N> {
                 if self.sessions[known].away_link.is_linked() {
                     self.away.remove(&mut self.sessions, known);
                 }
-                self.sessions[known].peer = peer;
+                (self.sessions[known].peer, self.sessions[known].origin) = (peer, origin);
                 return Some(Attached { session: known, replaced });
             }
             // It has forgotten all that it knew.
@@ -123,13 +129,14 @@ impl<N: NativeStorage> Natives<N> {
         }
         let session = Session {
             id,
-            key: self.hash.hash(&id.0),
+            key: self.hash.hash(&id.0) as u32,
             peer,
             accepted: 0,
             kept: List::new(),
             submissions: SoughtList::new(),
             away_since: Instant::ZERO,
             away_link: Link::UNLINKED,
+            origin,
         };
         let session = self.sessions.insert(session).ok()?;
         if !self.by_session.insert(self.hash.hash(&id.0), session) {
@@ -170,6 +177,26 @@ impl<N: NativeStorage> Natives<N> {
         {
             self.forget_session(session, drop);
         }
+    }
+
+    /// Whether there is no place for this session.
+    pub(super) fn lacks_session(&self, id: SessionId, resume: bool) -> bool {
+        self.sessions.is_full() && !(resume && self.find_session(id).is_some())
+    }
+
+    /// Forgets a client that is away for one that comes: of those that have been away longest one of the same source, else the very
+    /// first. So who comes and goes without end forgets its own, and keeps nobody out. `drop` is told the bytes of what is dropped.
+    pub(super) fn forget_one_away(&mut self, source: Source, drop: impl FnMut(usize)) {
+        let origin = self.session_origin(source);
+        let first = self.away.front();
+        let mut oldest = core::iter::successors(first, |&at| self.away.next(&self.sessions, at)).take(LOOKED_AT);
+        if let Some(session) = oldest.find(|&at| self.sessions[at].origin == origin).or(first) {
+            self.forget_session(session, drop);
+        }
+    }
+
+    fn session_origin(&self, Source(source): Source) -> u32 {
+        self.hash.hash(&source.to_le_bytes()) as u32
     }
 
     /// The next task of a client that has been forgotten: nobody wants it any more.
@@ -284,9 +311,9 @@ impl<N: NativeStorage> Natives<N> {
 }
 
 /// Where a client's number for a task is looked for. The client chooses it, and does not know the key of its session.
-fn sequence_place(beside: Beside, key: u64, sequence: u64) -> u64 {
+fn sequence_place(beside: Beside, key: u32, sequence: u64) -> u64 {
     let (group, rest) = (sequence / u64::from(SIDE_BY_SIDE), sequence as u32 % SIDE_BY_SIDE);
-    beside.hash(split_mix(key.wrapping_add(split_mix(group))), rest)
+    beside.hash(split_mix(u64::from(key).wrapping_add(split_mix(group))), rest)
 }
 
 /// What the messages of a session begin with: its id as pipeline and as client.

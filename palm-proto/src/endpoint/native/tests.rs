@@ -1,4 +1,5 @@
 mod believed;
+mod crowded;
 mod departed;
 mod small;
 

@@ -144,6 +144,34 @@ fn who_has_not_said_what_it_is_gives_way_first() {
 }
 
 #[test]
+fn those_that_say_nothing_to_the_sockets_of_workers_keep_nobody_out() {
+    let mut bench = bench();
+    let mut silent = Vec::new();
+    let close_all = |bench: &mut Bench, silent: &mut Vec<ConnectionId>| {
+        while bench.endpoint.poll_ready().is_some() {}
+        let (closing, rest) = silent.drain(..).partition(|&id| bench.endpoint.is_closing(id));
+        let closing: Vec<ConnectionId> = closing;
+        closing.iter().for_each(|&id| bench.endpoint.handle_close(bench.now, id));
+        *silent = rest;
+    };
+    // The places that are kept for workers are theirs as well, and some are not closed yet.
+    for _ in 0..3 {
+        for _ in 0..40 {
+            bench.now = bench.now + Duration::from_millis(1);
+            silent.extend(bench.endpoint.handle_accept(bench.now, Service::WorkerPush));
+            close_all(&mut bench, &mut silent);
+        }
+        assert_eq!((silent.len(), bench.endpoint.counters().refused), (32, 0));
+        for (service, socket) in [(Service::Cache, SocketType::Req), (Service::WorkerPull, SocketType::Push)] {
+            bench.now = bench.now + Duration::from_millis(1);
+            let end = bench.join_from(service, socket, Source::LOCAL).expect("there is always a place for a newcomer");
+            assert!(!bench.endpoint.is_closing(end.id));
+            bench.endpoint.handle_close(bench.now, end.id);
+        }
+    }
+}
+
+#[test]
 fn one_connection_does_not_use_up_the_subscriptions() {
     let mut bench = bench();
     let mut greedy = bench.join(Service::Publish, SocketType::Sub);
