@@ -50,7 +50,7 @@ macro_rules! families {
     )*};
 }
 
-families!(frames cache fields answers sessions);
+families!(frames cache connections subscriptions fields answers floods native sessions);
 
 /// The attack of this name.
 fn named(family: &'static str, name: &'static str) -> impl Fn(&Attack) -> bool {
