@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::cache_client::{CacheClient, CacheError};
 
+/// Bytes of the longest address that is taken from a cache, which anybody may have set.
+const LONGEST_ADDRESS: usize = 1024;
+
 /// What a client has to know.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientAddresses {
@@ -35,7 +38,7 @@ pub enum DiscoveryError {
     },
     /// The server does not say where its sockets are.
     NoAddress {
-        /// The cache key that is empty or no text.
+        /// The cache key that is empty, no text, or too long.
         key: &'static str,
     },
 }
@@ -47,7 +50,9 @@ impl fmt::Display for DiscoveryError {
             Self::WrongServer { expected, found } => {
                 write!(f, "the server is named {found:?}, not {expected:?}")
             }
-            Self::NoAddress { key } => write!(f, "the server's cache has no address under the key {key}"),
+            Self::NoAddress { key } => {
+                write!(f, "the server's cache has no address of up to {LONGEST_ADDRESS} bytes under the key {key}")
+            }
         }
     }
 }
@@ -72,7 +77,7 @@ pub(crate) async fn check_name(cache: &CacheClient, expected: &str) -> Result<()
 pub(crate) async fn address(cache: &CacheClient, key: &'static str) -> Result<String, DiscoveryError> {
     let value = cache.get(key).await?;
     match std::str::from_utf8(&value) {
-        Ok(text) if !text.is_empty() => Ok(reachable(text, cache.address())),
+        Ok(text) if (1..=LONGEST_ADDRESS).contains(&text.len()) => Ok(reachable(text, cache.address())),
         _ => Err(DiscoveryError::NoAddress { key }),
     }
 }

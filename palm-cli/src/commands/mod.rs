@@ -115,8 +115,13 @@ fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) 
     }
 }
 
+/// Characters of another server's name that are shown; anybody may have given it, over ZeroMQ.
+const SHOWN_OF_A_NAME: usize = 255;
+
 /// Says what a person can do about a server of another name.
 fn wrong_server(address: &str, found: &str, wanted: &str) -> anyhow::Error {
+    let found: String = found.chars().take(SHOWN_OF_A_NAME).collect();
+    let found = crate::output::harmless(&found, false);
     wrong_use(format!(
         "the server at {address} is named {found}, not {wanted}: use --server {found}, or the address of another"
     ))
@@ -184,4 +189,17 @@ pub(crate) fn can_be_hung_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     mask.is_some_and(|ignored| ignored & 1 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_another_server_is_one_line_of_what_is_said() {
+        let forged = format!("x\n1 message sent\u{202e}{}", "y".repeat(1000));
+        let text = wrong_server("tcp://127.0.0.1:5559", &forged, "shout").to_string();
+        assert!(text.contains("named x^J1 message sent") && text.ends_with("another"), "{text}");
+        assert!(!text.contains(['\n', '\u{202e}']) && text.len() < 1000, "{text}");
+    }
 }

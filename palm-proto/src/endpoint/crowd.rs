@@ -1,7 +1,8 @@
 //! Who makes room for whom when all places for connections are taken.
 //!
 //! A connection that has done nothing yet gives way to a newcomer: first those whose handshake is not over, as long as they have
-//! more than an eighth of the places, then those that have waited longest since. Nobody gives way to a newcomer of a source that has more
+//! more than an eighth of the places, then those that have waited longest since; a worker's connection for answers comes after all of
+//! these, the newest first. Nobody gives way to a newcomer of a source that has more
 //! connections than its own. What has been of use (a message, a task or a result has gone over it) keeps its place, but to a
 //! source that has less than half as many connections as its own, and then only while it holds nothing.
 
@@ -13,7 +14,7 @@ use crate::time::Instant;
 
 use super::event::{EndpointEvent, Fault};
 use super::machine::Endpoint;
-use super::peer::{ConnectionId, InIdle, Role, Service};
+use super::peer::{ConnectionId, InIdle, Peer, Role, Service};
 use super::storage::EndpointStorage;
 
 /// One in so many connections is kept for workers: those of clients that wait to be read, also of such as are gone, would
@@ -62,7 +63,9 @@ pub(super) struct Crowds<T, P> {
     limit: usize,
     /// Connections whose handshake is over, that have not been of use.
     pub(super) idle: List<InIdle>,
-    /// Those that have.
+    /// The same of workers' connections for answers, which are silent for as long as a worker is at its first message.
+    answerers: List<InIdle>,
+    /// Those that have been of use.
     pub(super) known: List<InIdle>,
     /// Connections that give way and are not closed yet.
     giving_way: usize,
@@ -71,7 +74,16 @@ pub(super) struct Crowds<T, P> {
 impl<T: Table<Slot<Crowd>>, P: Table<Place>> Crowds<T, P> {
     pub(super) fn new(sources: T, places: P, hash: KeyedHash, limit: usize) -> Self {
         let (sources, by_source) = (Slab::new(sources), Index::new(places));
-        Self { sources, by_source, hash, limit, idle: List::new(), known: List::new(), giving_way: 0 }
+        Self {
+            sources,
+            by_source,
+            hash,
+            limit,
+            idle: List::new(),
+            answerers: List::new(),
+            known: List::new(),
+            giving_way: 0,
+        }
     }
 
     fn find(&self, source: Source) -> Option<u32> {
@@ -100,6 +112,15 @@ impl<T: Table<Slot<Crowd>>, P: Table<Place>> Crowds<T, P> {
             let hash = self.hash.hash(&crowd.source.0.to_le_bytes());
             self.by_source.remove(hash, index);
             self.sources.remove(index);
+        }
+    }
+
+    /// The list for a connection whose handshake is over.
+    fn list_of<Z>(&mut self, peer: &Peer<Z>) -> &mut List<InIdle> {
+        match peer.role {
+            _ if peer.known => &mut self.known,
+            Role::Answerer => &mut self.answerers,
+            _ => &mut self.idle,
         }
     }
 
@@ -146,8 +167,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub(super) fn on_greeted(&mut self, index: u32, trusted: bool) {
         let peer = &mut self.peers[index];
         (peer.trusted, peer.known) = (trusted, trusted);
-        let list = if trusted { &mut self.crowds.known } else { &mut self.crowds.idle };
-        list.push_back(&mut self.peers, index);
+        self.crowds.list_of(peer).push_back(&mut self.peers, index);
     }
 
     /// A message, a task or a result has gone over a connection.
@@ -161,9 +181,9 @@ impl<S: EndpointStorage> Endpoint<S> {
     #[cold]
     fn make_known(&mut self, index: u32) {
         if self.peers[index].is_idle_listed() {
-            self.crowds.idle.remove(&mut self.peers, index);
-            self.crowds.known.push_back(&mut self.peers, index);
+            self.unlist_idle(index);
             self.peers[index].known = true;
+            self.crowds.known.push_back(&mut self.peers, index);
         }
     }
 
@@ -182,12 +202,11 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     fn unlist_idle(&mut self, index: u32) {
         if self.peers[index].is_idle_listed() {
-            let list = if self.peers[index].known { &mut self.crowds.known } else { &mut self.crowds.idle };
-            list.remove(&mut self.peers, index);
+            self.crowds.list_of(&self.peers[index]).remove(&mut self.peers, index);
         }
     }
 
-    /// Has a connection give way to a newcomer of a source. Whether there was one. Looks at 192 at most.
+    /// Has a connection give way to a newcomer of a source. Whether there was one. Looks at five times 64 at most.
     fn push_one_out(&mut self, now: Instant, source: u32) -> bool {
         let on_their_way = self.crowds.giving_way;
         if on_their_way >= (self.peers.capacity() - self.crowds.limit).max(1) {
@@ -198,6 +217,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         let many = strangers > self.crowds.limit / SHARE_OF_STRANGERS;
         let first = if many { self.oldest_stranger(source) } else { None };
         let found = first.or_else(|| self.oldest_idle(source)).or_else(|| self.oldest_stranger(source));
+        let found = found.or_else(|| self.newest_answerer(source));
         let Some(index) = found.or_else(|| self.one_of_a_crowd(now, source)) else { return false };
         self.counters.gave_way += 1;
         self.unlist_idle(index);
@@ -231,6 +251,20 @@ impl<S: EndpointStorage> Endpoint<S> {
                 return Some(index);
             }
             self.crowds.idle.move_to_back(&mut self.peers, index);
+        }
+        None
+    }
+
+    /// The newest connection for answers that has had none, of those that may have to give way. A worker that is at its first
+    /// message has an older one than whoever comes to take places.
+    fn newest_answerer(&mut self, source: u32) -> Option<u32> {
+        for _ in 0..LOOKED_AT.min(self.crowds.answerers.len()) {
+            let index = self.crowds.answerers.back()?;
+            if self.may_give_way(index, source) && !self.holds_anything(index) {
+                return Some(index);
+            }
+            self.crowds.answerers.remove(&mut self.peers, index);
+            self.crowds.answerers.push_front(&mut self.peers, index);
         }
         None
     }

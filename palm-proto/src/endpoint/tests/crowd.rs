@@ -208,3 +208,22 @@ fn a_source_is_a_host() {
         ["2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1"].map(|text| source(text.parse().unwrap()));
     assert!(one == other && one != third && one != Source::LOCAL);
 }
+
+#[test]
+fn a_worker_at_its_first_message_keeps_the_connection_that_it_will_answer_over() {
+    let mut bench = bench();
+    let answers = bench.join(Service::WorkerPull, SocketType::Push);
+    let mut idle = Vec::new();
+    bench.flood(Source::LOCAL, 100, &mut idle);
+    assert!(bench.endpoint.counters().gave_way > 0 && !bench.endpoint.is_closing(answers.id));
+    // Nor does it give way to those that open the same.
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.extend(bench.join_from(Service::WorkerPull, SocketType::Push, Source::LOCAL));
+        bench.close_all(&mut idle);
+        bench.close_all(&mut crowd);
+    }
+    assert!(idle.is_empty() && !bench.endpoint.is_closing(answers.id));
+    let newcomer = bench.join_from(Service::WorkerPush, SocketType::Pull, Source::LOCAL);
+    assert!(newcomer.is_some(), "the newest of them gives way");
+}
