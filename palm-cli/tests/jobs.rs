@@ -76,6 +76,20 @@ fn a_message_that_the_master_would_not_take_fails_alone() {
 }
 
 #[test]
+fn a_result_that_the_master_would_not_take_fails_alone() {
+    let master = Master::start("test", &["--max-message", "2KiB"]);
+    let _worker = master.worker(
+        "w",
+        &["--transport", "zmq", "--jobs", "2", "--exec", "big=head -c 3000 /dev/zero", "--exec", "copy=cat"],
+    );
+    let ended = master.launch("big", &["--message", "x"], b"");
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("longer than its master takes"), "{}", ended.err);
+    let ended = master.launch("copy", &["--message", "x"], b"");
+    assert_eq!((ended.code, ended.lines()), (0, vec!["x".to_owned()]), "the worker goes on");
+}
+
+#[test]
 fn both_addresses_do_without_a_cache() {
     let master = Master::start("test", &[]);
     let mut command = palm();

@@ -181,7 +181,10 @@ impl<B: Buffer, S: Table<Slot<Task<B>>>> Worker<B, S> {
             Answer::Failure(status, _) => status,
         };
         if written.is_err() && !refused {
-            task.state = State::Refused(Status::Failed, "the result is too large for the worker's output");
+            task.state = State::Refused(
+                Status::Failed,
+                "the result is longer than its master takes, or than the worker can send",
+            );
             return Some(written);
         }
         match (written.is_ok(), status) {

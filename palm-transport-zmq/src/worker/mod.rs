@@ -2,6 +2,7 @@
 
 mod call;
 mod function;
+mod limited;
 mod outbox;
 mod run;
 

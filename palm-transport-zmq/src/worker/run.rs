@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use palm_proto::collections::HeapTable;
+use palm_proto::message::NoRoom;
 use palm_proto::worker::{self as machine, Answer, CallId, Counters, Event, HeapWorker, Stop};
 use palm_proto::{Backoff, Reminder, Status};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use super::call::{Call, Part, Results};
 use super::function::{End, Function};
+use super::limited::Limited;
 use super::outbox::{Outbox, send_all};
 use super::{Config, Functions, Worker};
 use crate::cache_client::CacheClient;
@@ -62,6 +64,8 @@ struct Runner {
     stop: watch::Receiver<bool>,
     /// What the handle shows.
     answered: Arc<AtomicU64>,
+    /// Bytes of the longest result that the last master takes.
+    longest: usize,
     /// When the time of grace is over, once the worker is told to stop.
     end: Option<tokio::time::Instant>,
 }
@@ -71,6 +75,8 @@ struct Link {
     pull: PullSocket,
     sender: JoinHandle<Option<PushSocket>>,
     extensions: bool,
+    /// Bytes of the longest message that the master takes, if it says so.
+    longest: Option<usize>,
 }
 
 /// Why a link is not used any longer.
@@ -97,6 +103,7 @@ pub(super) async fn run(worker: Worker) -> Report {
         clock: Clock::start(),
         stop: stop.subscribe(),
         answered,
+        longest: usize::MAX,
         end: None,
         config,
     };
@@ -115,6 +122,7 @@ impl Runner {
             if lost {
                 self.say(&"the master is back");
             }
+            self.longest = link.longest.unwrap_or(usize::MAX);
             self.backoff.handle_connected(self.clock.now());
             match self.serve(&mut link).await {
                 Over::Lost(error) => {
@@ -225,9 +233,12 @@ impl Runner {
     fn make(&mut self) {
         loop {
             while self.outbox.has_room() && self.machine.has_transmit() {
-                let mut result = BytesMut::new();
-                if let Some(Ok(_)) = self.machine.poll_transmit(&mut result) {
-                    self.outbox.put(result.freeze());
+                let mut result = Limited::new(self.longest);
+                match self.machine.poll_transmit(&mut result) {
+                    Some(Ok(_)) => self.outbox.put(result.freeze()),
+                    // Its client is told instead.
+                    Some(Err(NoRoom)) => self.warn_of_length(),
+                    None => {}
                 }
             }
             let now = palm_proto::Instant::from_micros(self.origin.elapsed().as_micros() as u64);
@@ -305,10 +316,17 @@ impl Runner {
     }
 
     fn on_part(&mut self, id: CallId, payload: &[u8]) {
-        let mut result = BytesMut::new();
-        if let Some(Ok(_)) = self.machine.write_result(id, payload, &mut result) {
-            self.outbox.put(result.freeze());
+        let mut result = Limited::new(self.longest);
+        match self.machine.write_result(id, payload, &mut result) {
+            Some(Ok(_)) => self.outbox.put(result.freeze()),
+            Some(Err(NoRoom)) => self.warn_of_length(),
+            None => {}
         }
+    }
+
+    fn warn_of_length(&mut self) {
+        let longest = self.longest;
+        self.warn(&format_args!("a result is longer than the {longest} bytes that the master takes"));
     }
 
     fn on_answer(&mut self, id: CallId, answer: Answer<Bytes>) {
@@ -417,9 +435,10 @@ async fn open(config: &Config, cache: &CacheClient, outbox: &Arc<Outbox>) -> Res
     info!(worker = config.name, "Got worker pull address: {}", addresses.push);
     // Who gives messages has to know what is handed back, and who takes results, too.
     let extensions = pull.told().extensions && push.told().extensions;
+    let longest = push.told().max_message;
     let outbox = outbox.clone();
     let sender = tokio::spawn(async move { send_all(&outbox, push).await });
-    Ok(Link { pull, sender, extensions })
+    Ok(Link { pull, sender, extensions, longest })
 }
 
 async fn discover(config: &Config, cache: &CacheClient) -> Result<WorkerAddresses, DiscoveryError> {
