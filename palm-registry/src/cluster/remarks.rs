@@ -30,8 +30,7 @@ fn of_section(section: &Section, values: &Values<'_>) -> Vec<FileError> {
         if entry.key.starts_with('-') && entry.key != entry.written {
             remarks.push(at(format!("it is read as `{}`: INI has no large letters in keys, TOML has", entry.key)));
         }
-        let has_comment = |mark: &str| entry.value.split_once(mark).is_some_and(|(before, _)| !before.is_empty());
-        if [" #", " ;", "\t#", "\t;"].into_iter().any(has_comment) {
+        if looks_commented(&entry.value) {
             remarks.push(at("what is behind `#` or `;` belongs to the value: a comment has its own line".to_owned()));
         }
         if entry.key.starts_with('-') && !entry.value.starts_with('_') && words::split(&entry.value).is_none() {
@@ -41,6 +40,15 @@ fn of_section(section: &Section, values: &Values<'_>) -> Vec<FileError> {
         }
     }
     remarks
+}
+
+/// Whether a word but the first, which stands outside of quotes, begins as a comment would.
+fn looks_commented(value: &str) -> bool {
+    match words::split(value) {
+        // Here quotes are characters like others.
+        None => value.split_whitespace().skip(1).any(|word| word.starts_with(['#', ';'])),
+        Some(_) => ForShell::begins_words(value, ['#', ';']),
+    }
 }
 
 /// What is not done, and how to have it done.
@@ -94,6 +102,27 @@ fn commands(component: &Component) -> impl Iterator<Item = (&'static str, ForShe
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_comment_is_told_unless_it_is_in_quotes() {
+        for (value, is_told) in [
+            ("a # b", true),
+            ("a\t;b", true),
+            ("a 'b' #", true),
+            ("it's # b", true),
+            ("sh -c 'while :; do (sleep 0.3 &) ; done'", false),
+            ("a \"b ; # c\" d", false),
+            ("a '#b' \\;", false),
+            ("#fff", false),
+            ("a;b c#d", false),
+        ] {
+            let remarks = Cluster::remarks(&format!("[A]\nScript = a\n--x = {value}\n"));
+            let told = remarks.iter().filter(|remark| remark.reason.contains("a comment has its own line"));
+            assert_eq!(told.count() == 1, is_told, "{value}: {remarks:?}");
+            assert_eq!(looks_commented(value), is_told, "{value}");
+        }
+        assert!(Cluster::remarks("[A]\nScript = sh -c 'sleep 1 ; # done'\n").is_empty());
+    }
 
     #[test]
     fn what_was_meant_for_a_shell_is_told_with_what_to_write() {

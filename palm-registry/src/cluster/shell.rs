@@ -51,6 +51,11 @@ impl ForShell {
         word.expansion()
     }
 
+    /// Whether a word but the first begins with one of these characters, and has no quotes.
+    pub(super) fn begins_words(line: &str, first: [char; 2]) -> bool {
+        words(line).iter().skip(1).any(|word| !word.is_quoted && word.text.starts_with(first))
+    }
+
     /// The first in a word, or several, that follow a flag.
     pub fn in_value(value: &str) -> Option<Self> {
         words(value).iter().find_map(Word::expansion)

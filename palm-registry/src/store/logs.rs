@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 
 use super::group::Write;
+use super::instants::Instants;
 use super::{Saved, Store, StoreError, insert, now};
 use crate::wire::{Line, Lines, Stream};
 
@@ -14,7 +15,7 @@ use crate::wire::{Line, Lines, Stream};
 pub struct LogLine {
     /// Its number: greater than those of all that were kept before.
     pub id: i64,
-    /// When it was printed, or, if nobody says, when it came, in microseconds since 1970.
+    /// When it was printed, or, if nobody says, when it came, in microseconds since 1970; but later than the line before.
     pub at: i64,
     /// Itself.
     pub text: String,
@@ -34,9 +35,6 @@ pub struct Origin {
     /// Which of its streams.
     pub stream: Stream,
 }
-
-/// How far ahead of now the last line may be that others come after, in microseconds.
-const AHEAD: i64 = 1_000_000;
 
 /// From one instant to another, in microseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +62,14 @@ impl Store {
             return Ok(Saved::Conflict);
         }
         take_turn(&mut transaction, cluster, lines.iter().map(String::len).sum()).await?;
-        let mut at = self::next(&mut transaction, cluster).await?;
+        let mut instants = Instants::of(&mut transaction, cluster).await?;
+        let now = now();
         for lines in insert::parts(lines) {
             let head = "INSERT INTO logs (cluster, at, text)";
             let statement = insert::statement(transaction.backend_name(), head, lines.len());
-            let query = lines.iter().fold(sqlx::query(&statement), |query, line| {
-                at += 1;
-                query.bind(cluster).bind(at - 1).bind(line)
-            });
+            let query = lines
+                .iter()
+                .fold(sqlx::query(&statement), |query, line| query.bind(cluster).bind(instants.next(now)).bind(line));
             query.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -119,19 +117,24 @@ impl Write for Batch {
             let Batch { sent, .. }: &Self = batch;
             sent.lines.iter().filter(move |line| is_new(batch, line)).map(move |line| (batch, line))
         };
-        let new: Vec<_> = group.iter().flat_map(of_batch).collect();
+        let mut new = Vec::new();
+        for batches in group.chunk_by(|one, other| one.cluster == other.cluster) {
+            let mut instants = Instants::of(&mut transaction, &batches[0].cluster).await?;
+            let lines = batches.iter().flat_map(of_batch);
+            new.extend(lines.map(|(batch, line)| (batch, line, instants.next(line.at))));
+        }
         for lines in insert::parts(&new) {
             let head = "INSERT INTO logs (cluster, node, at, component, copy, stream, text)";
             let statement = insert::statement(transaction.backend_name(), head, lines.len());
             let mut query = sqlx::query(&statement);
-            for (batch, line) in lines {
-                query = query.bind(&batch.cluster).bind(&batch.sent.node).bind(line.at).bind(&line.component);
+            for (batch, line, at) in lines {
+                query = query.bind(&batch.cluster).bind(&batch.sent.node).bind(*at).bind(&line.component);
                 query = query.bind(i64::from(line.copy)).bind(line.stream.name()).bind(&line.text);
             }
             query.execute(&mut *transaction).await?;
         }
-        for lines in new.chunk_by(|(one, _), (other, _)| one.cluster == other.cluster) {
-            let bytes = lines.iter().map(|(_, line)| line.text.len()).sum();
+        for lines in new.chunk_by(|(one, ..), (other, ..)| one.cluster == other.cluster) {
+            let bytes = lines.iter().map(|(_, line, _)| line.text.len()).sum();
             take_turn(&mut transaction, &lines[0].0.cluster, bytes).await?;
         }
         let last = |batch: &Self| {
@@ -199,15 +202,6 @@ async fn take_turn(connection: &mut sqlx::AnyConnection, cluster: &str, bytes: u
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     sqlx::query(statement).bind(cluster).bind(bytes).execute(connection).await?;
     Ok(())
-}
-
-/// An instant for the first of some lines that come now, later than that of any line before: between two lines of one request, too, who
-/// asks for a period can cut. Clocks of nodes that are far ahead do not count.
-async fn next(connection: &mut sqlx::AnyConnection, cluster: &str) -> Result<i64, StoreError> {
-    let now = now();
-    let last = sqlx::query("SELECT MAX(at) FROM logs WHERE cluster = $1 AND at < $2").bind(cluster).bind(now + AHEAD);
-    let last = last.fetch_one(connection).await?.try_get::<Option<i64>, _>(0)?;
-    Ok(last.map_or(now, |last| now.max(last + 1)))
 }
 
 pub(super) fn line(row: &AnyRow) -> Result<LogLine, StoreError> {

@@ -12,6 +12,7 @@ mod forget;
 mod group;
 mod heard;
 mod insert;
+mod instants;
 mod keys;
 mod log_bounds;
 mod log_pages;
@@ -187,6 +188,7 @@ impl Store {
         keep_private(path)?;
         let url = format!("sqlite:{path}?mode=rwc");
         let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
+        open::check_written(path, &url, settings).await?;
         let pool = connections(1, settings).connect(&url).await?;
         open::migrate(&pool, &SQLITE, path).await?;
         keys::hash_all(&pool).await?;

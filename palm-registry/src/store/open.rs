@@ -62,6 +62,32 @@ pub(super) async fn check_server(url: &str) -> Result<(), StoreError> {
     }
 }
 
+/// Whether a file of SQLite can be opened, and has these settings, which a pool would go on to try for long. That it is busy is no error:
+/// the pool waits for it.
+///
+/// # Errors
+/// If not: why, for instance that the disk is full.
+pub(super) async fn check_written(path: &str, url: &str, settings: &str) -> Result<(), StoreError> {
+    let tried = async {
+        let mut connection = AnyConnection::connect(url).await?;
+        sqlx::Executor::execute(&mut connection, settings).await?;
+        connection.close().await
+    };
+    match tried.await {
+        Err(error) if !is_busy(&error) => {
+            Err(StoreError::Unreachable { store: path.to_owned(), reason: error.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether somebody else has a file of SQLite locked.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    // Above the lowest byte it says which kind of it.
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
 /// Brings the tables of a store up to date.
 ///
 /// # Errors

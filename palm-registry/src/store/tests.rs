@@ -118,11 +118,50 @@ async fn lines_that_come_twice_are_kept_once() {
 }
 
 #[tokio::test]
+async fn lines_of_a_burst_have_instants_that_differ_whoever_sends_them() {
+    for (_folder, store) in stores().await {
+        let sent = |node: &str, at: i64, text: &str| {
+            let lines = (1..=200).map(|seq| Line { at, ..line(seq, &format!("{text} {seq}")) }).collect();
+            Lines { node: node.into(), spool: Uuid::new_v4(), lines }
+        };
+        // Two nodes, Python's runner, and a node whose clock is behind.
+        let begun = now();
+        store.add_lines("key", sent("n", begun, "first")).await.unwrap();
+        store.add_lines("key", sent("m", begun, "second")).await.unwrap();
+        store.add_logs("key", &["third".to_owned(), "fourth".to_owned()]).await.unwrap();
+        store.add_lines("key", sent("n", 5, "fifth")).await.unwrap();
+        let lines = store.logs("key").await.unwrap();
+        assert_eq!((lines.len(), lines[0].at), (602, begun), "what the first says is kept");
+        assert!(
+            lines.is_sorted_by(|one, next| one.at < next.at && one.id < next.id),
+            "in the order in which they came"
+        );
+        for (index, expected) in lines.iter().enumerate().skip(1).take(600) {
+            let period = Period { from: lines[index - 1].at, to: lines[index + 1].at };
+            let mut position = store.log_position("key", period).await.unwrap();
+            assert_eq!(store.next_logs("key", &mut position).await.unwrap(), [expected.clone()]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_told_with_what_the_database_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    std::fs::write(&path, [b"SQLite format 3\0".as_slice(), &[0xff; 4096]].concat()).unwrap();
+    let refused = Store::open(path.to_str().unwrap()).await.unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::Unreachable { reason, .. } if reason.contains("not a database")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn lines_are_read_page_by_page_and_what_comes_meanwhile_is_not() {
     for (_folder, store) in stores().await {
         let mut at = 0;
         let mut add = async |texts: &[String]| {
-            // Many at one instant, so that a page ends between them.
+            // Many say that they are of one instant: they get others, so that who asks for a period can cut between them.
             let lines = texts
                 .iter()
                 .enumerate()
@@ -149,8 +188,9 @@ async fn lines_are_read_page_by_page_and_what_comes_meanwhile_is_not() {
         }
         assert_eq!((pages, read == short), (vec![1000, 1000, 100, 0], true));
         assert_eq!(found, short[600..], "the last of those that were there");
-        let mut second = store.log_position("key", Period { from: 1, to: 3 }).await.unwrap();
-        assert_eq!(store.next_logs("key", &mut second).await.unwrap().len(), 700, "both ends are not in it");
+        let mut second = store.log_position("key", Period { from: 700, to: 1401 }).await.unwrap();
+        let second = store.next_logs("key", &mut second).await.unwrap();
+        assert_eq!((second.len(), &second[0].text), (700, &short[700]), "both ends are not in it");
         // A page of long lines has few.
         add(&vec!["a".repeat(64 << 10); 40]).await;
         let mut long = LogSearch { text: Some("aaa".to_owned()), limit: u32::MAX, ..LogSearch::default() };
