@@ -60,15 +60,15 @@ pub(super) struct Crowds<T, P> {
     by_source: Index<P>,
     hash: KeyedHash,
     /// Connections at most; the table has room for some that are on their way out as well.
-    limit: usize,
+    limit: u32,
     /// Connections whose handshake is over, that have not been of use.
-    pub(super) idle: List<InIdle>,
+    pub(super) idle: List<InIdle, ()>,
     /// The same of workers' connections for answers, which are silent for as long as a worker is at its first message.
-    answerers: List<InIdle>,
+    answerers: List<InIdle, ()>,
     /// Those that have been of use.
-    pub(super) known: List<InIdle>,
+    pub(super) known: List<InIdle, ()>,
     /// Connections that give way and are not closed yet.
-    giving_way: usize,
+    giving_way: u32,
 }
 
 impl<T: Table<Slot<Crowd>>, P: Table<Place>> Crowds<T, P> {
@@ -78,7 +78,7 @@ impl<T: Table<Slot<Crowd>>, P: Table<Place>> Crowds<T, P> {
             sources,
             by_source,
             hash,
-            limit,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
             idle: List::new(),
             answerers: List::new(),
             known: List::new(),
@@ -89,6 +89,11 @@ impl<T: Table<Slot<Crowd>>, P: Table<Place>> Crowds<T, P> {
     fn find(&self, source: Source) -> Option<u32> {
         let hash = self.hash.hash(&source.0.to_le_bytes());
         self.by_source.candidates(hash).find(|&index| self.sources[index].source == source)
+    }
+
+    /// Connections at most.
+    fn limit(&self) -> usize {
+        self.limit as usize
     }
 
     /// One more connection of a source; `NONE` if there is no room to count it.
@@ -116,7 +121,7 @@ impl<T: Table<Slot<Crowd>>, P: Table<Place>> Crowds<T, P> {
     }
 
     /// The list for a connection whose handshake is over.
-    fn list_of<Z>(&mut self, peer: &Peer<Z>) -> &mut List<InIdle> {
+    fn list_of<Z>(&mut self, peer: &Peer<Z>) -> &mut List<InIdle, ()> {
         match peer.role {
             _ if peer.known => &mut self.known,
             Role::Answerer => &mut self.answerers,
@@ -142,13 +147,15 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub fn handle_accept_from(&mut self, now: Instant, service: Service, source: Source) -> Option<ConnectionId> {
         let kept = match service {
             Service::WorkerPush | Service::WorkerPull => 0,
-            Service::Pull | Service::Publish | Service::Cache | Service::Native => self.crowds.limit / KEPT_FOR_WORKERS,
+            Service::Pull | Service::Publish | Service::Cache | Service::Native => {
+                self.crowds.limit() / KEPT_FOR_WORKERS
+            }
         };
         let source = self.crowds.enter(source);
-        let in_use = self.peers.len() - self.crowds.giving_way;
-        let has_place = in_use < self.crowds.limit - kept || self.push_one_out(now, source);
+        let in_use = self.peers.len() - self.crowds.giving_way as usize;
+        let has_place = in_use < self.crowds.limit() - kept || self.push_one_out(now, source);
         // Where there are places for those that give way, no more are in use than there were before.
-        let has_spare = self.peers.capacity() > self.crowds.limit;
+        let has_spare = self.peers.capacity() > self.crowds.limit();
         let is_within = has_spare || self.peers.len() < self.peers.capacity() - kept;
         let inserted = if has_place && is_within { self.add_peer(now, service, source) } else { None };
         let Some(index) = inserted else {
@@ -196,7 +203,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     pub(super) fn leave_crowd(&mut self, index: u32) {
         self.unlist_idle(index);
         let peer = &self.peers[index];
-        self.crowds.giving_way -= usize::from(peer.gives_way);
+        self.crowds.giving_way -= u32::from(peer.gives_way);
         self.crowds.leave(peer.source);
     }
 
@@ -208,13 +215,13 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     /// Has a connection give way to a newcomer of a source. Whether there was one. Looks at five times 64 at most.
     fn push_one_out(&mut self, now: Instant, source: u32) -> bool {
-        let on_their_way = self.crowds.giving_way;
-        if on_their_way >= (self.peers.capacity() - self.crowds.limit).max(1) {
+        let on_their_way = self.crowds.giving_way as usize;
+        if on_their_way >= (self.peers.capacity() - self.crowds.limit()).max(1) {
             // The driver has still to close some.
             return false;
         }
         let strangers = self.timers.strangers();
-        let many = strangers > self.crowds.limit / SHARE_OF_STRANGERS;
+        let many = strangers > self.crowds.limit() / SHARE_OF_STRANGERS;
         let first = if many { self.oldest_stranger(source) } else { None };
         let found = first.or_else(|| self.oldest_idle(source)).or_else(|| self.oldest_stranger(source));
         let found = found.or_else(|| self.newest_answerer(source));
@@ -245,7 +252,7 @@ impl<S: EndpointStorage> Endpoint<S> {
 
     /// The connection that has been waiting longest to be of use, of those that may have to give way. Others have their turn later.
     fn oldest_idle(&mut self, source: u32) -> Option<u32> {
-        for _ in 0..LOOKED_AT.min(self.crowds.idle.len()) {
+        for _ in 0..LOOKED_AT {
             let index = self.crowds.idle.front()?;
             if self.may_give_way(index, source) && !self.holds_anything(index) {
                 return Some(index);
@@ -258,7 +265,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// The newest connection for answers that has had none, of those that may have to give way. A worker that is at its first
     /// message has an older one than whoever comes to take places.
     fn newest_answerer(&mut self, source: u32) -> Option<u32> {
-        for _ in 0..LOOKED_AT.min(self.crowds.answerers.len()) {
+        for _ in 0..LOOKED_AT {
             let index = self.crowds.answerers.back()?;
             if self.may_give_way(index, source) && !self.holds_anything(index) {
                 return Some(index);
@@ -272,7 +279,7 @@ impl<S: EndpointStorage> Endpoint<S> {
     /// A connection that has been of use, and holds nothing, of another host that has more than twice as many as this source.
     fn one_of_a_crowd(&mut self, now: Instant, source: u32) -> Option<u32> {
         let held = self.crowds.held(source);
-        for _ in 0..LOOKED_AT.min(self.crowds.known.len()) {
+        for _ in 0..LOOKED_AT {
             let index = self.crowds.known.front()?;
             let peer = &self.peers[index];
             let crowd = self.crowds.sources.get(peer.source);
