@@ -68,8 +68,14 @@ impl From<CacheError> for DiscoveryError {
 
 /// Compares the server's name.
 pub(crate) async fn check_name(cache: &CacheClient, expected: &str) -> Result<(), DiscoveryError> {
-    let found = String::from_utf8_lossy(&cache.get("name").await?).into_owned();
-    if found == expected { Ok(()) } else { Err(DiscoveryError::WrongServer { expected: expected.to_owned(), found }) }
+    let found = cache.get("name").await?;
+    if found == expected.as_bytes() {
+        return Ok(());
+    }
+    // Anybody may have set it, to anything.
+    let shown = found.get(..LONGEST_ADDRESS).unwrap_or(&found);
+    let found = String::from_utf8_lossy(shown).into_owned();
+    Err(DiscoveryError::WrongServer { expected: expected.to_owned(), found })
 }
 
 /// The address under `key`. One that a server bound to a wildcard gives, taken literally, leads nowhere: the host that its
