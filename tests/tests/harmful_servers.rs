@@ -17,7 +17,7 @@ use palm_tests::{Launcher, Master, Process, Side, palm, raw, until, within};
 use rustix::process::Signal;
 
 /// How much memory a program may ask for, in KiB: what is bounded stays far below, and what a header claims is far above.
-const MEMORY: usize = 3 << 20;
+const MEMORY: usize = 1536 << 10;
 
 /// Something that a server does to each that connects.
 #[derive(Clone)]

@@ -90,7 +90,15 @@ impl Incoming {
         let (len, spare) = (self.buffer.len(), self.buffer.capacity() - self.buffer.len());
         let missing = self.total.saturating_sub(len);
         if missing > spare {
-            self.buffer.reserve(missing.clamp(self.room, self.room.max(len).max(GROWTH)));
+            let more = missing.clamp(self.room, self.room.max(len).max(GROWTH));
+            if len < GROWTH {
+                self.buffer.reserve(more);
+            } else {
+                // `reserve` may double what there is, which for a long message is far beyond its end.
+                let mut exact = BytesMut::with_capacity(len + more);
+                exact.extend_from_slice(&self.buffer);
+                self.buffer = exact;
+            }
         } else if spare < READ_MIN && missing == 0 {
             self.buffer.reserve(self.room);
         }
@@ -172,6 +180,21 @@ mod tests {
             );
             let spare = incoming.buffer.capacity() - incoming.buffer.len();
             assert!(spare > 0);
+            incoming.buffer.extend_from_slice(&vec![0; spare]);
+        }
+    }
+
+    #[test]
+    fn a_long_message_has_no_more_room_than_it_needs() {
+        let (mut zmtp, mut incoming) = (connected(), Incoming::new(64 << 10));
+        let (header, len) = (frame_header(5 << 20, false), 5 << 20);
+        incoming.buffer.extend_from_slice(header.as_ref());
+        while incoming.buffer.len() < len {
+            incoming.decode(&mut zmtp).unwrap();
+            incoming.make_room();
+            assert!(incoming.buffer.capacity() <= header.as_ref().len() + len, "{}", incoming.buffer.capacity());
+            let left = header.as_ref().len() + len - 1 - incoming.buffer.len();
+            let spare = (incoming.buffer.capacity() - incoming.buffer.len()).min(left);
             incoming.buffer.extend_from_slice(&vec![0; spare]);
         }
     }
