@@ -67,6 +67,12 @@ impl<T: Table<Departure>> Departures<T> {
         id
     }
 
+    /// Which process departed, as long as that is remembered. O(1).
+    pub(super) fn process(&self, id: DepartureId) -> Option<u32> {
+        let entry = self.position(id).and_then(|at| self.entries.as_ref().get(at)).filter(|entry| entry.id == id);
+        entry.map(|entry| entry.process)
+    }
+
     /// What became of who departed. O(1).
     pub(super) fn verdict(&self, now: Instant, id: DepartureId) -> Verdict {
         let entry = self.position(id).and_then(|at| self.entries.as_ref().get(at)).filter(|entry| entry.id == id);

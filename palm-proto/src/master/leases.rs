@@ -112,12 +112,18 @@ impl<S: MasterStorage> Dispatcher<S> {
     }
 
     /// Takes a message out of its queue, or from a worker that has not been sent it yet, which another says it has as this
-    /// attempt. Whether it was there, and has not been sent out since. That a worker was lost with it is not held against it any
-    /// more.
-    pub(super) fn unqueue_for(&mut self, now: Instant, task: u32, attempt: u32) -> bool {
+    /// attempt. Whether it was there, has not been sent out since, and may be lost once more. The last loss is taken off, unless
+    /// that was with another process, or has been done too often.
+    pub(super) fn unqueue_for(&mut self, now: Instant, task: u32, attempt: u32, claimant: u32) -> bool {
         let entry = &self.tasks[task];
         let with_worker = entry.worker != NONE;
         if with_worker && entry.sent || entry.attempt > attempt.max(1) || attempt > ATTEMPTS_CLAIMED {
+            return false;
+        }
+        let claimant = self.workers[claimant].holder.identity().process();
+        let is_other = self.departures.process(entry.lost_with).is_some_and(|lost| Some(lost) != claimant);
+        let is_forgiven = entry.losses > 0 && !is_other && entry.forgiven < FORGIVEN_MAX;
+        if !is_forgiven && entry.losses >= self.attempts {
             return false;
         }
         if with_worker {
@@ -125,9 +131,17 @@ impl<S: MasterStorage> Dispatcher<S> {
         } else {
             self.accounts.dequeue(&mut self.tasks, task);
         }
+        let attempts = self.attempts;
         let entry = &mut self.tasks[task];
-        entry.losses = entry.losses.saturating_sub(1);
-        (entry.spent, entry.apart, entry.lost_with) = (false, false, NO_DEPARTURE);
+        if is_forgiven {
+            entry.losses -= 1;
+            entry.forgiven += 1;
+            entry.apart = false;
+            entry.lost_with = NO_DEPARTURE;
+        } else {
+            entry.apart = entry.losses >= attempts.saturating_sub(1).max(1);
+        }
+        entry.spent = false;
         true
     }
 

@@ -174,14 +174,14 @@ impl<S: MasterStorage> Master<S> {
     }
 
     /// A worker says that it is doing a task still, which it was sent as this `attempt`: it has it from then on, beyond its window
-    /// if need be. Whether that is so: not if the task is done, another has been sent it and may have it, or it has been sent to
-    /// others since. O(1).
+    /// if need be. Whether that is so: not if the task is done, another has been sent it and may have it, it has been sent to
+    /// others since, or it has been lost too often. O(1).
     pub fn claim(&mut self, now: Instant, task: TaskId, worker: WorkerId, attempt: u32) -> bool {
         let (Whereabouts::Live(index), Some(worker)) = (self.dispatcher.locate(task), self.dispatcher.find(worker))
         else {
             return false;
         };
-        if !self.dispatcher.unqueue_for(now, index, attempt) {
+        if !self.dispatcher.unqueue_for(now, index, attempt, worker) {
             return false;
         }
         self.hold(now, index, worker, attempt);

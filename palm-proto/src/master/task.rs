@@ -36,7 +36,7 @@ pub struct Task<B> {
     pub(super) losses: u32,
     /// With which departure the last of these was, as long as it has not been looked at what became of that.
     pub(super) lost_with: DepartureId,
-    /// How often a loss has been taken off again.
+    /// How often a loss has been taken off again, also by a claim.
     pub(super) forgiven: u8,
     /// It would be given up, but for the doubt whether the last worker was lost.
     pub(super) doubted: bool,

@@ -138,3 +138,37 @@ fn a_worker_that_is_back_claims_what_is_in_doubt() {
     master.handle_answer(now, worker, task, 1, Status::Done, b"A", "", true).unwrap();
     assert_eq!(results(&mut master, now, home), done(&["A"]));
 }
+
+/// How often workers take a message in turn that they claim, and are lost with it, before it is given up.
+fn claims_before_the_end(attempts: u32, process: impl Fn(u32) -> u32, resumes: bool, time: Duration) -> u32 {
+    let (mut master, client, home) = set_up(attempts);
+    let task = master.handle_submit(NOW, client, message("me", "a")).unwrap();
+    let mut now = NOW;
+    let (mut worker, _) = join(&mut master, now, process(0), false);
+    for claims in 0..100 {
+        master.remove_worker(now, worker);
+        pass(&mut master, &mut now, time);
+        worker = master.add_worker_with_window(now, process(claims + 1), 0).unwrap();
+        master.begin_process(now, worker, process(claims + 1), resumes);
+        let is_claimed = master.claim(now, task, worker, 1);
+        master.widen(now, worker, 1);
+        if !is_claimed {
+            pass(&mut master, &mut now, LATE);
+            assert_eq!(results(&mut master, now, home), [("0".to_string(), Status::DeadLetter)]);
+            return claims;
+        }
+    }
+    panic!("it is claimed without end");
+}
+
+#[test]
+fn claims_do_not_keep_a_message_for_ever() {
+    for attempts in 1..4 {
+        let by_others = claims_before_the_end(attempts, |turn| turn + 1, false, SOON);
+        assert_eq!(by_others, attempts - 1, "each is a loss, which no other process takes off");
+        let by_two = claims_before_the_end(attempts, |turn| turn % 2 + 1, true, SOON);
+        assert!(by_two <= 64 + 2 * attempts, "two in turn: {by_two}");
+        let by_one = claims_before_the_end(attempts, |_| 1, true, SOON);
+        assert!((16..=32 + attempts).contains(&by_one), "one that is back: {by_one}");
+    }
+}
