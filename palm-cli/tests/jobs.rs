@@ -84,7 +84,7 @@ fn a_result_that_the_master_would_not_take_fails_alone() {
     );
     let ended = master.launch("big", &["--message", "x"], b"");
     assert_eq!(ended.code, 1);
-    assert!(ended.err.contains("longer than its master takes"), "{}", ended.err);
+    assert!(ended.err.contains("the result is too long to be sent"), "{}", ended.err);
     let ended = master.launch("copy", &["--message", "x"], b"");
     assert_eq!((ended.code, ended.lines()), (0, vec!["x".to_owned()]), "the worker goes on");
 }

@@ -181,10 +181,7 @@ impl<B: Buffer, S: Table<Slot<Task<B>>>> Worker<B, S> {
             Answer::Failure(status, _) => status,
         };
         if written.is_err() && !refused {
-            task.state = State::Refused(
-                Status::Failed,
-                "the result is longer than its master takes, or than the worker can send",
-            );
+            task.state = State::Refused(Status::Failed, "the result is too long to be sent");
             return Some(written);
         }
         match (written.is_ok(), status) {
