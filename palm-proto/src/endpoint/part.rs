@@ -43,56 +43,27 @@ impl<T> Part<T> for Absent {
     }
 }
 
-impl<B: Buffer + Debug> Part<Self> for Span<B> {
-    fn some(part: Self) -> Option<Self> {
+/// A type that may be a part, and is one where a storage type has it.
+pub trait Whole: Debug {}
+
+impl<B: Buffer + Debug> Whole for Span<B> {}
+impl Whole for Control {}
+impl<B: Debug> Whole for ZeroMq<B> {}
+
+impl<T: Whole> Part<T> for T {
+    fn some(part: T) -> Option<T> {
         Some(part)
     }
 
-    fn part(&self) -> &Self {
+    fn part(&self) -> &T {
         self
     }
 
-    fn part_mut(&mut self) -> &mut Self {
+    fn part_mut(&mut self) -> &mut T {
         self
     }
 
-    fn into_part(self) -> Self {
-        self
-    }
-}
-
-impl Part<Self> for Control {
-    fn some(part: Self) -> Option<Self> {
-        Some(part)
-    }
-
-    fn part(&self) -> &Self {
-        self
-    }
-
-    fn part_mut(&mut self) -> &mut Self {
-        self
-    }
-
-    fn into_part(self) -> Self {
-        self
-    }
-}
-
-impl<B: Debug> Part<Self> for ZeroMq<B> {
-    fn some(part: Self) -> Option<Self> {
-        Some(part)
-    }
-
-    fn part(&self) -> &Self {
-        self
-    }
-
-    fn part_mut(&mut self) -> &mut Self {
-        self
-    }
-
-    fn into_part(self) -> Self {
+    fn into_part(self) -> T {
         self
     }
 }

@@ -188,6 +188,17 @@ mod heap {
         pub subscriptions: usize,
     }
 
+    impl TableSizes {
+        /// Connections that may be on their way out, beside those that there may be (`docs/spec.md`, section 5.5).
+        const GIVING_WAY: usize = 64;
+
+        /// For so many messages, and for so many connections at a time. It has room for those that give way and are not closed yet.
+        pub const fn for_connections(tasks: usize, connections: usize) -> Self {
+            let peers = connections.saturating_add(Self::GIVING_WAY);
+            Self { tasks, peers, subscriptions: peers.saturating_mul(4) }
+        }
+    }
+
     impl<B: Buffer + Clone + Debug> Tables<HeapStorage<B>> {
         /// Empty tables.
         pub fn sized(sizes: &TableSizes) -> Self {

@@ -90,7 +90,7 @@ fn bind<'q>(statement: &'q str, values: Vec<Value<'_>>) -> Query<'q> {
 
 impl Store {
     /// Lines of a cluster: the last of them, unless they are looked for from a number on. Once they have 16 MiB there are fewer than were
-    /// asked for: [`is_all`] says whether that is so.
+    /// asked for: `is_all` says whether that is so.
     ///
     /// # Errors
     /// If the store fails.

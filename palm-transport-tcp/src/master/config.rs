@@ -6,9 +6,6 @@ use palm_proto::CacheLimits;
 use palm_proto::endpoint::EndpointConfig;
 use palm_proto::master::{MasterConfig as CoreConfig, TableSizes};
 
-/// Connections that may be on their way out, beside those that there may be.
-const GIVING_WAY: usize = 64;
-
 /// How a [`Master`](super::Master) behaves, and where it listens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MasterConfig {
@@ -97,11 +94,7 @@ impl MasterConfig {
     }
 
     pub(super) fn sizes(&self) -> TableSizes {
-        TableSizes {
-            tasks: self.queue.max(1),
-            peers: self.places() + GIVING_WAY,
-            subscriptions: self.places().saturating_add(GIVING_WAY).saturating_mul(4),
-        }
+        TableSizes::for_connections(self.queue.max(1), self.places())
     }
 }
 

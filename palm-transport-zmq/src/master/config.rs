@@ -6,9 +6,6 @@ use palm_proto::CacheLimits;
 use palm_proto::endpoint::EndpointConfig;
 use palm_proto::master::{MasterConfig as CoreConfig, TableSizes};
 
-/// Connections that may be on their way out, beside those that there may be.
-const GIVING_WAY: usize = 64;
-
 /// How a [`Master`](super::Master) behaves, and where its sockets are.
 ///
 /// Addresses are `tcp://HOST:PORT`, where the host may be `*` for all interfaces, or the name of an interface for its first address,
@@ -158,10 +155,6 @@ impl MasterConfig {
     }
 
     pub(super) fn sizes(&self) -> TableSizes {
-        TableSizes {
-            tasks: self.queue.max(1),
-            peers: self.places() + GIVING_WAY,
-            subscriptions: self.places().saturating_add(GIVING_WAY).saturating_mul(4),
-        }
+        TableSizes::for_connections(self.queue.max(1), self.places())
     }
 }

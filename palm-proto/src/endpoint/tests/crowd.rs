@@ -119,6 +119,29 @@ fn a_source_that_is_of_use_everywhere_makes_room_for_one_that_has_few() {
 }
 
 #[test]
+fn of_a_crowd_who_holds_a_task_and_who_has_the_token_keep_their_places() {
+    let mut bench = bench();
+    // The first of their source, so that they are looked at first.
+    let mut worker = bench.join_from(Service::WorkerPush, SocketType::Pull, NEAR).unwrap();
+    let mut trusted = bench.join_from(Service::Pull, SocketType::Push, NEAR).unwrap();
+    bench.send_message(&mut trusted, &work("me", b"x"));
+    bench.pump(&mut worker);
+    assert_eq!(worker.messages.len(), 1, "it holds a task");
+    // As if its Hello had shown the token; nothing else tells it from the others.
+    bench.endpoint.peers[trusted.id.index].trusted = true;
+    let mut known = Vec::new();
+    for _ in 0..26 {
+        let mut client = bench.join_from(Service::Pull, SocketType::Push, NEAR).unwrap();
+        bench.send_message(&mut client, &work("me", b"x"));
+        known.push(client);
+    }
+    bench.now = bench.now + config().heartbeat;
+    assert!(bench.join_from(Service::Pull, SocketType::Push, FAR).is_some());
+    assert!(!bench.endpoint.is_closing(worker.id) && !bench.endpoint.is_closing(trusted.id));
+    assert!(bench.endpoint.is_closing(known[0].id), "it has been of use longest ago, and holds nothing");
+}
+
+#[test]
 fn who_has_not_said_what_it_is_gives_way_first() {
     let mut bench = bench();
     let mut idle = Vec::new();
