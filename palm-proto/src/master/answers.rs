@@ -18,6 +18,16 @@ use super::storage::MasterStorage;
 use super::submit::{NotTaken, Refusal};
 use super::worker::WorkerId;
 
+/// What an answer ends.
+enum Ends {
+    /// This live task.
+    Task(u32),
+    /// No task that is known to wait: it is a further result, or of something that did not come from here. It goes home.
+    NoTask,
+    /// Nothing, and it does not go home either.
+    Nothing,
+}
+
 impl<S: MasterStorage> Master<S> {
     /// Whether an answer of `len` bytes may be read now.
     pub fn may_answer(&self, len: usize) -> bool {
@@ -59,75 +69,95 @@ impl<S: MasterStorage> Master<S> {
             return self.handle_last_result(now, answerer, message);
         }
         let attempt = view.attempt().max(1);
-        let handed_back = view.status() == Status::HandedBack;
         let (untagged, unmarked) = (view.untagged_len(), view.unmarked_len());
         let topic = view.client_place();
         let payload = view.payload_place();
         let payload = payload.start as u32..payload.end as u32;
         let is_done = view.status() == Status::Done;
-        let (sender, live) = match view.task().map(|task| (task, self.dispatcher.locate(task))) {
-            Some((_, Whereabouts::Live(index))) if !self.may_be_of(index, attempt, answerer, view.client()) => {
-                self.counters.disbelieved += 1;
+        let task = match self.ends(now, &view, attempt, answerer) {
+            Ends::Task(index) => index,
+            Ends::Nothing => return Ok(()),
+            Ends::NoTask => {
+                if let Err(reason) = self.admit_beside_tasks(message.len(), view.task().is_some()) {
+                    return Err(NotTaken { reason, message });
+                }
+                message.truncate(untagged);
+                self.publish(now, Publication { message, topic, sender: NOBODY, note: Note::NONE });
                 return Ok(());
+            }
+        };
+        // The UUID that the master put into the `cache` field is of no use at home.
+        let made_cache = self.dispatcher.tasks[task].wants_cache && !self.config.pipelined;
+        message.truncate(if made_cache { unmarked } else { untagged });
+        self.counters.answered += 1;
+        self.end_passed_over(now, task);
+        let (sender, origin) = (self.dispatcher.tasks[task].sender, self.dispatcher.tasks[task].origin);
+        let note =
+            if is_done { Note { origin, kind: ResultKind::Done, payload } } else { Note { origin, ..Note::NONE } };
+        self.complete(now, task, attempt, Publication { message, topic, sender, note });
+        self.dispatch(now);
+        Ok(())
+    }
+
+    /// Finds out what an answer ends. What ends nothing and does not go home has been dealt with, and counted, on return.
+    #[inline]
+    fn ends(&mut self, now: Instant, answer: &RawMessage<'_>, attempt: u32, answerer: Identity) -> Ends {
+        let handed_back = answer.status() == Status::HandedBack;
+        match answer.task().map(|task| (task, self.dispatcher.locate(task))) {
+            Some((_, Whereabouts::Live(index))) if !self.may_be_of(index, attempt, answerer, answer.client()) => {
+                self.counters.disbelieved += 1;
+                Ends::Nothing
             }
             Some((_, Whereabouts::Live(index))) if handed_back && self.dispatcher.is_out(index, attempt) => {
                 self.counters.handed_back += 1;
                 self.dispatcher.hand_back(now, index);
                 self.dispatch(now);
-                return Ok(());
+                Ends::Nothing
             }
             _ if handed_back => {
                 self.counters.duplicates += 1;
-                return Ok(());
+                Ends::Nothing
             }
-            Some((_, Whereabouts::Live(index))) => (self.dispatcher.tasks[index].sender, Some(index)),
-            Some((task, Whereabouts::Gone)) => {
-                if let Some(known) = self.finished.find(task) {
-                    let (accepted, taken_from) = (known.attempt, known.taken_from);
-                    if accepted != attempt {
-                        self.counters.duplicates += 1;
-                        self.resume(now, task, attempt, taken_from);
-                        return Ok(());
-                    }
+            Some((_, Whereabouts::Live(index))) => Ends::Task(index),
+            Some((task, Whereabouts::Gone)) => match self.finished.find(task) {
+                Some(known) if known.attempt != attempt => {
+                    let taken_from = known.taken_from;
+                    self.counters.duplicates += 1;
+                    self.resume(now, task, attempt, taken_from);
+                    Ends::Nothing
                 }
-                (NOBODY, None)
-            }
-            None => (NOBODY, None),
-        };
-        if live.is_none() {
-            // One slot for each live task is set aside: an answer beside those takes one of the others.
-            if self.room() == 0 {
-                return Err(NotTaken { reason: Refusal::Full, message });
-            }
-            if !self.may_take_stray(message.len()) {
-                return Err(NotTaken { reason: Refusal::Stray, message });
-            }
-            match view.task() {
-                Some(_) => self.counters.additional += 1,
-                None => self.counters.unmatched += 1,
-            }
+                _ => Ends::NoTask,
+            },
+            None => Ends::NoTask,
         }
-        // The UUID that the master put into the `cache` field is of no use at home.
-        let made_cache = live.is_some_and(|index| self.dispatcher.tasks[index].wants_cache) && !self.config.pipelined;
-        message.truncate(if made_cache { unmarked } else { untagged });
-        if let Some(index) = live {
-            self.counters.answered += 1;
-            while let Some(passed_over) = self.dispatcher.passed_over(index) {
-                self.counters.silent += 1;
-                let attempt = self.dispatcher.tasks[passed_over].attempt;
-                let (id, task) = (self.dispatcher.id(passed_over), self.dispatcher.finish(now, passed_over, attempt));
-                self.journal.record(Record::Ended { task: id });
-                self.dispatcher.accounts.remove_task(task.sender, task.message.footprint());
-            }
-            let origin = self.dispatcher.tasks[index].origin;
-            let note =
-                if is_done { Note { origin, kind: ResultKind::Done, payload } } else { Note { origin, ..Note::NONE } };
-            self.complete(now, index, attempt, Publication { message, topic, sender, note });
-            self.dispatch(now);
+    }
+
+    /// Whether an answer that ends no task is let in. One slot for each live task is set aside: it takes one of the others.
+    fn admit_beside_tasks(&mut self, len: usize, is_further: bool) -> Result<(), Refusal> {
+        if self.room() == 0 {
+            return Err(Refusal::Full);
+        }
+        if !self.may_take_stray(len) {
+            return Err(Refusal::Stray);
+        }
+        if is_further {
+            self.counters.additional += 1;
         } else {
-            self.publish(now, Publication { message, topic, sender, note: Note::NONE });
+            self.counters.unmatched += 1;
         }
         Ok(())
+    }
+
+    /// Ends the tasks whose answers the worker of this one has passed over.
+    #[inline]
+    fn end_passed_over(&mut self, now: Instant, index: u32) {
+        while let Some(passed_over) = self.dispatcher.passed_over(index) {
+            self.counters.silent += 1;
+            let attempt = self.dispatcher.tasks[passed_over].attempt;
+            let (id, task) = (self.dispatcher.id(passed_over), self.dispatcher.finish(now, passed_over, attempt));
+            self.journal.record(Record::Ended { task: id });
+            self.dispatcher.accounts.remove_task(task.sender, task.message.footprint());
+        }
     }
 
     /// Takes an answer that says it is one of several, after removing its *partial* field.
