@@ -23,12 +23,11 @@ pub(super) struct TaskNames {
 impl TaskNames {
     /// Names for tasks in a table of `places`.
     pub(super) fn new(seed: Seed, places: usize) -> Self {
-        let seed = seed.derive("task names");
         let highest = u32::try_from(places.saturating_sub(1)).unwrap_or(u32::MAX);
         Self {
-            hash: KeyedHash::new(seed),
+            hash: KeyedHash::new(seed.derive("task names")),
             count: 0,
-            blur: KeyedHash::new(seed).hash(b"blur") | 1,
+            blur: seed.derive("blur of task names").words()[0] | 1,
             bits: (u32::BITS - highest.leading_zeros()).max(1),
         }
     }
@@ -36,7 +35,7 @@ impl TaskNames {
     /// The name of a new task, which lies at `place`.
     #[inline]
     pub(super) fn next(&mut self, place: u32) -> TaskId {
-        let hashed = self.hash.hash(&self.count.to_le_bytes()) & !self.mask();
+        let hashed = self.hash.word(self.count) & !self.mask();
         self.count = self.count.wrapping_add(1);
         TaskId(hashed | u64::from(place) ^ self.blur_of(hashed))
     }
