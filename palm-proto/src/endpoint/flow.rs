@@ -145,7 +145,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.now = now;
         let peer = &mut self.peers[index];
         peer.heard = now;
-        if peer.closing || peer.role == Role::Stranger {
+        if peer.closing || peer.role == Role::Stranger || peer.timer == Some(Class::Handshake) {
             return;
         }
         if peer.is_blocked() {

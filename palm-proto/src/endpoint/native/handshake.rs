@@ -49,8 +49,13 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.native.announced += peer.holding;
         peer.stage = Stage::Greeted;
         self.peers[index].role = role;
+        let names_all = peer.holding == 0;
         self.on_greeted(index, !self.native.token.is_empty());
         self.timers.stop(&mut self.peers, index);
+        if !names_all {
+            // Its handshake goes on until it has named what it holds.
+            self.start_handshake(now, index);
+        }
         self.mark_ready(index);
         let generation = self.peers.generation(index).unwrap_or(0);
         self.report(EndpointEvent::Joined { connection: ConnectionId { index, generation }, service: Service::Native });
@@ -69,7 +74,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         if let (true, Some(process)) = (resume, process) {
             self.replace_worker(now, process);
         }
-        if holding > WINDOW_MAX || holding as usize > self.native.room_to_hold() {
+        if holding > WINDOW_MAX || !self.native.may_announce(holding) {
             return None;
         }
         // What it holds may be queued: it is not to be given that anew before it has said so.

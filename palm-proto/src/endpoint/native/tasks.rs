@@ -135,6 +135,14 @@ impl<N: NativeStorage> Natives<N> {
         (self.outstanding.capacity() - self.outstanding.len()).saturating_sub(self.announced as usize)
     }
 
+    /// Whether a worker may say that it holds so many tasks: there is room for them, and, with those that others have still to name,
+    /// they leave half of all the room to new tasks. One that is alone may have held more.
+    pub(super) fn may_announce(&self, holding: u32) -> bool {
+        let all = (self.announced + holding) as usize;
+        let leaves_half = all <= self.outstanding.capacity() / 2;
+        holding == 0 || holding as usize <= self.room_to_hold() && (self.announced == 0 || leaves_half)
+    }
+
     /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.
     pub(super) fn add_outstanding(&mut self, peer: u32, task: Option<TaskId>, attempt: u32) -> Option<u32> {
         let holder = &mut self.peers[peer];

@@ -1,3 +1,4 @@
+mod announced;
 mod believed;
 mod crowded;
 mod departed;

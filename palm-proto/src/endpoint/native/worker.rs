@@ -13,7 +13,7 @@ use super::MALFORMED;
 use super::handshake::WINDOW_MAX;
 use super::input::Heard;
 use super::names::session_of;
-use super::peer::{PROGRESS_TEXT, Progress};
+use super::peer::{NativePeer, PROGRESS_TEXT, Progress};
 
 impl<S: EndpointStorage> Endpoint<S> {
     pub(super) fn on_credit(&mut self, now: Instant, native: u32, worker: WorkerId, more: u32) {
@@ -112,6 +112,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         peer.holding -= 1;
         self.native.announced -= 1;
+        self.await_holding(now, native);
         let last = self.native.peers[native].holding == 0;
         let Some(index) = self.native.add_outstanding(native, None, attempt) else {
             return Heard::Fault(Fault::NoRoom);
@@ -137,6 +138,17 @@ impl<S: EndpointStorage> Endpoint<S> {
         }
         self.mark_ready(self.native.peers[native].connection);
         Heard::Taken
+    }
+
+    /// A worker has as much time as for a handshake to name the first half of what it holds, and as much again for half of the rest,
+    /// and so on: a slow line has time enough, and silence or one frame now and then keeps nothing.
+    fn await_holding(&mut self, now: Instant, native: u32) {
+        let NativePeer { holding, connection, .. } = self.native.peers[native];
+        if holding == 0 {
+            self.timers.stop(&mut self.peers, connection);
+        } else if holding.is_power_of_two() {
+            self.start_handshake(now, connection);
+        }
     }
 
     /// Workers are told of tasks that nobody wants any more.
