@@ -19,8 +19,8 @@ use super::task::InQueue;
 mod spare;
 mod turns;
 
-pub(super) use spare::SPARE_SHARE;
 use spare::Spare;
+pub(super) use spare::share_of;
 
 /// Priorities that a message may have, of which the last comes first.
 const PRIORITIES: usize = PRIORITY_MAX as usize + 1;

@@ -122,6 +122,8 @@ pub struct Counters {
     pub expired: u64,
     /// Further subscribers' copies of a result that found no room, or gave way to what was more urgent.
     pub copies_dropped: u64,
+    /// Results that a subscriber to a prefix has taken, kept for their own clients as well, that gave way before one of these came.
+    pub kept_dropped: u64,
     /// Workers lost while they held messages.
     pub workers_lost: u64,
     /// Leases that ran out.

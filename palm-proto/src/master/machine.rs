@@ -457,6 +457,7 @@ impl<S: MasterStorage> Master<S> {
             journal: &mut self.journal,
             accounts: &mut self.dispatcher.accounts,
             copies_dropped: &mut self.counters.copies_dropped,
+            kept_dropped: &mut self.counters.kept_dropped,
         };
         (&mut self.results, ledger)
     }

@@ -48,6 +48,8 @@ pub(super) struct Ledger<'a, S: MasterStorage> {
     pub(super) accounts: &'a mut Accounts<S::Senders>,
     /// Counts copies for further subscribers that found no room, or gave way.
     pub(super) copies_dropped: &'a mut u64,
+    /// Counts copies kept for their own clients that gave way before one came.
+    pub(super) kept_dropped: &'a mut u64,
 }
 
 #[derive(Debug)]
@@ -306,7 +308,7 @@ impl<S: MasterStorage> Results<S> {
             return Expiry::Kept;
         }
         if entry.rank != Rank::Full {
-            self.drop_spare(ledger, oldest);
+            self.drop_late(ledger, oldest);
             return Expiry::Kept;
         }
         self.take_out(oldest);

@@ -351,7 +351,7 @@ impl Model {
                 self.forget(0);
                 self.counters.expired += 1;
             } else {
-                self.drop_spare(oldest.id);
+                self.drop_late(oldest.id);
             }
         }
         self.dispatch();

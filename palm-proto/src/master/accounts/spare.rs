@@ -5,8 +5,16 @@ use crate::collections::{Slot, Table};
 use super::super::MESSAGE_OVERHEAD;
 use super::{Accounts, Sender};
 
-/// Of the copies that give way, those that are kept and those that are extra have one part in so many each, and no more than is free.
-pub(in super::super) const SPARE_SHARE: u64 = 8;
+/// Of the copies that give way, those that are kept for their own clients have one part in so many, and no more than is free: who
+/// subscribes to a prefix, which anybody may, is to take as little from these as can be.
+const KEPT_SHARE: u64 = 2;
+/// The same for those that are extra.
+const EXTRA_SHARE: u64 = 8;
+
+/// Copies that are `kept`, or extra, have one part in so many.
+pub(in super::super) const fn share_of(kept: bool) -> u64 {
+    if kept { KEPT_SHARE } else { EXTRA_SHARE }
+}
 
 /// Copies that give way when room is needed.
 #[derive(Debug, Default)]
@@ -25,7 +33,7 @@ impl<T: Table<Slot<Sender>>> Accounts<T> {
     /// Whether one more copy that is `kept`, or extra, is within the share of those.
     pub(in super::super) fn is_within_share(&self, kept: bool, footprint: usize) -> bool {
         let held = if kept { self.spare.kept } else { self.spare.extra };
-        held + footprint as u64 + MESSAGE_OVERHEAD <= self.limit / SPARE_SHARE
+        held + footprint as u64 + MESSAGE_OVERHEAD <= self.limit / share_of(kept)
     }
 
     /// Whether there is room for it beside all else.

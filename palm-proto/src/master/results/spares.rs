@@ -1,11 +1,11 @@
 //! Copies that give way when room is needed: for subscribers to prefixes, beside what its own client is given, and for the client
-//! of a topic, beside what subscribers to prefixes are given. They hold no sender back. Either kind has an eighth of the places and
-//! of the memory at most, and both together no more than is free.
+//! of a topic, beside what subscribers to prefixes are given. They hold no sender back. The former have an eighth of the
+//! places and of the memory at most, the latter half, and both together no more than is free.
 
 use crate::collections::NONE;
 
 use super::super::MasterStorage;
-use super::super::accounts::SPARE_SHARE;
+use super::super::accounts::share_of;
 use super::super::delivery::{Copies, Delivery, Rank};
 use super::super::journal::{Journal as _, Record};
 use super::{Ledger, Results};
@@ -76,8 +76,14 @@ impl<S: MasterStorage> Results<S> {
         }
     }
 
-    /// Drops a copy, wherever it is.
+    /// Drops a copy, wherever it is, before its time.
     pub(super) fn drop_spare(&mut self, ledger: &mut Ledger<'_, S>, index: u32) {
+        *ledger.kept_dropped += u64::from(self.deliveries[index].under != NONE);
+        self.drop_late(ledger, index);
+    }
+
+    /// Drops a copy, wherever it is, whose time to keep has passed.
+    pub(super) fn drop_late(&mut self, ledger: &mut Ledger<'_, S>, index: u32) {
         *ledger.copies_dropped += u64::from(self.deliveries[index].holder != NONE);
         self.take_out(index);
         self.forget(ledger, index);
@@ -85,8 +91,8 @@ impl<S: MasterStorage> Results<S> {
 
     /// Whether a copy is within the share of those of its `rank`, after others of these have given way.
     fn is_within_share(&mut self, ledger: &mut Ledger<'_, S>, rank: Rank, sender: u32, footprint: usize) -> bool {
-        let most = (self.deliveries.capacity() / SPARE_SHARE as usize).max(1);
         let kept = rank == Rank::Kept;
+        let most = (self.deliveries.capacity() / share_of(kept) as usize).max(1);
         loop {
             let alike = if kept { self.kept.len() } else { self.extras.len() };
             if alike < most && ledger.accounts.is_within_share(kept, footprint) {

@@ -65,7 +65,7 @@ fn a_prefix_as_the_only_consumer_has_all_at_full_rate_in_bounded_memory() {
         assert!(master.memory() <= memory);
     }
     let spare = master.gauges().spare;
-    assert!(spare > 8 && spare <= 16, "an eighth of the places: {spare}");
+    assert!(spare > 32 && spare <= 64, "half of the places: {spare}");
     master.handle_timeout(NOW + MasterConfig::default().keep);
     let gauges = master.gauges();
     assert_eq!((gauges.results, gauges.spare, gauges.memory), (0, 0, 0));
@@ -133,6 +133,26 @@ fn what_is_kept_for_a_client_is_not_crowded_out_by_a_flood_of_others() {
     let own = subscriber(&mut master, "quiet");
     let expected: Vec<String> = (0..7).map(|number: u32| number.to_string()).collect();
     assert_eq!(results(&mut master, NOW, own), done(&expected.iter().map(String::as_str).collect::<Vec<_>>()));
+}
+
+#[test]
+fn a_client_that_comes_late_has_as_much_whoever_has_subscribed_to_a_prefix() {
+    let config = MasterConfig { memory: 100_000, ..MasterConfig::default() };
+    let had = |overheard: bool, count: usize| {
+        let mut master = master(config.clone());
+        let peers = peers(&mut master);
+        let all = overheard.then(|| subscriber(&mut master, ""));
+        for _ in 0..count {
+            do_one(&mut master, peers, "late", &"x".repeat(1_000));
+            all.map(|all| results(&mut master, NOW, all));
+        }
+        let own = subscriber(&mut master, "late");
+        (results(&mut master, NOW, own).len(), master.counters().kept_dropped)
+    };
+    // With what each takes beside its payload, half of the memory is for about 35.
+    assert_eq!((had(false, 30), had(true, 30)), ((30, 0), (30, 0)));
+    let (kept, dropped) = had(true, 60);
+    assert!(kept >= 30 && kept as u64 + dropped == 60, "what gives way is counted: {kept} and {dropped}");
 }
 
 #[test]

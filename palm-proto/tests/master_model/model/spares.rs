@@ -37,7 +37,9 @@ impl Model {
         loop {
             let alike = self.deliveries.iter().filter(|entry| entry.rank == rank);
             let held: u64 = alike.clone().map(|entry| entry.len as u64 + MESSAGE_OVERHEAD).sum();
-            if alike.count() < (self.capacities.deliveries / 8).max(1) && held + bytes <= self.config.memory / 8 {
+            let share = if rank == Rank::Kept { 2 } else { 8 };
+            let most = (self.capacities.deliveries / share).max(1);
+            if alike.count() < most && held + bytes <= self.config.memory / share as u64 {
                 return true;
             }
             let next = if rank == Rank::Extra {
@@ -107,6 +109,14 @@ impl Model {
     }
 
     pub(super) fn drop_spare(&mut self, id: usize) {
+        let is_claimed = self.subscribers.values().any(|subscriber| subscriber.claimed.contains(&id));
+        if is_claimed || self.waiting.contains(&id) {
+            self.counters.kept_dropped += 1;
+        }
+        self.drop_late(id);
+    }
+
+    pub(super) fn drop_late(&mut self, id: usize) {
         let position = self.deliveries.iter().position(|entry| entry.id == id).unwrap();
         if self.subscribers.values().any(|subscriber| subscriber.queue.contains(&id)) {
             self.counters.copies_dropped += 1;
