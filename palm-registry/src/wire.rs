@@ -150,6 +150,10 @@ pub struct Wanted {
     /// The cluster's id, by which it is told from another that had the same key before.
     #[serde(default)]
     pub cluster: Option<String>,
+    /// What the node is called here: its name, or, if another node has that at another Ip, its name and its Ip. It calls itself so from
+    /// then on.
+    #[serde(default)]
+    pub node: Option<String>,
     /// In the order in which it is to be started.
     pub wanted: Vec<WantedProcess>,
 }

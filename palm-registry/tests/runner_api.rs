@@ -71,6 +71,48 @@ fn said(state: Option<&str>) -> Value {
     })
 }
 
+/// A sign of life of a node called `name` at an Ip, by one start of its runner.
+fn sign(name: &str, ip: &str, run: u32) -> Value {
+    let mut said = said(None);
+    said["node"]["name"] = name.into();
+    said["node"]["ip"] = ip.into();
+    said["run"] = format!("0b0e0e1c-43b3-4b0a-9d3e-{run:012}").into();
+    said
+}
+
+#[tokio::test]
+async fn nodes_of_one_name_are_one_for_each_ip() {
+    let registry = Registry::start().await;
+    let name = async |said: Value| registry.sync(&said).await["node"].as_str().unwrap().to_owned();
+    assert_eq!(name(sign("n", "10.0.0.1", 1)).await, "n");
+    assert_eq!(name(sign("n", "10.0.0.2", 2)).await, "n (10.0.0.2)", "as over Python's interface");
+    // It calls itself so from then on; and again under the name that it was given, after a new start.
+    assert_eq!(name(sign("n (10.0.0.2)", "10.0.0.2", 2)).await, "n (10.0.0.2)");
+    assert_eq!(name(sign("n", "10.0.0.1", 1)).await, "n");
+    let mut leaving = sign("n (10.0.0.2)", "10.0.0.2", 2);
+    leaving["leaving"] = true.into();
+    registry.sync(&leaving).await;
+    assert_eq!(name(sign("n", "10.0.0.2", 3)).await, "n (10.0.0.2)");
+    // A second one at the same Ip cannot be told from the first.
+    let (status, answer) = registry.post("sync", "key", sign("n", "10.0.0.1", 4).to_string()).await;
+    let reason = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 409 && reason.contains("the node n at 10.0.0.1: give this one another Name or Ip"), "{answer}");
+    let nodes = registry.store.nodes("key").await.unwrap();
+    assert_eq!(nodes.keys().collect::<Vec<_>>(), ["n", "n (10.0.0.2)"]);
+}
+
+#[tokio::test]
+async fn a_node_that_moves_keeps_its_name() {
+    let registry = Registry::start().await;
+    let name = async |said: Value| registry.sync(&said).await["node"].as_str().unwrap().to_owned();
+    assert_eq!(name(sign("n", "10.0.0.1", 1)).await, "n");
+    assert_eq!(name(sign("n", "10.0.0.2", 1)).await, "n", "the same runner says so");
+    let mut leaving = sign("n", "10.0.0.2", 1);
+    leaving["leaving"] = true.into();
+    registry.sync(&leaving).await;
+    assert_eq!(name(sign("n", "10.0.0.3", 2)).await, "n", "its runner at the other Ip has left");
+}
+
 #[tokio::test]
 async fn a_runner_is_told_what_is_wanted() {
     let registry = Registry::start().await;

@@ -16,8 +16,8 @@ use super::error::BUSY;
 use super::problem::Problem;
 use super::wanted;
 use crate::cluster::wrong_name;
-use crate::plan::{HOST, NODES_MAX, is_host};
-use crate::store::{Changed, Hearing, Store, now};
+use crate::plan::{HOST, NODES_MAX, NodeOffer, Plan, is_host};
+use crate::store::{Changed, ClusterRow, Hearing, Nodes, Store, now};
 use crate::wire::{Kept, LINES_MAX, LOGS_PATH, Lines, NAME_MAX, SYNC_PATH, Sync, TEXT_MAX, Wanted};
 
 /// Longest body of a request, in bytes.
@@ -63,23 +63,19 @@ async fn sync(
     let said: Sync = read(request, expected).await?;
     check_sync(&said)?;
     let (key, id) = (row.key.clone(), row.id.clone());
-    if !row.plan.has_room_for(&said.node.name) {
-        return Err(Problem::conflict(format!("the cluster has {NODES_MAX} nodes: remove one before another comes")));
+    let mut named = name_of(&row.plan, &*store.nodes(&key).await?, said.clone());
+    let mut hearing = hear(&store, &row, &named).await?;
+    if hearing == Hearing::Another {
+        // Two that are new came at the same time.
+        named = name_of(&row.plan, &*store.nodes(&key).await?, said);
+        hearing = hear(&store, &row, &named).await?;
     }
-    // A node that is placed and was never heard has Python's runner, which goes on with what it has.
-    let placed = row.plan.node(&said.node.name).filter(|node| node.offer.ip != said.node.ip);
-    if let Some(node) = placed
-        && !store.nodes(&key).await?.contains_key(&said.node.name)
-    {
+    let said = named;
+    if hearing == Hearing::Another {
+        let NodeOffer { name, ip, .. } = &said.node;
         let reason = format!(
-            "the node {} is at {}, with a runner that gives no signs of life: name this one differently, or remove that one",
-            said.node.name, node.offer.ip
+            "another runner speaks for the node {name} at {ip}: give this one another Name or Ip, or end that one"
         );
-        return Err(Problem::conflict(reason));
-    }
-    if store.hear(&key, &said).await? == Hearing::Another {
-        let name = &said.node.name;
-        let reason = format!("another runner speaks for the node {name}: name this one differently, or end that one");
         return Err(Problem::conflict(reason));
     }
     let offered = if said.leaving { Changed::Yes(row.plan) } else { store.offer(row, &said.node).await? };
@@ -89,12 +85,33 @@ async fn sync(
         Changed::Gone | Changed::Busy => return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY)),
     };
     let nodes = store.nodes(&key).await?;
-    let asked = said.node.name;
+    let asked = said.node.name.clone();
     let is_long = wanted::is_long(&plan, &asked);
     let work_out = move || wanted::of(&plan, &asked, &nodes, now());
     // Of a node that has little it is worked out at once, as thousands of them ask each second.
     let wanted = if is_long { store.work.run(&key, work_out).await? } else { work_out() };
-    Ok(Json(Wanted { interval_ms: INTERVAL_MS, cluster: Some(id), wanted }))
+    Ok(Json(Wanted { interval_ms: INTERVAL_MS, cluster: Some(id), node: Some(said.node.name), wanted }))
+}
+
+/// What a runner says, under the name by which its node is known here. Nodes of one name at several Ips are several, as over Python's
+/// interface; but a node that has moved, whose runner at the other Ip is gone, keeps its name.
+fn name_of(plan: &Plan, heard: &Nodes, mut said: Sync) -> Sync {
+    let (name, ip) = (&said.node.name, &said.node.ip);
+    let is_taken = match heard.get(name) {
+        Some(node) => node.offer.ip != *ip && node.run != said.run.to_string() && !node.is_silent(now()),
+        // A node that is placed and was never heard has Python's runner, which goes on with what it has.
+        None => plan.node(name).is_some_and(|node| node.offer.ip != *ip),
+    };
+    said.node = plan.called(said.node, is_taken);
+    said
+}
+
+async fn hear(store: &Store, row: &ClusterRow, said: &Sync) -> Result<Hearing, Problem> {
+    check_name("node.name, with its Ip", &said.node.name)?;
+    if !row.plan.has_room_for(&said.node.name) {
+        return Err(Problem::conflict(format!("the cluster has {NODES_MAX} nodes: remove one before another comes")));
+    }
+    Ok(store.hear(&row.key, said).await?)
 }
 
 async fn logs(State(store): State<Store>, Query(asked): Query<Asked>, request: Request) -> Result<Json<Kept>, Problem> {

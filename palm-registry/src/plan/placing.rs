@@ -72,12 +72,16 @@ impl Plan {
     /// another Ip has that, under both.
     #[must_use]
     pub fn told_apart(&self, offer: NodeOffer) -> NodeOffer {
-        let both = NodeOffer::with_ip(&offer.name, &offer.ip);
         let is_elsewhere = |node: &Node| node.offer.ip != offer.ip;
-        if self.nodes.node(&both).is_some() || self.nodes.node(&offer.name).is_some_and(is_elsewhere) {
-            return NodeOffer { name: both, ..offer };
-        }
-        offer
+        let is_taken = self.nodes.node(&offer.name).is_some_and(is_elsewhere);
+        self.called(offer, is_taken)
+    }
+
+    /// The same offer under its name, or under its name and its Ip: if it came so before, or if its name `is_taken` by a node at another Ip.
+    #[must_use]
+    pub fn called(&self, offer: NodeOffer, is_taken: bool) -> NodeOffer {
+        let both = NodeOffer::with_ip(&offer.name, &offer.ip);
+        if is_taken || self.nodes.node(&both).is_some() { NodeOffer { name: both, ..offer } } else { offer }
     }
 
     /// A component by its name.

@@ -18,6 +18,7 @@ use super::supervisor::{Action, Supervisor};
 use super::told::Told;
 use super::{Order, RunnerError, Standing, python, stopping};
 use crate::client::{Client, ClientError};
+use crate::cluster::wrong_name;
 use crate::plan::NodeOffer;
 use crate::store::now;
 use crate::wire::{State, Stream, Wanted};
@@ -60,6 +61,8 @@ struct Entry {
 pub(super) struct Fleet {
     client: Client,
     node: NodeOffer,
+    /// What the registry calls it.
+    name: watch::Sender<String>,
     around: Arc<Surroundings>,
     dialect: watch::Sender<Dialect>,
     standing: Option<watch::Sender<Standing>>,
@@ -91,7 +94,7 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) fn new(
         client: Client,
-        node: NodeOffer,
+        (node, name): (NodeOffer, watch::Sender<String>),
         around: Arc<Surroundings>,
         dialect: watch::Sender<Dialect>,
         standing: Option<watch::Sender<Standing>>,
@@ -100,6 +103,7 @@ impl Fleet {
         Self {
             client,
             node,
+            name,
             around,
             dialect,
             standing,
@@ -258,6 +262,7 @@ impl Fleet {
         }
         let wanted = match answer {
             Answer::Wanted(wanted) => {
+                self.is_called(wanted.node.as_deref());
                 self.is_of(Dialect::Palm);
                 self.ask_at = Some(Instant::now() + Duration::from_millis(wanted.interval_ms.clamp(100, 60_000)));
                 wanted
@@ -274,6 +279,15 @@ impl Fleet {
         };
         if self.ending.is_none() {
             self.make(wanted);
+        }
+    }
+
+    /// Takes the name by which the registry knows this node.
+    fn is_called(&mut self, name: Option<&str>) {
+        if let Some(name) = name.filter(|&name| name != self.node.name && wrong_name(name).is_none()) {
+            tracing::info!("there is another node {}: this one is called {name}", self.node.name);
+            name.clone_into(&mut self.node.name);
+            self.name.send_replace(name.to_owned());
         }
     }
 

@@ -139,10 +139,11 @@ pub async fn run(config: Config, orders: watch::Receiver<Order>) -> Result<(), R
     let until_sent = lifeline.clone();
     let around = Arc::new(Surroundings { lifeline, output: output.clone(), path, withheld, sockets });
     let (dialect, told) = watch::channel(Dialect::Unknown);
-    let sending = tokio::spawn(sender::send(client.clone(), node.name.clone(), output.clone(), told));
+    let (name, called) = watch::channel(node.name.clone());
+    let sending = tokio::spawn(sender::send(client.clone(), called, output.clone(), told));
 
     let over = if remembers { Over::read(&spool) } else { Over::default() };
-    let ended = Fleet::new(client, node, around, dialect, standing, over).run(orders).await;
+    let ended = Fleet::new(client, (node, name), around, dialect, standing, over).run(orders).await;
 
     let arrived = async {
         while !output.spool().is_empty() {

@@ -24,7 +24,7 @@ pub(super) fn wanted(lines: &[String]) -> Wanted {
             level: None,
         });
     }
-    Wanted { interval_ms: 0, cluster: None, wanted }
+    Wanted { interval_ms: 0, cluster: None, node: None, wanted }
 }
 
 /// A name for what has none here: the program and what goes before its flags.

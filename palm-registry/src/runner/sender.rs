@@ -29,8 +29,13 @@ pub(super) enum Dialect {
     Python,
 }
 
-/// Sends for ever, once it is known whose registry it is.
-pub(super) async fn send(client: Client, node: String, output: Arc<Output>, mut dialect: watch::Receiver<Dialect>) {
+/// Sends for ever, once it is known whose registry it is, and so what the `node` is called there.
+pub(super) async fn send(
+    client: Client,
+    node: watch::Receiver<String>,
+    output: Arc<Output>,
+    mut dialect: watch::Receiver<Dialect>,
+) {
     let Ok(dialect) = dialect.wait_for(|dialect| *dialect != Dialect::Unknown).await.map(|dialect| *dialect) else {
         return;
     };
@@ -74,7 +79,7 @@ pub(super) async fn send(client: Client, node: String, output: Arc<Output>, mut 
 
 struct Sender {
     client: Client,
-    node: String,
+    node: watch::Receiver<String>,
     dialect: Dialect,
     output: Arc<Output>,
     /// How many lines of each process the registry has refused.
@@ -127,8 +132,8 @@ impl Sender {
                 self.client.send_messages(texts).await
             }
             Dialect::Palm | Dialect::Unknown => {
-                let spool = self.output.spool().id();
-                self.client.send_lines(&Lines { node: self.node.clone(), spool, lines }).await.map(drop)
+                let (node, spool) = (self.node.borrow().clone(), self.output.spool().id());
+                self.client.send_lines(&Lines { node, spool, lines }).await.map(drop)
             }
         }
     }
@@ -201,7 +206,8 @@ mod tests {
         }
         let (_dialect, told) = watch::channel(Dialect::Palm);
         let client = Client::new(&url, "key", None).unwrap();
-        let sending = tokio::spawn(send(client, "n".to_owned(), output.clone(), told));
+        let (_name, called) = watch::channel("n".to_owned());
+        let sending = tokio::spawn(send(client, called, output.clone(), told));
         let all = async {
             while !output.spool().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
