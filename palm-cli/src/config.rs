@@ -12,6 +12,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
 
+use crate::given_file;
+
 /// Flags that make no sense in a file.
 const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
 
@@ -98,7 +100,7 @@ pub(crate) fn with_file(
     let Some(file) = given.try_get_one::<PathBuf>("config").ok().flatten().cloned() else {
         return Ok(command);
     };
-    let text = std::fs::read_to_string(&file).map_err(|error| ConfigError::Read { file: file.clone(), error })?;
+    let text = given_file::text(&file).map_err(|error| ConfigError::Read { file: file.clone(), error })?;
     if given.subcommand_name() == Some("runner") && is_of_a_node(&text) {
         return Ok(command);
     }

@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 mod config;
+mod given_file;
 mod launch;
 mod local;
 mod logging;

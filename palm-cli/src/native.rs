@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use palm_transport_tcp::Address;
 use palm_transport_zmq::{CacheClient, CacheError};
 
-use crate::{values, wrong_use};
+use crate::{given_file, values, wrong_use};
 
 /// Why a token that was given is of no use. An address that was not given may be a stranger's, to whom no token is shown.
 const NAME_IT: &str = "a token goes only to an address that you name: use --connect ADDRESS beside --token-file";
@@ -88,7 +88,7 @@ impl Flags {
     /// # Errors
     /// If flags contradict each other, or there is no token in its file.
     pub(crate) fn wish(&self, zmq_only: &[&str]) -> anyhow::Result<Wish> {
-        let token = self.token_file.as_deref().map(values::token).transpose()?;
+        let token = self.token_file.as_deref().map(given_file::token).transpose()?;
         let alone = |flag: &str| match zmq_only.first() {
             Some(other) => Err(wrong_use(format!("{flag} cannot be used with {other}, which is for ZeroMQ"))),
             None => Ok(()),

@@ -8,7 +8,7 @@ use palm_registry::client::{Answer, Client, ClientError, Method};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::{output, values, wrong_use};
+use crate::{given_file, output, wrong_use};
 
 /// How a registry is reached.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ impl Flags {
     /// If there is no token, or it would be read by others.
     pub(crate) fn remote(&self) -> anyhow::Result<Remote> {
         let token = match &self.token_file {
-            Some(file) => values::token(file)?,
+            Some(file) => given_file::token(file)?,
             None => std::env::var("PALM_TOKEN").ok().filter(|token| !token.is_empty()).ok_or_else(|| {
                 wrong_use(
                     "no token says who you are: set PALM_TOKEN, or name a file by --token-file. Whoever runs the registry makes \
@@ -52,9 +52,7 @@ impl Flags {
                 )
             })?,
         };
-        let ca = self.ca.as_ref().map(|file| {
-            std::fs::read(file).map_err(|error| wrong_use(format!("--ca: cannot read {}: {error}", file.display())))
-        });
+        let ca = self.ca.as_ref().map(|file| given_file::certificates("--ca", file));
         let client = Client::new(&self.registry, &token, ca.transpose()?.as_deref());
         let client = client.map_err(|error| wrong_use(format!("--registry {error}")))?;
         if client.is_open_to_others() && !self.insecure {

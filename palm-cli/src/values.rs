@@ -204,39 +204,6 @@ pub(crate) fn serial_line(text: &str) -> Result<String, String> {
     address.map(|address| address.to_string()).map_err(|error| error.why.to_owned())
 }
 
-/// The token in a file, without the line's end.
-///
-/// # Errors
-/// If the file cannot be read, or holds none, or one that is too long.
-pub(crate) fn token(file: &std::path::Path) -> anyhow::Result<String> {
-    let text = secret(file).and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
-    let text =
-        text.map_err(|error| crate::wrong_use(format!("cannot read the token file {}: {error}", file.display())))?;
-    let token = text.trim_end_matches(['\r', '\n']);
-    if token.is_empty() || token.len() > 255 {
-        return Err(crate::wrong_use(format!("the token in {} must have 1 to 255 bytes", file.display())));
-    }
-    Ok(token.to_owned())
-}
-
-/// What a file has that is to be a secret. That others can read or change it is said; it is not refused, as systems that hand out secrets as
-/// files do not ask how.
-///
-/// # Errors
-/// If it cannot be read.
-pub(crate) fn secret(file: &std::path::Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let (mut opened, mut content) = (std::fs::File::open(file)?, Vec::new());
-    opened.read_to_end(&mut content)?;
-    if palm_registry::private::is_open_to_others(&opened) {
-        let file = file.display();
-        crate::output::say(&format_args!(
-            "palm: others than you can read or change {file}, which is a secret: chmod 600 {file}"
-        ));
-    }
-    Ok(content)
-}
-
 /// Host and port of a checked address, which may be `*`; `None` for a path.
 pub(crate) fn host_and_port(checked: &str) -> Option<(&str, u16)> {
     address(checked).ok().flatten()

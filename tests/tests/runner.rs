@@ -288,6 +288,34 @@ fn a_second_runner_of_a_node_waits_until_the_first_is_gone() {
 }
 
 #[test]
+fn runners_of_one_name_at_two_ips_are_two_nodes() {
+    within(180, || {
+        let registry = Registry::start("alike");
+        registry.add_cluster(KEY, &component("A", "echo here; exec sleep 1000", "replicas = 1"));
+        let start = |ip: &str| {
+            let mut command = subcommand("runner");
+            command.args(["--registry", &registry.url, "--cluster", KEY, "--name", "node", "--ip", ip]);
+            command.args(["--processors", "1", "--spool"]).arg(registry.folder.join(ip));
+            Process::start(ip, command)
+        };
+        let _first = start("127.0.0.1");
+        reported(&registry, "A", "one copy runs", |all| all.iter().any(|one| one.state == State::Running));
+        let second = start("127.0.0.2");
+        second.line("this one is called node (127.0.0.2)", WAIT);
+        reported(&registry, "A", "both copies run", |all| {
+            all.iter().filter(|one| one.state == State::Running).count() == 2
+        });
+        until("a line of each", WAIT, || {
+            let lines = registry.logs(KEY).into_iter();
+            let mut nodes: Vec<_> =
+                lines.filter(|line| line.text == "here").map(|line| line.origin.unwrap().node).collect();
+            nodes.sort();
+            (nodes == ["node", "node (127.0.0.2)"]).then_some(())
+        });
+    });
+}
+
+#[test]
 fn what_is_wrong_with_its_use_is_told() {
     within(120, || {
         let registry = Registry::start("wrong");

@@ -1,6 +1,6 @@
 //! `palm cache`: the key-value store of a server.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use palm_transport_zmq::CacheClient;
 use super::{block_on, no_answer};
 use crate::args::Global;
 use crate::native::{Flags, Peer, Transport, Wish};
-use crate::{Outcome, output, values, wrong_use};
+use crate::{Outcome, given_file, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -321,13 +321,13 @@ fn print(value: &[u8]) -> anyhow::Result<()> {
 fn read_value(value: Option<String>, file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     match (file, value) {
         (Some(path), _) if path.as_os_str() != "-" => {
-            std::fs::read(path).map_err(|error| wrong_use(format!("cannot read {}: {error}", path.display())))
+            let read = std::fs::File::open(path).and_then(|file| given_file::read_all(file, given_file::VALUE_MAX));
+            read.map_err(|error| given_file::cannot_read(path, &error))
         }
         (None, Some(text)) if text != "-" => Ok(text.into_bytes()),
         _ => {
-            let mut value = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut value).context("cannot read standard input")?;
-            Ok(value)
+            let value = given_file::read_all(std::io::stdin().lock(), given_file::VALUE_MAX);
+            value.context("cannot read standard input")
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `palm cluster validate`, `convert` and `diff`: cluster files, most of it without a registry.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use super::cluster_view as view;
 use crate::remote::Remote;
-use crate::{output, wrong_use};
+use crate::{given_file, output, wrong_use};
 
 /// How a cluster file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,13 +84,11 @@ async fn versions(remote: &Remote, id: &str) -> anyhow::Result<Vec<i64>> {
 
 /// What a file has in it; `-` is standard input.
 pub(super) fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let read = match file == Path::new("-") {
-        true => std::io::stdin().lock().read_to_string(&mut text).map(|_| ()),
-        false => std::fs::read_to_string(file).map(|read| text = read),
-    };
-    read.map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))?;
-    Ok(text)
+    if file != Path::new("-") {
+        return given_file::text_of(file);
+    }
+    let text = given_file::read_text(std::io::stdin().lock(), given_file::CLUSTER_MAX);
+    text.map_err(|error| given_file::cannot_read(file, &error))
 }
 
 /// Says what of a file is passed over, or read otherwise than it looks.

@@ -15,7 +15,7 @@ use super::master_sockets::Sockets;
 use super::{StopSignals, block_on};
 use crate::args::Global;
 use crate::output::counted;
-use crate::{Outcome, open_files, values, wrong_use};
+use crate::{Outcome, given_file, open_files, values, wrong_use};
 
 /// Longest message that is accepted unless something else is said, memory permitting.
 const LONGEST_MESSAGE: usize = 64 << 20;
@@ -183,7 +183,7 @@ impl Args {
             cache: self.db.clone(),
             zeromq: !self.no_zmq,
             native: self.tcp.iter().chain(&self.unix).cloned().collect(),
-            token: self.token_file.as_deref().map(values::token).transpose()?,
+            token: self.token_file.as_deref().map(given_file::token).transpose()?,
             advertise: self.advertise.clone(),
             memory: self.memory,
             queue: self.queue,

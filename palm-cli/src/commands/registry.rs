@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::{StopSignals, block_on};
 use crate::args::Global;
-use crate::{Outcome, open_files, output, values, wrong_use};
+use crate::{Outcome, given_file, open_files, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -165,8 +165,8 @@ fn encryption(args: &Args) -> anyhow::Result<Option<tls::ServerConfig>> {
         _ => return Ok(None),
     };
     let cannot_read = |path: &Path| format!("cannot read {}", path.display());
-    let key = values::secret(&key).with_context(|| cannot_read(&key))?;
-    let certificate = std::fs::read(&certificate).with_context(|| cannot_read(&certificate))?;
+    let key = given_file::secret(&key).with_context(|| cannot_read(&key))?;
+    let certificate = given_file::certificates("--tls-cert", &certificate)?;
     if args.tls_self_signed {
         tracing::info!("the certificate's SHA-256 is {}", tls::fingerprint(&certificate)?);
     }

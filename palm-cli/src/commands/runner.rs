@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{StopSignals, block_on};
 use crate::args::Global;
-use crate::{Outcome, config, up, values, wrong_use};
+use crate::{Outcome, config, given_file, up, values, wrong_use};
 
 /// What holds a token.
 const TOKEN: &str = "PALM_TOKEN";
@@ -88,11 +88,9 @@ pub(crate) struct Args {
 /// If the registry does not want this node.
 pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let node = node(global, &args)?;
-    let ca = args.ca.as_ref().map(|file| {
-        std::fs::read(file).map_err(|error| wrong_use(format!("--ca: cannot read {}: {error}", file.display())))
-    });
+    let ca = args.ca.as_ref().map(|file| given_file::certificates("--ca", file));
     let token = match &args.token_file {
-        Some(file) => Some(values::token(file)?),
+        Some(file) => Some(given_file::token(file)?),
         None => std::env::var(TOKEN).ok().filter(|token| !token.is_empty() && is_id(&args.cluster)),
     };
     let client = Client::new(&args.registry, token.as_ref().unwrap_or(&args.cluster), ca.transpose()?.as_deref());
@@ -163,8 +161,7 @@ fn node(global: &Global, args: &Args) -> anyhow::Result<NodeOffer> {
         ports_from: 5555,
     };
     if let Some(file) = &global.config {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))?;
+        let text = given_file::text_of(file)?;
         if config::is_of_a_node(&text) {
             node = NodeOffer::from_ini(&text).map_err(|error| wrong_use(format!("{}, {error}", file.display())))?;
         }

@@ -9,7 +9,7 @@ use super::block_on;
 use crate::args::Global;
 use crate::output::table::Table;
 use crate::remote::{Flags, confirm, instant};
-use crate::{Outcome, values};
+use crate::{Outcome, given_file};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,13 +84,13 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
                 remote.show(&users, |users| table(users))?;
             }
             Some(Action::Add { name, admin, password_file }) => {
-                let password = password_file.as_deref().map(values::token).transpose()?;
+                let password = password_file.as_deref().map(given_file::token).transpose()?;
                 let body = AddUser { name, admin, password };
                 let user: Answer<Entry> = remote.order_with(Method::POST, &["users"], &body).await?;
                 remote.show(&user, |user| format!("{} is added\n", user.name))?;
             }
             Some(Action::Set { name, admin, password_file }) => {
-                let password = password_file.as_deref().map(values::token).transpose()?;
+                let password = password_file.as_deref().map(given_file::token).transpose()?;
                 let body = ChangeUser { admin, password };
                 let done: Answer<IgnoredAny> = remote.order_with(Method::PUT, &["users", &name], &body).await?;
                 remote.show(&done, |_| format!("{name} is changed\n"))?;

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Label;
+use crate::given_file;
 
 /// Bytes that one permit of the budget stands for: a message takes at least one.
 const UNIT: usize = 1024;
@@ -222,10 +223,11 @@ fn read_line(input: &mut impl BufRead, most: usize) -> io::Result<Line> {
 }
 
 fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, String> {
-    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
-    if bytes.len() > most { Err(too_long(most)) } else { Ok(bytes) }
+    let read = File::open(path).and_then(|file| given_file::read_all(file, most));
+    read.map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => too_long(most),
+        _ => error.to_string(),
+    })
 }
 
 fn too_long(most: usize) -> String {

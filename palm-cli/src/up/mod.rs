@@ -17,7 +17,7 @@ use palm_registry::private::FOLDER_MODE;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::wrong_use;
+use crate::{given_file, wrong_use};
 
 /// Names of a cluster file that is not named.
 const FILES: [&str; 2] = ["palm.toml", "palm.ini"];
@@ -71,8 +71,7 @@ pub(crate) fn file_or_its_place(named: Option<&Path>) -> anyhow::Result<PathBuf>
 
 /// Reads a cluster file for one machine.
 pub(crate) fn cluster(file: &Path) -> anyhow::Result<(Cluster, String)> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| wrong_use(format!("cannot read {}: {error}", file.display())))?;
+    let text = given_file::text_of(file)?;
     let mut cluster = Cluster::from_text(&text).map_err(|error| wrong_use(format!("{}, {error}", file.display())))?;
     if cluster.components.iter().all(|component| component.extras.nodes.is_empty()) {
         return Ok((cluster, text));
