@@ -199,8 +199,9 @@ fn results_do_not_overwrite_their_inputs() {
     std::fs::write(&lines, "a\nb\nc\n").unwrap();
     let flags = ["--output-dir", here, "--ordered", "--lines", lines.to_str().unwrap()];
     let Ended { code, err, .. } = master.launch("upper", &flags, b"");
-    assert_eq!(code, 1, "{err}");
+    assert_eq!(code, 2, "{err}");
     assert!(err.contains("000001 is one of the inputs"), "{err}");
+    assert!(!folder.path().join("000000").exists(), "nothing was sent");
     assert_eq!(std::fs::read(&lines).unwrap(), b"a\nb\nc\n");
     // Something else that is read.
     std::fs::create_dir(folder.path().join("tokens")).unwrap();
@@ -216,6 +217,53 @@ fn results_do_not_overwrite_their_inputs() {
         let flags = ["--output-dir", out.to_str().unwrap(), "--files", name];
         assert_eq!(master.launch("upper", &flags, b"").code, 0, "what an earlier run has written is replaced");
         assert_eq!(std::fs::read(out.join("in.txt")).unwrap(), b"TEXT");
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_leaves_the_closing_line() {
+    let master = Master::start("test", &["--tcp", "127.0.0.1:0"]);
+    let _worker = master.worker("w", &["--transport", "zmq", "--demo"]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("000002")).unwrap();
+    for transport in ["zmq", "tcp"] {
+        let flags = ["--transport", transport, "--window", "1", "--output-dir", folder.path().to_str().unwrap()];
+        let input: String = (0..500).map(|number| format!("{number}\n")).collect();
+        let Ended { code, err, .. } =
+            master.launch("echo", &[&flags[..], &["--lines", "-"]].concat(), input.as_bytes());
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("palm: cannot write ") && err.contains("000002: Is a directory"), "{err}");
+        let last = err.lines().last().unwrap_or_default();
+        assert!(last.contains(" messages sent, ") && last.contains(" was never sent"), "{err}");
+    }
+}
+
+#[test]
+fn a_job_that_is_stopped_says_what_was_never_sent() {
+    let master = Master::start("test", &["--tcp", "127.0.0.1:0"]);
+    let _worker = master.worker("w", &["--transport", "zmq", "--exec", "wait=sleep 1000"]);
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("lines");
+    std::fs::write(&lines, "line\n".repeat(50)).unwrap();
+    let lines = lines.to_str().unwrap();
+    let mut taken = 0;
+    for (transport, signal, quiet) in [("zmq", "INT", &[][..]), ("tcp", "TERM", &["--quiet"])] {
+        for (input, rest) in [
+            (&["--message", "m", "--repeat", "40"][..], "and 38 messages were never sent"),
+            (&["--files", lines, lines, lines], "and 1 message was never sent"),
+            (&["--lines", lines], "and what follows line 2 was never sent"),
+        ] {
+            let flags = [input, &["--transport", transport, "--window", "2"], quiet].concat();
+            let launcher = master.launcher("wait", &flags);
+            taken += 2;
+            master.wait_until_taken(taken);
+            launcher.signal(signal);
+            let Ended { code, err, .. } = launcher.end();
+            assert_eq!(code, 1, "{err}");
+            let last = err.lines().last().unwrap_or_default();
+            assert!(last.starts_with("2 messages sent, 0 results, 0 failed, 2 missing in "), "{err}");
+            assert!(last.ends_with(&format!("; the input was not read to its end, {rest}")), "{err}");
+        }
     }
 }
 

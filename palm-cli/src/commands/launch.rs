@@ -4,38 +4,33 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use palm_transport_tcp::PeerOptions;
-use palm_transport_zmq::{Client, ConnectError, tell_runner};
+use palm_transport_zmq::tell_runner;
 
-use super::{DEFAULT_DB, block_on, unreachable, wrong_server};
+use super::block_on;
 use crate::args::Global;
-use crate::launch::follower::{Ended, Follower, Gone};
+use crate::launch::follower::{Ended, Follower};
 use crate::launch::input::{Bounds, Source};
-use crate::launch::job::{Job, Options};
+use crate::launch::job::Options;
 use crate::launch::ledger::Ledger;
 use crate::launch::messages::Messages;
-use crate::launch::native::{self, Connection, OpenError};
+use crate::launch::server::connect;
 use crate::launch::stop::Stop;
-use crate::native::{Flags, Peer, Wish, follow, reach};
-use crate::output::Folder;
+use crate::native::Flags;
 use crate::output::progress::Progress;
 use crate::output::results::{Sink, Style};
-use crate::{Outcome, output, values, wrong_use};
-
-/// Room for what a message has besides its payload and the texts that the command line gives: ids, numbers, and what goes
-/// before each field.
-const ENVELOPE: usize = 192;
+use crate::output::{ClosedPipe, Folder};
+use crate::{Outcome, WrongUse, output, values, wrong_use};
 
 /// Messages without a result at a time unless something else is said: where each has its results, and where many may have none.
 const WINDOW: u32 = 256;
 const WINDOW_EXPECTING: u32 = 100_000;
 
 /// Target of the lines that a Python client logs.
-const LAUNCHER: &str = "launcher";
+pub(crate) const LAUNCHER: &str = "launcher";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,7 +78,8 @@ closes it. A line or a file that is too long fails alone; the others are sent.
 Files in --output-dir that an earlier run has written are replaced; an input is
 never overwritten.
 
-Ctrl-C ends the job and says what is missing; a second one ends it at once.
+Ctrl-C ends the job, and says what is missing and what was never sent; a
+second one ends it at once.
 Exit status: 0 every message has its results; 1 some failed or are missing, and
 it says which; 2 wrong use.";
 
@@ -193,7 +189,7 @@ impl Args {
         self.output.unwrap_or(if self.is_example() { Style::Python } else { Style::Lines })
     }
 
-    fn window(&self) -> u32 {
+    pub(crate) fn window(&self) -> u32 {
         self.window.unwrap_or(if self.expect.is_some() { WINDOW_EXPECTING } else { WINDOW })
     }
 }
@@ -242,24 +238,37 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             priority: args.priority,
             deadline: args.deadline,
         };
-        let ledger = Rc::new(RefCell::new(Ledger::new(args.results, args.expect)));
+        let ledger = Rc::new(RefCell::new(Ledger::new(args.results, args.expect, total)));
         let results = ledger.borrow().results();
         let _telling = tell_runner(move || results.load(Ordering::Relaxed));
         let (job, gone) = server.job(&function, Messages::new(items, Rc::clone(&ledger)), options);
         let mut follower = Follower { args: &args, job, gone, sink, ledger: Rc::clone(&ledger), progress, stop };
         let ended = follower.follow().await;
         follower.progress.finish();
-        let ledger = ledger.borrow();
-        let ended = ended?;
-        let troubles = ledger.troubles();
-        if !troubles.is_empty() {
-            output::say(&troubles.trim_end());
-        }
-        if !args.quiet || !ledger.is_complete() {
-            output::say(&*ledger);
-        }
-        Ok(if ended == Ended::Complete && ledger.is_complete() { Outcome::Done } else { Outcome::Failed })
+        close(&args, &ledger.borrow(), ended)
     })
+}
+
+/// Ends with what is the matter, and the closing line.
+fn close(args: &Args, ledger: &Ledger, ended: anyhow::Result<Ended>) -> anyhow::Result<Outcome> {
+    let outcome = match ended {
+        Ok(Ended::Complete) if ledger.is_complete() => Outcome::Done,
+        Ok(_) => Outcome::Failed,
+        // Nobody wants more, and nothing is wrong.
+        Err(error) if error.is::<ClosedPipe>() => return Err(error),
+        Err(error) => {
+            output::error(&output::causes(&error));
+            if error.is::<WrongUse>() { Outcome::Code(2) } else { Outcome::Failed }
+        }
+    };
+    let troubles = ledger.troubles();
+    if !troubles.is_empty() {
+        output::say(&troubles.trim_end());
+    }
+    if !args.quiet || outcome != Outcome::Done {
+        output::say(ledger);
+    }
+    Ok(outcome)
 }
 
 /// Each word with a server: the one that is addressed, unless the word names its own.
@@ -289,15 +298,10 @@ fn sink(args: &Args, source: &Source) -> anyhow::Result<Sink> {
     Ok(match &args.output_dir {
         Some(path) => {
             let read: Vec<_> = source.files().into_iter().chain(args.native.token_file.clone()).collect();
-            Sink::folder(Folder::create(path, &args.files, &read, args.results)?)
+            Sink::folder(Folder::create(path, &args.files, &read, args.results, source.total())?)
         }
         None => Sink::stdout(args.style()),
     })
-}
-
-/// With both addresses given, a cache that nobody named need not be there.
-const fn has_cache(args: &Args) -> bool {
-    args.db.is_some() || args.push.is_none() || args.sub.is_none()
 }
 
 /// Flags that were given and mean nothing to the native protocol.
@@ -306,139 +310,9 @@ fn zmq_only(args: &Args) -> Vec<&'static str> {
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
 }
 
-/// A server that is connected to.
-pub(crate) enum Server {
-    Zmq {
-        client: Client,
-        name: String,
-    },
-    /// With how it was found.
-    Native(Connection, Peer),
-}
-
-impl Server {
-    fn name(&self) -> &str {
-        match self {
-            Self::Zmq { name, .. } => name,
-            Self::Native(connection, _) => connection.master(),
-        }
-    }
-
-    /// The lines that a Python client writes once it knows where the server is.
-    fn log_addresses(&self) {
-        match self {
-            Self::Zmq { client, .. } => {
-                let (id, push, sub) = (client.id(), client.push_address(), client.sub_address());
-                tracing::info!(target: LAUNCHER, "CLIENT {id}: Got subscription address: {sub}");
-                tracing::info!(target: LAUNCHER, "CLIENT {id}: Got push address: {push}");
-            }
-            Self::Native(_, peer) => tracing::info!(target: LAUNCHER, "Got native address: {}", peer.address),
-        }
-    }
-
-    /// How long a payload may be: what is longer is not even read.
-    fn longest_payload(&self, args: &Args, function: &str) -> usize {
-        let (most, ids) = match self {
-            Self::Zmq { client, .. } => (client.max_message(), client.pipeline().len() + client.id().len()),
-            // What is too long for the master fails then, one by one.
-            Self::Native(..) => (usize::MAX, 0),
-        };
-        let texts = function.len() + args.cache.len() + ids;
-        args.max_message.unwrap_or(most).saturating_sub(ENVELOPE + texts).min(args.in_flight)
-    }
-
-    /// The job, and what ends when it has to go on over ZeroMQ.
-    fn job(self, function: &str, messages: Messages, options: Options) -> (Job, Gone) {
-        match self {
-            Self::Zmq { client, .. } => {
-                (Job::Zmq(client.job(function, messages, &options.zmq())), Box::pin(std::future::pending()))
-            }
-            Self::Native(connection, peer) => {
-                let job = native::Job::new(connection, function, messages, options);
-                let whereabouts = job.whereabouts();
-                let gone = async move {
-                    follow(&peer, || whereabouts.is_connected(), |address| whereabouts.relocate(address)).await;
-                };
-                (Job::Native(job), Box::pin(gone))
-            }
-        }
-    }
-}
-
-async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
-    let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
-    let begun = Instant::now();
-    if let Some(peer) = wish.peer(db, Some(args.connect_timeout)).await? {
-        let patience = args.connect_timeout.saturating_sub(begun.elapsed()).max(Duration::from_millis(100));
-        let options =
-            PeerOptions { token: peer.token.clone(), window: args.window(), ..PeerOptions::new(&peer.address) };
-        match Connection::open(&options, patience).await {
-            Ok(connection) => return checked(args, connection, &peer),
-            Err(OpenError::Refused(why)) if peer.optional => {
-                tracing::warn!("{}: {why}: speaking ZeroMQ", peer.address);
-            }
-            Err(OpenError::TimedOut) => anyhow::bail!(
-                "no master was reached at {} within {:?}: is it running, with --tcp or --unix?",
-                peer.address,
-                args.connect_timeout
-            ),
-            Err(OpenError::Build(error)) => return Err(wrong_use(error.to_string())),
-            Err(error) => anyhow::bail!("no connection to {}: {error}", peer.address),
-        }
-    }
-    connect_zmq(args).await
-}
-
-pub(crate) async fn connect_zmq(args: &Args) -> anyhow::Result<Server> {
-    let db = args.db.as_deref().unwrap_or(DEFAULT_DB);
-    let server = args.server.as_deref().ok_or_else(no_server)?;
-    let mut builder = Client::builder(server, db).timeout(args.connect_timeout).patience(args.connect_timeout);
-    builder = builder.check_name(has_cache(args)).heartbeat(args.heartbeat);
-    if let Some(session) = &args.session {
-        builder = builder.session(session);
-    }
-    if let Some(address) = &args.push {
-        builder = builder.push_address(address);
-    }
-    if let Some(address) = &args.sub {
-        builder = builder.sub_address(address);
-    }
-    let client = builder.connect().await;
-    match client {
-        Ok(client) => Ok(Server::Zmq { client, name: server.to_owned() }),
-        Err(error @ ConnectError::TimedOut { .. }) => match nobody_there(args).await {
-            Some((flag, address)) => anyhow::bail!(
-                "the server {server} could not be reached within {:?}: nobody listens at {address}, which {flag} names",
-                args.connect_timeout
-            ),
-            None => Err(unreachable(error, server, db, args.connect_timeout)),
-        },
-        Err(error) => Err(unreachable(error, server, db, args.connect_timeout)),
-    }
-}
-
-/// An address of a socket that was given, with its flag, at which nobody listens.
-async fn nobody_there(args: &Args) -> Option<(&'static str, &str)> {
-    for (flag, address) in [("--push", &args.push), ("--sub", &args.sub)] {
-        if let Some(address) = address
-            && reach(&address.replacen("ipc://", "unix://", 1)).await.is_err()
-        {
-            return Some((flag, address));
-        }
-    }
-    None
-}
-
-fn no_server() -> anyhow::Error {
+/// What is said if nothing names the server.
+pub(crate) fn no_server() -> anyhow::Error {
     wrong_use("the name of the server is missing; use --server, or --connect")
-}
-
-/// The connection, if it leads to the server that was named.
-fn checked(args: &Args, connection: Connection, peer: &Peer) -> anyhow::Result<Server> {
-    match &args.server {
-        Some(server) if server != connection.master() => Err(wrong_server(&peer.address, connection.master(), server)),
-        _ => Ok(Server::Native(connection, peer.clone())),
-    }
 }
 
 #[cfg(test)]

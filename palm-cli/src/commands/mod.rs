@@ -101,10 +101,10 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 }
 
 /// Where a master's cache answers unless something else is said.
-const DEFAULT_DB: &str = "tcp://127.0.0.1:5559";
+pub(crate) const DEFAULT_DB: &str = "tcp://127.0.0.1:5559";
 
 /// Says what a person can do about a server that was not reached.
-fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) -> anyhow::Error {
+pub(crate) fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) -> anyhow::Error {
     match error {
         ConnectError::Discovery(DiscoveryError::WrongServer { found, .. }) => wrong_server(db, &found, server),
         ConnectError::TimedOut { .. } => anyhow::anyhow!(
@@ -119,7 +119,7 @@ fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) 
 const SHOWN_OF_A_NAME: usize = 255;
 
 /// Says what a person can do about a server of another name.
-fn wrong_server(address: &str, found: &str, wanted: &str) -> anyhow::Error {
+pub(crate) fn wrong_server(address: &str, found: &str, wanted: &str) -> anyhow::Error {
     let found: String = found.chars().take(SHOWN_OF_A_NAME).collect();
     let found = crate::output::harmless(&found, false);
     wrong_use(format!(

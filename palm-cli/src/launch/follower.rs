@@ -10,8 +10,9 @@ use palm_transport_zmq::Status;
 
 use super::job::{self, Job};
 use super::ledger::{Ledger, News, NotSent};
+use super::server::{Server, connect_zmq};
 use super::stop::Stop;
-use crate::commands::launch::{Args, Server, connect_zmq};
+use crate::commands::launch::Args;
 use crate::output::progress::Progress;
 use crate::output::results::Sink;
 

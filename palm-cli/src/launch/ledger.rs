@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
     wanted: u32,
     /// Results of all messages together, where each may have fewer.
     expected: Option<u64>,
+    /// Messages in the input, where that is known before it is read.
+    total: Option<u64>,
     inputs: u64,
     sent: u64,
     out: BTreeMap<u64, Out>,
@@ -86,12 +88,14 @@ pub(crate) struct Arrived {
 }
 
 impl Ledger {
-    /// A book for a job whose messages have `wanted` results each; or up to that, and `expected` together.
-    pub(crate) fn new(wanted: u32, expected: Option<u64>) -> Self {
+    /// A book for a job of `total` messages, if that is known, which have `wanted` results each; or up to that, and `expected`
+    /// together.
+    pub(crate) fn new(wanted: u32, expected: Option<u64>, total: Option<u64>) -> Self {
         Self {
             started: Instant::now(),
             wanted,
             expected,
+            total,
             inputs: 0,
             sent: 0,
             out: BTreeMap::new(),
@@ -217,9 +221,27 @@ impl Ledger {
         }
     }
 
-    /// Whether nothing failed and nothing is missing.
+    /// Whether all is sent, nothing failed, and nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
-        self.failed.total == 0 && self.missing() == 0
+        self.failed.total == 0 && self.missing() == 0 && !self.is_cut_short()
+    }
+
+    /// Whether some of the input may not have been sent. With all messages taken, its end need not have been seen.
+    fn is_cut_short(&self) -> bool {
+        !self.has_all && self.total.is_none_or(|total| self.inputs < total)
+    }
+
+    /// What was never sent, of an input that was not read to its end.
+    fn write_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inputs = self.inputs;
+        match self.total {
+            Some(total) => match total.saturating_sub(inputs) {
+                1 => f.write_str("; the input was not read to its end, and 1 message was never sent"),
+                rest => write!(f, "; the input was not read to its end, and {rest} messages were never sent"),
+            },
+            None if inputs == 0 => f.write_str("; the input was not read, and nothing of it was ever sent"),
+            None => write!(f, "; the input was not read to its end, and what follows line {inputs} was never sent"),
+        }
     }
 
     /// Which messages failed and which are missing; empty if there are none.
@@ -269,10 +291,10 @@ impl fmt::Display for Ledger {
             write!(f, " of {expected} expected")?;
         }
         write!(f, ", {} failed, {} missing in {}", self.failed.total, self.missing(), Short(time))?;
-        match results {
-            0 => Ok(()),
-            results => write!(f, " ({}); {}", rate(results, time), self.latencies),
+        if results > 0 {
+            write!(f, " ({}); {}", rate(results, time), self.latencies)?;
         }
+        if self.is_cut_short() { self.write_rest(f) } else { Ok(()) }
     }
 }
 
@@ -284,7 +306,7 @@ mod tests {
 
     fn ledger(wanted: u32, messages: u64) -> (Ledger, Arc<Semaphore>) {
         let budget = Arc::new(Semaphore::new(1000));
-        let mut ledger = Ledger::new(wanted, None);
+        let mut ledger = Ledger::new(wanted, None, Some(messages));
         for number in 1..=messages {
             ledger.sent(Label::Message(number), Arc::clone(&budget).try_acquire_owned().unwrap());
         }
@@ -345,11 +367,33 @@ mod tests {
             "{ledger}"
         );
         ledger.arrived(1);
-        assert!(ledger.is_complete() && ledger.news().is_none(), "there may be more to send");
+        assert!(ledger.is_complete() && ledger.news().is_none(), "its end is not seen");
+        ledger.total = None;
+        assert!(!ledger.is_complete() && ledger.news().is_none(), "there may be more to send");
         ledger.input_ended();
+        assert!(ledger.is_complete());
         assert!(matches!(ledger.news(), Some(News::Enough)));
         ledger.failed(2, &"exit status: 3");
         assert!(!ledger.is_complete(), "failed is failed");
+    }
+
+    #[test]
+    fn the_closing_line_says_what_was_never_sent() {
+        let (mut ledger, _) = ledger(1, 3);
+        for (total, rest) in [
+            (Some(3), ""),
+            (Some(4), "; the input was not read to its end, and 1 message was never sent"),
+            (Some(13), "; the input was not read to its end, and 10 messages were never sent"),
+            (None, "; the input was not read to its end, and what follows line 3 was never sent"),
+        ] {
+            ledger.total = total;
+            assert!(ledger.to_string().contains(" 3 missing in ") && ledger.to_string().ends_with(rest), "{ledger}");
+            assert_eq!(ledger.to_string().contains("never sent"), !rest.is_empty(), "{ledger}");
+        }
+        ledger.input_ended();
+        assert!(!ledger.to_string().contains("never sent"), "{ledger}");
+        let nothing = Ledger::new(1, None, None);
+        assert!(!nothing.is_complete() && nothing.to_string().ends_with("nothing of it was ever sent"), "{nothing}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod job;
 pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod native;
+pub(crate) mod server;
 pub(crate) mod stop;
 
 use std::fmt;

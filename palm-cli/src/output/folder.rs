@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -24,29 +25,72 @@ pub(crate) struct Folder {
     numbered: bool,
     /// Whether a message has several results.
     several: bool,
+    /// Results of each message.
+    results: u32,
     /// What is read, and must not be written.
     inputs: BTreeSet<Identity>,
 }
 
 impl Folder {
     /// Makes the folder, if it is not there. Results are named after the messages' `files`, or by their number; each message has up
-    /// to `results`. All that is `read` is an input, be it a file of lines or of a token.
+    /// to `results`, and there are `total` messages, if that is known. All that is `read` is an input, be it a file of lines or of
+    /// a token.
     ///
     /// # Errors
     /// If it cannot be made, or a result would take the place of an input.
-    pub(crate) fn create(path: &Path, files: &[PathBuf], read: &[PathBuf], results: u32) -> anyhow::Result<Self> {
+    pub(crate) fn create(
+        path: &Path,
+        files: &[PathBuf],
+        read: &[PathBuf],
+        results: u32,
+        total: Option<u64>,
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
         let mut seen = BTreeSet::new();
         let numbered = !files.iter().filter_map(|file| file.file_name()).all(|name| seen.insert(name));
         let inputs = files.iter().chain(read).flat_map(|input| identities(input)).collect();
-        let folder = Self { path: path.to_owned(), numbered, several: results > 1, inputs };
-        // The first results are enough to tell somebody who reads and writes in one folder; the others are looked at in time.
-        for (number, input) in (0..).zip(files) {
-            folder
-                .check(&folder.file(number, &Label::File(input.clone()), 0))
-                .map_err(|error| wrong_use(error.to_string()))?;
-        }
+        let folder = Self { path: path.to_owned(), numbered, several: results > 1, results, inputs };
+        folder.check_all(files, total)?;
         Ok(folder)
+    }
+
+    /// Whether a result may take the place of an input that is there now. Of a file of lines nobody knows how many results it will
+    /// have.
+    fn check_all(&self, files: &[PathBuf], total: Option<u64>) -> anyhow::Result<()> {
+        let stems: BTreeSet<_> =
+            (0..).zip(files).map(|(number, file)| self.stem(number, &Label::File(file.clone()))).collect();
+        let numbers = 0..total.unwrap_or(u64::MAX);
+        let numbers_of: BTreeSet<_> = self.inputs.iter().map(|(_, number)| *number).collect();
+        let entries = fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot read {}", self.path.display()))?;
+            let name = entry.file_name();
+            let is_result = self.stem_of(&name).is_some_and(|stem| {
+                if files.is_empty() {
+                    number(stem).is_some_and(|number| numbers.contains(&number))
+                } else {
+                    stems.contains(stem)
+                }
+            });
+            // Most of what an earlier run has left is told from the inputs without a look at it.
+            if is_result && numbers_of.contains(&entry.ino()) {
+                self.check(&self.path.join(&name)).map_err(|error| wrong_use(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a file of results without which of its message's results it is; `None` if no result is named so.
+    fn stem_of<'a>(&self, name: &'a OsStr) -> Option<&'a OsStr> {
+        if !self.several {
+            return Some(name);
+        }
+        let bytes = name.as_bytes();
+        let dot = bytes.iter().rposition(|&byte| byte == b'.')?;
+        let index: u32 = std::str::from_utf8(bytes.get(dot + 1..)?).ok()?.parse().ok()?;
+        let stem = OsStr::from_bytes(bytes.get(..dot)?);
+        let is_written_so = bytes.get(dot + 1..)? == index.to_string().as_bytes();
+        ((1..=self.results).contains(&index) && is_written_so).then_some(stem)
     }
 
     /// Where the result of `arrived` goes.
@@ -63,7 +107,7 @@ impl Folder {
     }
 
     fn stem(&self, number: u64, label: &Label) -> OsString {
-        let number = format!("{number:06}");
+        let number = numbered(number);
         match label {
             Label::File(input) => match input.file_name() {
                 Some(name) if self.numbered => [OsStr::new(&number), OsStr::new("-"), name].into_iter().collect(),
@@ -105,6 +149,16 @@ impl Folder {
     }
 }
 
+/// The number of a message, if its results are named like this.
+fn number(stem: &OsStr) -> Option<u64> {
+    let number = stem.to_str()?.parse().ok()?;
+    (*numbered(number) == *stem).then_some(number)
+}
+
+fn numbered(number: u64) -> String {
+    format!("{number:06}")
+}
+
 /// The file that a path leads to, and the link that it is, if it is one.
 fn identities(path: &Path) -> impl Iterator<Item = Identity> + use<> {
     [fs::metadata(path), fs::symlink_metadata(path)].into_iter().flatten().map(|file| identity(&file))
@@ -137,7 +191,7 @@ mod tests {
         let path = folder.path().join("new/out");
         let written = |inputs: &[&str]| {
             let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
-            let results = Folder::create(&path, &inputs, &[], 1).unwrap();
+            let results = Folder::create(&path, &inputs, &[], 1, Some(inputs.len() as u64)).unwrap();
             for (number, input) in (0..).zip(&inputs) {
                 let place = results.place(&arrived(number, Label::File(input.clone()), 0));
                 results.write(&place, number.to_string().as_bytes()).unwrap();
@@ -148,7 +202,7 @@ mod tests {
         };
         assert_eq!(written(&["a/x", "c/y"]), ["x", "y"]);
         assert_eq!(written(&["a/x", "b/x", "c/000000-x"]), ["000000-x", "000001-x", "000002-000000-x"]);
-        let several = Folder::create(&path, &[], &[], 2).unwrap();
+        let several = Folder::create(&path, &[], &[], 2, None).unwrap();
         several.write(&several.place(&arrived(3, Label::Line(4), 1)), b"r").unwrap();
         assert_eq!(names(&path), ["000003.2"]);
     }
@@ -157,21 +211,44 @@ mod tests {
     fn an_input_is_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for name in ["a", "b.1", "000007", "elsewhere"] {
+        for name in ["a", "b.1", "000007", "0000007", "000008.2", "elsewhere"] {
             fs::write(path(name), name).unwrap();
         }
         std::os::unix::fs::symlink(path("elsewhere"), path("link")).unwrap();
         fs::hard_link(path("a"), path("other-a")).unwrap();
-        for input in ["a", "link"] {
-            let error = Folder::create(folder.path(), &[path(input)], &[], 1).unwrap_err();
+        let create = |files: &[&str], read: &[&str], results, total| {
+            let paths = |names: &[&str]| names.iter().map(|name| path(name)).collect::<Vec<_>>();
+            Folder::create(folder.path(), &paths(files), &paths(read), results, total)
+        };
+        for (files, read, results, total) in [
+            (&["a"][..], &[][..], 1, Some(1)),
+            (&["link"], &[], 1, Some(1)),
+            // As what another input's result is called.
+            (&["b", "b.1"], &[], 2, Some(2)),
+            // Of a file of lines, nobody knows how many there are.
+            (&[], &["000007"], 1, None),
+            (&[], &["000007"], 1, Some(8)),
+            (&[], &["000008.2"], 2, None),
+        ] {
+            let error = create(files, read, results, total).unwrap_err();
             assert!(error.is::<crate::WrongUse>() && error.to_string().contains("is one of the inputs"), "{error}");
         }
-        // Under another name, or as what another input's result is called.
-        let inputs = ["a", "b.1"].map(path);
-        let results = Folder::create(folder.path(), &inputs, &[], 2).unwrap();
-        assert!(results.write(&path("other-a"), b"r").is_err() && results.write(&path("b.1"), b"r").is_err());
-        let results = Folder::create(folder.path(), &[], &[path("000007")], 1).unwrap();
-        assert!(results.write(&results.place(&arrived(7, Label::Line(8), 0)), b"r").is_err());
+        for (files, read, results, total) in [
+            (&["a"][..], &[][..], 2, Some(1)),
+            (&[], &["000007"], 1, Some(7)),
+            (&[], &["000007"], 2, None),
+            (&[], &["0000007"], 1, None),
+            (&[], &["000008.2"], 1, None),
+            (&["c"], &["000007"], 1, Some(1)),
+        ] {
+            create(files, read, results, total).unwrap();
+        }
+        // Under another name, or put there later.
+        let results = create(&["a"], &["late"], 2, None).unwrap();
+        assert!(results.write(&path("other-a"), b"r").is_err());
+        let results = create(&[], &["a"], 1, None).unwrap();
+        fs::hard_link(path("a"), path("000009")).unwrap();
+        assert!(results.write(&results.place(&arrived(9, Label::Line(10), 0)), b"r").is_err());
         results.write(&results.place(&arrived(8, Label::Line(9), 0)), b"r").unwrap();
         for name in ["a", "b.1", "000007", "elsewhere"] {
             assert_eq!(fs::read(path(name)).unwrap(), name.as_bytes());
@@ -183,7 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (out, secret) = (folder.path().join("out"), folder.path().join("secret"));
         fs::write(&secret, "s").unwrap();
-        let results = Folder::create(&out, &[], &[], 1).unwrap();
+        let results = Folder::create(&out, &[], &[], 1, None).unwrap();
         std::os::unix::fs::symlink(&secret, out.join("000000")).unwrap();
         // Where an earlier version wrote first.
         std::os::unix::fs::symlink(&secret, out.join(".000000.part")).unwrap();
