@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Label;
+use super::names::{Names, name};
 use crate::output::latency::{Latencies, Short, rate};
 use crate::output::{counted, harmless};
-
-/// How many failed, and how many missing, messages are named at the end.
-const NAMED: usize = 20;
 
 /// How many that could not be sent wait to be reported, before no more is read.
 const UNREPORTED: usize = 64;
@@ -66,13 +64,6 @@ struct Out {
     since: Instant,
     results: u32,
     _budget: OwnedSemaphorePermit,
-}
-
-/// The first few of many, and how many.
-#[derive(Clone, Default)]
-struct Names {
-    total: u64,
-    first: Vec<String>,
 }
 
 /// A message as its result comes in.
@@ -265,20 +256,6 @@ impl Ledger {
             }
         }
         text
-    }
-}
-
-/// A message, and what is the matter with it, in one line: others have named it, and have said why.
-fn name(label: &Label, why: &dyn fmt::Display) -> String {
-    harmless(&format!("{label}: {why}"), false).into_owned()
-}
-
-impl Names {
-    fn add(&mut self, name: impl FnOnce() -> String) {
-        self.total += 1;
-        if self.first.len() < NAMED {
-            self.first.push(name());
-        }
     }
 }
 

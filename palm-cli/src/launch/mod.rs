@@ -5,6 +5,7 @@ pub(crate) mod input;
 pub(crate) mod job;
 pub(crate) mod ledger;
 pub(crate) mod messages;
+mod names;
 pub(crate) mod native;
 pub(crate) mod server;
 pub(crate) mod stop;
