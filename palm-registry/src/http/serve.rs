@@ -68,11 +68,14 @@ async fn answer(mut listener: impl Listener<Addr = SocketAddr>, app: App, stop: 
             tracing::debug!("{address}: too many connections");
             continue;
         };
-        let service = service(router.clone(), Peer(address.ip()), Arc::new(place));
+        let service = service(router.clone(), Peer(address.ip()), place.clone());
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("{address}: {error}");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!("{address}: {error}");
+                },
+                () = place.left() => tracing::debug!("{address}: it was idle, and gave way to another connection"),
             }
         });
     }

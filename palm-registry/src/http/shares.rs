@@ -33,24 +33,35 @@ impl Shares {
         Arc::new(Self { all, of_one, taken: Mutex::default(), refused: AtomicU64::new(0) })
     }
 
-    /// A place for somebody, until it is dropped.
+    /// A place for somebody, until it is dropped; who finds none is counted as refused.
     ///
     /// # Errors
     /// If there is none.
     pub(super) fn enter(self: &Arc<Self>, whose: &str) -> Result<Place, Full> {
+        self.try_enter(whose).inspect_err(|_| self.refuse())
+    }
+
+    /// Somebody is refused.
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A place for somebody, until it is dropped.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn try_enter(self: &Arc<Self>, whose: &str) -> Result<Place, Full> {
         let mut taken = self.lock();
         let own = taken.each.get(whose).copied().unwrap_or(0);
-        let full = if own >= self.of_one {
-            Full::Own
-        } else if taken.all >= self.all {
-            Full::All
-        } else {
-            taken.all += 1;
-            taken.each.insert(whose.to_owned(), own + 1);
-            return Ok(Place { shares: self.clone(), whose: whose.to_owned() });
-        };
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        Err(full)
+        if own >= self.of_one {
+            return Err(Full::Own);
+        }
+        if taken.all >= self.all {
+            return Err(Full::All);
+        }
+        taken.all += 1;
+        taken.each.insert(whose.to_owned(), own + 1);
+        Ok(Place { shares: self.clone(), whose: whose.to_owned() })
     }
 
     /// Places that are taken.
