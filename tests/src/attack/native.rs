@@ -9,7 +9,7 @@ use super::{Attack, Broken, Outcome, Scene};
 use crate::hostile::{self, raise_open_files};
 use palm_proto::native::ToPeer;
 
-pub(super) const ATTACKS: [Attack; 6] = [
+pub(super) const ATTACKS: [Attack; 7] = [
     Attack {
         family: "native",
         name: "openings",
@@ -59,7 +59,18 @@ pub(super) const ATTACKS: [Attack; 6] = [
         native: true,
         run: sessions_without_end,
     },
+    Attack {
+        family: "native",
+        name: "claims",
+        tries: "workers that say they hold thousands of tasks of earlier connections, and name none",
+        holds: "honest peers are served meanwhile",
+        native: true,
+        run: claims,
+    },
 ];
+
+/// Workers that claim more than they name.
+const LIARS: usize = 60;
 
 /// The listener; [`super::run`] has made sure that there is one.
 pub(super) fn listener(scene: &Scene<'_>) -> Outcome<Native> {
@@ -224,6 +235,19 @@ fn silent(scene: &mut Scene<'_>) -> Outcome {
         held.push(peer);
     }
     scene.served().map_err(|broken| broken.after(&format!("beside {} connections without Hello", held.len())))
+}
+
+fn claims(scene: &mut Scene<'_>) -> Outcome {
+    let native = listener(scene)?;
+    let mut held = Vec::new();
+    for _ in 0..LIARS {
+        let mut peer = NativePeer::stranger(scene.target, &native)?;
+        let session = SessionId(random_id());
+        let hello = Hello { role: Role::Worker, session, resume: true, holding: 8_192, window: 8_192 };
+        let _closed = peer.frame(&Frame::with_body(hello.header(), &native.token));
+        held.push(peer);
+    }
+    scene.served()
 }
 
 fn sessions_without_end(scene: &mut Scene<'_>) -> Outcome {
