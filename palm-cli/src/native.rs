@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use palm_transport_tcp::Address;
+use palm_proto::Reminder;
+use palm_transport_tcp::{Address, NO_TOKEN};
 use palm_transport_zmq::{CacheClient, CacheError};
 
 use crate::{given_file, values, wrong_use};
@@ -126,6 +127,18 @@ impl Flags {
     }
 }
 
+impl Peer {
+    /// Why it refuses, and what can be done about that.
+    pub(crate) fn refusal(&self, why: &str) -> String {
+        match &self.cache {
+            _ if !(self.token.is_empty() && why.contains(NO_TOKEN)) => why.to_owned(),
+            None => format!("{why}: name its file with --token-file FILE"),
+            // It goes only to an address that was given.
+            Some(_) => format!("{why}: name its file with --connect {} --token-file FILE", self.address),
+        }
+    }
+}
+
 impl Wish {
     /// The native master that is to be spoken to; `None`: over ZeroMQ. The cache is asked for as long as `patience` lasts, or
     /// for ever.
@@ -178,7 +191,7 @@ pub(crate) async fn follow(peer: &Peer, is_connected: impl Fn() -> bool, relocat
             continue;
         }
         // A cache that does not answer is not there yet.
-        let Ok(found) = CacheClient::new(db, FOUND).native_address().await else { continue };
+        let Ok(found) = CacheClient::new(db, FOUND).without_waiting().native_address().await else { continue };
         match found {
             Some(now) if now != address => {
                 tracing::info!("Looking for the master at {now}, as the cache at {db} says");
@@ -196,23 +209,25 @@ pub(crate) async fn follow(peer: &Peer, is_connected: impl Fn() -> bool, relocat
 
 /// What the cache says.
 async fn ask(db: &str, patience: Option<Duration>) -> Result<Option<String>, CacheError> {
-    let (begun, mut reminder) = (Instant::now(), palm_proto::Reminder::new());
+    let (begun, mut reminder) = (Instant::now(), Reminder::after(palm_proto::Instant::ZERO));
     let until = patience.and_then(|patience| Instant::now().checked_add(patience));
     loop {
         let left = until.map_or(ANSWER, |until| until.saturating_duration_since(Instant::now()).max(PAUSE));
-        match CacheClient::new(db, left).native_address().await {
+        match CacheClient::new(db, left).without_waiting().native_address().await {
             Ok(address) => return Ok(address),
             Err(error) if until.is_some_and(|until| Instant::now() + PAUSE >= until) => {
                 return Err(match (error, patience) {
                     // Not what was left of it for the last time of asking.
-                    (CacheError::TimedOut { address, .. }, Some(after)) => CacheError::TimedOut { address, after },
+                    (CacheError::TimedOut { address, cause, .. }, Some(after)) => {
+                        CacheError::TimedOut { address, after, cause }
+                    }
                     (error, _) => error,
                 });
             }
             Err(error) if reminder.is_due(palm_proto::Instant::from_micros(begun.elapsed().as_micros() as u64)) => {
-                tracing::warn!("{error}; asking again until there is an answer");
+                tracing::warn!("{error}; trying again");
             }
-            Err(error) => tracing::debug!("{error}; asking again"),
+            Err(error) => tracing::debug!("{error}; trying again"),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -229,6 +244,17 @@ pub(crate) async fn reach(address: &str) -> anyhow::Result<()> {
         Ok(())
     };
     tokio::time::timeout(REACH, connect).await.context("no answer")?
+}
+
+/// Says that a native master was not reached for as long as it was tried, and why it cannot be reached now.
+pub(crate) async fn out_of_reach(address: &str, patience: Duration) -> anyhow::Error {
+    let cause = match reach(address).await {
+        Err(error) if !address.starts_with("serial://") => format!(" ({})", crate::output::causes(&error)),
+        _ => String::new(),
+    };
+    anyhow::anyhow!(
+        "no master was reached at {address} within {patience:?}{cause}: is it running, with --tcp or --unix?"
+    )
 }
 
 #[cfg(test)]

@@ -182,14 +182,19 @@ fn a_token_is_asked_for() {
     };
     let (right, wrong) = (token("right", "secret\n"), token("wrong", "guess\n"));
     let (master, address) = native_master(&["--token-file", &right]);
-    for flags in [&["--token-file", &wrong][..], &[]] {
+    let missing = "the master refuses: it wants a token, and none was given: name its file with --token-file FILE\n";
+    for (flags, why) in [(&["--token-file", &wrong][..], "the master refuses: wrong token\n"), (&[], missing)] {
         let ended = launch(&address, "foo", flags, b"");
-        assert!(ended.code == 1 && ended.err.contains("the master refuses"), "{}", ended.err);
+        assert!(ended.code == 1 && ended.err.ends_with(why), "{}", ended.err);
         let ended = run(&[&["worker", "--demo", "--connect", &address], flags].concat());
-        assert!(ended.code == 1 && ended.err.contains("the master refuses"), "{}", ended.err);
+        assert!(ended.code == 1 && ended.err.ends_with(why), "{}", ended.err);
         let ended = run(&[&["cache", "get", "name", "--connect", &address], flags].concat());
-        assert!(ended.code == 1 && ended.err.contains("the master refuses"), "{}", ended.err);
+        assert!(ended.code == 1 && ended.err.ends_with(why), "{}", ended.err);
     }
+    // A token goes only to an address that was given.
+    let ended = master.launch("foo", &["--transport", "tcp"], b"");
+    let remedy = format!("name its file with --connect {address} --token-file FILE\n");
+    assert!(ended.code == 1 && ended.err.ends_with(&remedy), "{}", ended.err);
     let _worker = worker(&address, &["--demo", "--token-file", &right]);
     assert_eq!(launch(&address, "foo", &["--token-file", &right], b"").lines(), ["w processed a message"; 10]);
     // Nobody who has no token is worse off than before the master had a native listener.

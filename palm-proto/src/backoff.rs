@@ -71,20 +71,30 @@ impl Backoff {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reminder {
     said: Option<Instant>,
+    /// Nothing is said before.
+    from: Instant,
 }
 
 impl Reminder {
     /// Time between two lines.
     pub const EVERY: Duration = Duration::from_secs(30);
 
+    /// Time in which what has just begun may fail without a word: the other side may be starting, too.
+    pub const QUIET: Duration = Duration::from_secs(1);
+
     /// Nothing was said yet.
     pub const fn new() -> Self {
-        Self { said: None }
+        Self { said: None, from: Instant::ZERO }
+    }
+
+    /// As [`new`](Self::new), for what has begun at an instant: the first time is [`QUIET`](Self::QUIET) later.
+    pub fn after(begun: Instant) -> Self {
+        Self { said: None, from: begun + Self::QUIET }
     }
 
     /// Whether it is to be said now.
     pub fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.said.is_none_or(|said| now - said >= Self::EVERY);
+        let due = now >= self.from && self.said.is_none_or(|said| now - said >= Self::EVERY);
         if due {
             self.said = Some(now);
         }
@@ -169,5 +179,8 @@ mod tests {
         assert!(!reminder.is_due(at(8)) && !reminder.is_due(at(30_006)));
         assert!(reminder.is_due(at(30_007)));
         assert!(!reminder.is_due(at(30_008)));
+        let mut reminder = Reminder::after(at(500));
+        assert!(!reminder.is_due(at(500)) && !reminder.is_due(at(1_499)));
+        assert!(reminder.is_due(at(1_500)) && !reminder.is_due(at(1_501)));
     }
 }

@@ -90,7 +90,7 @@ pub use client::{
 pub use listener::BindError;
 pub use master::{Counters, Master, MasterConfig, MasterHandle, Report};
 pub use palm_proto::{CacheLimits, Request, Status};
-pub use peer::{BuildError, Cache, CacheError, Condition, PeerOptions, Value};
+pub use peer::{BuildError, Cache, CacheError, Condition, NO_TOKEN, PeerOptions, Value};
 pub use worker::{
     Call, Counters as WorkerCounters, Report as WorkerReport, Results, Task, Worker, WorkerBuilder, WorkerConnection,
     WorkerEvent, WorkerHandle,

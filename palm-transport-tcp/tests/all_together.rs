@@ -155,9 +155,12 @@ fn who_has_not_the_token_is_refused() {
     let Err(ConnectError::Refused { why }) = client(&master.address).token("wrong").connect() else {
         panic!("a wrong token is let in")
     };
-    assert!(why.contains("token"), "{why}");
+    assert!(why.contains("wrong token"), "{why}");
     let report = Working::start(worker(&master.address)).join();
-    assert!(report.refused.is_some_and(|why| why.contains("token")));
+    assert!(report.refused.is_some_and(|why| why.contains(palm_transport_tcp::NO_TOKEN)));
+    assert!(
+        matches!(client(&master.address).connect(), Err(ConnectError::Refused { why }) if why.contains("none was given"))
+    );
     let _worker = Working::start(worker(&master.address).token("secret"));
     assert_eq!(client(&master.address).token("secret").connect().unwrap().eval("echo", "x").unwrap(), "x");
 }

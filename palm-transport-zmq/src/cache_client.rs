@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex as Lock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use palm_proto::MessageWriter;
+use palm_proto::{MessageWriter, Reminder};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::warn;
 
+use crate::clock::Clock;
 use crate::discovery;
 use crate::socket::{HEARTBEAT, MAX_MESSAGE, Options, ReqSocket, SocketError, Told};
 
@@ -27,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct CacheClient {
     inner: Arc<Inner>,
+    /// Whether a cache that is not there is waited for.
+    waits: bool,
 }
 
 struct Inner {
@@ -35,6 +39,8 @@ struct Inner {
     server: String,
     options: Options,
     place: Mutex<Place>,
+    /// Why the last try to connect was in vain, if it was.
+    in_vain: Lock<Option<String>>,
 }
 
 /// Where the connection is between two requests.
@@ -62,7 +68,13 @@ impl CacheClient {
 
     pub(crate) fn with_options(address: impl Into<String>, server: impl Into<String>, options: Options) -> Self {
         let (address, server, place) = (address.into(), server.into(), Mutex::default());
-        Self { inner: Arc::new(Inner { address, server, options, place }) }
+        Self { inner: Arc::new(Inner { address, server, options, place, in_vain: Lock::default() }), waits: true }
+    }
+
+    /// The same connection, for those who try again themselves: where nobody listens, the request fails at once. Otherwise it waits for the
+    /// cache as long as there is time.
+    pub fn without_waiting(&self) -> Self {
+        Self { inner: self.inner.clone(), waits: false }
     }
 
     /// Address of the cache.
@@ -171,16 +183,30 @@ impl CacheClient {
 
     /// Connects; a cache that is not there yet may come as long as there is time.
     async fn connect(&self) -> Result<ReqSocket, CacheError> {
+        let (clock, address) = (Clock::start(), &self.inner.address);
+        let mut reminder = Reminder::after(clock.now());
+        self.note(None);
         loop {
-            match ReqSocket::connect(&self.inner.address, &self.inner.options).await {
+            match ReqSocket::connect(address, &self.inner.options).await {
                 Err(SocketError::Io(error))
-                    if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) =>
+                    if self.waits && matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) =>
                 {
+                    if reminder.is_due(clock.now()) {
+                        warn!("cannot reach the cache at {address}: {error}; trying again");
+                    }
+                    self.note(Some(error.to_string()));
                     tokio::time::sleep(PAUSE).await;
                 }
-                connected => return connected.map_err(|error| self.failed(error)),
+                connected => {
+                    self.note(None);
+                    return connected.map_err(|error| self.failed(error));
+                }
             }
         }
+    }
+
+    fn note(&self, why: Option<String>) {
+        *self.inner.in_vain.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Keeps a connection for the next request, for a while.
@@ -195,7 +221,10 @@ impl CacheClient {
     fn failed(&self, source: SocketError) -> CacheError {
         let address = self.inner.address.clone();
         match source {
-            SocketError::TimedOut { after } => CacheError::TimedOut { address, after },
+            SocketError::TimedOut { after } => {
+                let cause = self.inner.in_vain.lock().unwrap_or_else(PoisonError::into_inner).take();
+                CacheError::TimedOut { address, after, cause }
+            }
             source => CacheError::Connection { address, source },
         }
     }
@@ -235,6 +264,8 @@ pub enum CacheError {
         address: String,
         /// The limit.
         after: Duration,
+        /// Why there was no connection, if there was none.
+        cause: Option<String>,
     },
     /// No connection, or it broke before the answer.
     Connection {
@@ -252,10 +283,11 @@ pub enum CacheError {
 impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut { address, after } => {
-                write!(f, "the cache at {address} did not answer within {} ms", after.as_millis())
+            Self::TimedOut { address, after, cause } => {
+                write!(f, "the cache at {address} did not answer within {} ms", after.as_millis())?;
+                cause.iter().try_for_each(|cause| write!(f, ": {cause}"))
             }
-            Self::Connection { address, source } => write!(f, "no connection to the cache at {address}: {source}"),
+            Self::Connection { address, source } => write!(f, "cannot reach the cache at {address}: {source}"),
             Self::Refused => f.write_str("the cache has no room for the value"),
             Self::NotText => f.write_str("the cache answered with a key that is not UTF-8"),
         }

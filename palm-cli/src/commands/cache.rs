@@ -12,7 +12,7 @@ use palm_transport_zmq::CacheClient;
 
 use super::{block_on, no_answer};
 use crate::args::Global;
-use crate::native::{Flags, Peer, Transport, Wish};
+use crate::native::{Flags, Peer, Transport, Wish, out_of_reach};
 use crate::{Outcome, given_file, output, values, wrong_use};
 
 const EXAMPLES: &str = "\
@@ -237,10 +237,11 @@ async fn peer(args: &Args) -> anyhow::Result<Option<Peer>> {
 fn native(peer: &Peer, args: Args) -> anyhow::Result<Outcome> {
     let client = Client::builder(&peer.address).token(&peer.token).timeout(args.timeout).patience(args.timeout);
     let client = client.connect().map_err(|error| match error {
-        ConnectError::TimedOut { address, .. } => anyhow::anyhow!(
-            "no master was reached at {address} within {:?}: is it running, with --tcp or --unix?",
-            args.timeout
-        ),
+        ConnectError::TimedOut { .. } => {
+            let why = block_on(async { Ok(out_of_reach(&peer.address, args.timeout).await) });
+            why.unwrap_or_else(|error| error)
+        }
+        ConnectError::Refused { why } => anyhow::anyhow!("no connection to {}: {}", peer.address, peer.refusal(&why)),
         error => anyhow::anyhow!("no connection to {}: {error}", peer.address),
     })?;
     let cache = client.cache();

@@ -107,9 +107,10 @@ pub(crate) const DEFAULT_DB: &str = "tcp://127.0.0.1:5559";
 pub(crate) fn unreachable(error: ConnectError, server: &str, db: &str, patience: Duration) -> anyhow::Error {
     match error {
         ConnectError::Discovery(DiscoveryError::WrongServer { found, .. }) => wrong_server(db, &found, server),
-        ConnectError::TimedOut { .. } => anyhow::anyhow!(
-            "the server {server} could not be reached within {patience:?} through its cache at {db}: is the master running? \
-             Use --db if its cache is elsewhere"
+        ConnectError::TimedOut { cause, .. } => anyhow::anyhow!(
+            "the server {server} could not be reached within {patience:?} through its cache at {db}{}: is the master running? \
+             Use --db if its cache is elsewhere",
+            cause.map_or_else(String::new, |cause| format!(" ({cause})"))
         ),
         error => anyhow::Error::new(error),
     }
@@ -136,11 +137,12 @@ async fn server_name(db: &str, patience: Duration) -> anyhow::Result<String> {
 /// Says what a person can do about a cache that does not answer.
 pub(crate) fn no_answer(error: CacheError) -> anyhow::Error {
     match error {
-        CacheError::TimedOut { address, after } => anyhow::anyhow!(
-            "the cache at {address} does not answer within {after:?}: is the master running? Use --db if its cache is elsewhere"
+        CacheError::TimedOut { address, after, cause } => anyhow::anyhow!(
+            "the cache at {address} does not answer within {after:?}{}: is the master running? Use --db if its cache is elsewhere",
+            cause.map_or_else(String::new, |cause| format!(" ({cause})"))
         ),
         CacheError::Connection { address, source } => anyhow::anyhow!(
-            "no connection to the cache at {address} ({source}): is the master running? Use --db if its cache is elsewhere"
+            "cannot reach the cache at {address} ({source}): is the master running? Use --db if its cache is elsewhere"
         ),
         error => anyhow::Error::new(error),
     }

@@ -178,10 +178,10 @@ async fn work(
             Ended::Stopped(report) => return Ok(report.told()),
             Ended::CutShort => return Ok(Outcome::Failed),
             Ended::Refused { why, connected: false } if peer.optional => {
-                tracing::warn!("{}: {why}: speaking ZeroMQ", peer.address);
+                tracing::warn!("{}: {}: speaking ZeroMQ", peer.address, peer.refusal(&why));
             }
             Ended::NotNative { answered } => before = answered,
-            Ended::Refused { why, .. } => anyhow::bail!("no work at {}: {why}", peer.address),
+            Ended::Refused { why, .. } => anyhow::bail!("no work at {}: {}", peer.address, peer.refusal(&why)),
         }
     }
     let mut builder = Worker::builder()

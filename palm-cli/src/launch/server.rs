@@ -11,7 +11,7 @@ use super::messages::Messages;
 use super::native::{self, Connection, OpenError};
 use crate::commands::launch::{Args, LAUNCHER, no_server};
 use crate::commands::{DEFAULT_DB, unreachable, wrong_server};
-use crate::native::{Peer, Wish, follow, reach};
+use crate::native::{Peer, Wish, follow, out_of_reach, reach};
 use crate::wrong_use;
 
 /// Room for what a message has besides its payload and the texts that the command line gives: ids, numbers, and what goes
@@ -96,15 +96,13 @@ pub(crate) async fn connect(args: &Args, wish: Wish) -> anyhow::Result<Server> {
         match Connection::open(&options, patience).await {
             Ok(connection) => return checked(args, connection, &peer),
             Err(OpenError::Refused(why)) if peer.optional => {
-                tracing::warn!("{}: {why}: speaking ZeroMQ", peer.address);
+                tracing::warn!("{}: {}: speaking ZeroMQ", peer.address, peer.refusal(&why));
             }
-            Err(OpenError::TimedOut) => anyhow::bail!(
-                "no master was reached at {} within {:?}: is it running, with --tcp or --unix?",
-                peer.address,
-                args.connect_timeout
-            ),
+            Err(OpenError::Refused(why)) => {
+                anyhow::bail!("no connection to {}: {}", peer.address, peer.refusal(&why));
+            }
+            Err(OpenError::TimedOut) => return Err(out_of_reach(&peer.address, args.connect_timeout).await),
             Err(OpenError::Build(error)) => return Err(wrong_use(error.to_string())),
-            Err(error) => anyhow::bail!("no connection to {}: {error}", peer.address),
         }
     }
     connect_zmq(args).await

@@ -8,7 +8,7 @@ use mio::{Interest, Registry, Token};
 use palm_proto::native::{Framing, Retry};
 use palm_proto::{Backoff, Instant, Reminder, Seed};
 
-use super::machine::{Machine, Verdict};
+use super::machine::{Machine, Verdict, refusal};
 use super::options::PeerOptions;
 use super::out::Out;
 use super::receive::{Found, Receiver};
@@ -38,6 +38,8 @@ pub(crate) struct Link {
     /// Whether the master has welcomed this side in the connection that there is.
     established: bool,
     max_frame: u32,
+    /// Whether the master is shown a token.
+    shows_token: bool,
     /// How long a try to connect may take.
     patience: Duration,
     readable: bool,
@@ -74,6 +76,7 @@ impl Link {
             reminder: Reminder::new(),
             established: false,
             max_frame: options.max_message,
+            shows_token: !options.token.is_empty(),
             patience: options.handshake_timeout,
             readable: false,
             writable: false,
@@ -193,7 +196,7 @@ impl Link {
             return;
         }
         if self.reminder.is_due(now) {
-            tracing::warn!("no connection to {}: {why}; trying until there is one", self.address);
+            tracing::warn!("cannot reach {}: {why}; trying again", self.address);
         } else {
             tracing::debug!("{}: {why}", self.address);
         }
@@ -213,7 +216,7 @@ impl Link {
             };
             let idle = matches!(self.state, State::Waiting(..));
             let mut over = None;
-            let (backoff, established) = (&mut self.backoff, &mut self.established);
+            let (backoff, established, shows_token) = (&mut self.backoff, &mut self.established, self.shows_token);
             let received = self.receiver.receive(stream, &mut self.out.framing, self.max_frame, |found| {
                 if idle {
                     return true;
@@ -234,6 +237,7 @@ impl Link {
                         None
                     }
                     Ok(Verdict::Over(why, retry)) => Some((why, retry)),
+                    Ok(Verdict::Refused(text, code)) => Some((refusal(&text, code, shows_token), code.retry())),
                     Err(fault) => Some((format!("the master breaks the protocol: {fault}"), Retry::Later)),
                 };
                 over.is_none()

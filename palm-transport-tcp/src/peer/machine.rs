@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use palm_proto::Instant;
-use palm_proto::native::{Fault, Frame, Lost, Retry, ToMaster};
+use palm_proto::native::{Fault, Frame, Lost, RefusalCode, Retry, ToMaster};
 
 use super::out::Out;
 
@@ -50,6 +50,8 @@ pub(crate) enum Verdict {
     Established,
     /// It is over.
     Over(String, Retry),
+    /// The master does not want it, and says why.
+    Refused(String, RefusalCode),
 }
 
 impl Verdict {
@@ -57,12 +59,20 @@ impl Verdict {
         Self::Over("the master stops".into(), Retry::Later)
     }
 
-    pub(crate) fn refused(text: &str, code: palm_proto::native::RefusalCode) -> Self {
-        let why = if text.is_empty() {
-            format!("the master refuses: {code:?}")
-        } else {
-            format!("the master refuses: {text}")
-        };
-        Self::Over(why, code.retry())
+    pub(crate) fn refused(text: &str, code: RefusalCode) -> Self {
+        Self::Refused(text.to_owned(), code)
     }
 }
+
+/// What a peer says that a master does not want, which has shown a token or none.
+pub(super) fn refusal(text: &str, code: RefusalCode, shows_token: bool) -> String {
+    match code {
+        // What the master says, a wrong one, is not what somebody sees who gave none.
+        RefusalCode::Token if !shows_token => format!("the master refuses: {NO_TOKEN}"),
+        code if text.is_empty() => format!("the master refuses: {code}"),
+        _ => format!("the master refuses: {text}"),
+    }
+}
+
+/// What a peer says that has no token, and whose master wants one.
+pub const NO_TOKEN: &str = "it wants a token, and none was given";

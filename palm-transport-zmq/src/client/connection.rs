@@ -105,13 +105,17 @@ pub(super) struct Trying {
     backoff: Backoff,
     /// When to say again that there is no connection.
     reminder: Reminder,
+    /// Why the last try was in vain.
+    pub(super) in_vain: Option<String>,
     /// Of lines about a server that goes and comes back.
     limit: LogLimit,
 }
 
 impl Trying {
     pub(super) fn new() -> Self {
-        Self { clock: Clock::start(), backoff: backoff(), reminder: Reminder::new(), limit: LogLimit::default() }
+        let clock = Clock::start();
+        let reminder = Reminder::after(clock.now());
+        Self { clock, backoff: backoff(), reminder, in_vain: None, limit: LogLimit::default() }
     }
 
     /// Connects, and tries again until it works or, unless `for_ever`, cannot ever: another server is there. Says so now and then.
@@ -121,17 +125,23 @@ impl Trying {
         cache: &CacheClient,
         for_ever: bool,
     ) -> Result<Link, ConnectError> {
+        // It is tried again here, where that is said.
+        let cache = cache.without_waiting();
         loop {
-            match open(config, cache).await {
+            match open(config, &cache).await {
                 Ok(link) => {
                     self.backoff.handle_connected(self.clock.now());
                     return Ok(link);
                 }
                 Err(error) if error.is_final() && !for_ever => return Err(error),
-                Err(error) if self.reminder.is_due(self.clock.now()) => {
-                    warn!("no connection to {}: {error}; trying until there is one", config.server);
+                Err(error) => {
+                    if self.reminder.is_due(self.clock.now()) {
+                        warn!("{error}; trying again");
+                    } else {
+                        debug!(%error, "no connection to {} yet", config.server);
+                    }
+                    self.in_vain = Some(error.to_string());
                 }
-                Err(error) => debug!(%error, "no connection to {} yet", config.server),
             }
             self.pause().await;
         }

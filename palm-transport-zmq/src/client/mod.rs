@@ -306,7 +306,10 @@ impl ClientBuilder {
             None => attempts.await?,
             Some(patience) => match tokio::time::timeout(patience, attempts).await {
                 Ok(link) => link?,
-                Err(_) => return Err(ConnectError::TimedOut { server: config.server.clone(), after: patience }),
+                Err(_) => {
+                    let (server, cause) = (config.server.clone(), trying.in_vain);
+                    return Err(ConnectError::TimedOut { server, after: patience, cause });
+                }
             },
         };
         let (config, shared) = (Arc::new(config), Arc::new(Shared::new()));
@@ -335,6 +338,8 @@ pub enum ConnectError {
         server: String,
         /// The limit.
         after: Duration,
+        /// Why the last try failed that came to an end, if one did.
+        cause: Option<String>,
     },
 }
 
@@ -350,9 +355,10 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Discovery(error) => error.fmt(f),
-            Self::Socket { address, source } => write!(f, "no connection to {address}: {source}"),
-            Self::TimedOut { server, after } => {
-                write!(f, "no connection to {server} within {} s", after.as_secs_f64())
+            Self::Socket { address, source } => write!(f, "cannot reach {address}: {source}"),
+            Self::TimedOut { server, after, cause } => {
+                write!(f, "no connection to {server} within {} s", after.as_secs_f64())?;
+                cause.iter().try_for_each(|cause| write!(f, ": {cause}"))
             }
         }
     }

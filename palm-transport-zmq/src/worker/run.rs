@@ -87,7 +87,7 @@ enum Over {
 
 pub(super) async fn run(worker: Worker) -> Report {
     let Worker { config, functions, cache, stop, answered } = worker;
-    let capacity = config.concurrency + config.queue;
+    let (capacity, clock) = (config.concurrency + config.queue, Clock::start());
     let concurrency = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
     let mut runner = Runner {
         functions: Arc::new(functions),
@@ -98,9 +98,9 @@ pub(super) async fn run(worker: Worker) -> Report {
         outbox: Arc::default(),
         log_limit: LogLimit::default(),
         backoff: backoff(),
-        reminder: Reminder::new(),
+        reminder: Reminder::after(clock.now()),
         origin: Instant::now(),
-        clock: Clock::start(),
+        clock,
         stop: stop.subscribe(),
         answered,
         longest: usize::MAX,
@@ -147,12 +147,13 @@ impl Runner {
     /// results have left.
     async fn connect(&mut self) -> Option<Link> {
         loop {
-            let (config, cache, outbox) = (self.config.clone(), self.cache.clone(), self.outbox.clone());
+            let (config, cache) = (self.config.clone(), self.cache.without_waiting());
+            let outbox = self.outbox.clone();
             let link = self.unless_over(async move { open(&config, &cache, &outbox).await }).await?;
             match link {
                 Ok(link) => return Some(link),
                 Err(error) if self.reminder.is_due(self.clock.now()) => {
-                    warn!(worker = self.config.name, "no connection to the master: {error}; trying until there is one");
+                    warn!(worker = self.config.name, "{error}; trying again");
                 }
                 Err(error) => debug!(worker = self.config.name, %error, "no connection to the master yet"),
             }
@@ -411,7 +412,7 @@ impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Discovery(error) => error.fmt(f),
-            Self::Socket(address, error) => write!(f, "{address}: {error}"),
+            Self::Socket(address, error) => write!(f, "cannot reach {address}: {error}"),
         }
     }
 }

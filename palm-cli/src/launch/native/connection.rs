@@ -1,6 +1,5 @@
 //! The connection of a job, with a thread of its own.
 
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
@@ -90,16 +89,6 @@ pub(crate) enum OpenError {
     Refused(String),
     /// There is none for as long as it was tried.
     TimedOut,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Build(error) => error.fmt(f),
-            Self::Refused(why) => f.write_str(why),
-            Self::TimedOut => f.write_str("no connection in time"),
-        }
-    }
 }
 
 impl Connection {
