@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use super::check::{Disorder, check, sockets, wrong_name, wrong_value};
 use super::limits::{self, TooMuch};
+use super::remarks::FileKind;
 use super::sections::{DEFAULT, Entry, Section, known_as};
 use super::{Cluster, Component, FileError, Flag, FlagValue, Ini, Reading, Values, remarks};
 use crate::words;
@@ -24,8 +25,8 @@ pub(super) struct IniFile {
     pub(super) cluster: Cluster,
     /// What is read otherwise than it looks.
     pub(super) remarks: Vec<FileError>,
-    /// Sections, each of a component.
-    sections: Vec<Section>,
+    /// Its sections, each of a component.
+    ini: Ini,
 }
 
 impl Cluster {
@@ -34,20 +35,21 @@ impl Cluster {
     /// # Errors
     /// If it is none, lacks something, or has components that wait for each other: where, and what was expected.
     pub fn from_ini(text: &str) -> Result<Self, FileError> {
-        let IniFile { cluster, sections, .. } = Self::read_ini(text, Reading::New)?;
+        let IniFile { cluster, ini, .. } = Self::read_ini(text, Reading::New)?;
         if let Err(TooMuch { component, key, reason }) = limits::check(&cluster) {
-            let section = component.and_then(|index| sections.get(index));
-            let error = FileError::at(section.map_or(1, |section| section.line), reason);
+            let section = component.and_then(|index| ini.sections.get(index));
+            let line = section.map_or(1, |section| ini.line(section, key.unwrap_or_default()));
+            let error = FileError::at(line, reason);
             let error = section.iter().fold(error, |error, section| error.of(&section.name));
             return Err(key.iter().fold(error, |error, key| error.key(key)));
         }
         let known = sockets(&cluster);
-        for (section, component) in sections.iter().zip(&cluster.components) {
+        for (section, component) in ini.sections.iter().zip(&cluster.components) {
             if let Some(reason) = wrong_name(&section.name) {
                 return Err(FileError::at(section.line, reason).key("name"));
             }
             if let Some((key, reason)) = wrong_value(&known, component) {
-                return Err(FileError::at(section.line, reason).of(&component.name).key(key));
+                return Err(FileError::at(ini.line(section, key), reason).of(&component.name).key(key));
             }
         }
         Ok(cluster)
@@ -72,10 +74,10 @@ impl Cluster {
             return Err(FileError::at(1, "expected a section `[name]` for each component, found none"));
         }
         let mut remarks = remarks::of_ini(&ini, &values);
-        let lines: Vec<_> = ini.sections.iter().map(|section| section.line).collect();
-        remarks.extend(remarks::of(&cluster, &lines));
+        let line = |index: usize, key: &str| ini.sections.get(index).map_or(1, |section| ini.line(section, key));
+        remarks.extend(remarks::of(&cluster, FileKind::Ini, line));
         match check(&cluster) {
-            Ok(()) => Ok(IniFile { cluster, remarks, sections: ini.sections }),
+            Ok(()) => Ok(IniFile { cluster, remarks, ini }),
             Err(disorder) => Err(told(&ini.sections, &cluster, &disorder)),
         }
     }

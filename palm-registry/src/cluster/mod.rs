@@ -24,6 +24,7 @@ mod difference;
 mod error;
 mod ini;
 mod interpolation;
+mod key_lines;
 pub(crate) mod limits;
 mod model;
 mod remarks;

@@ -25,14 +25,8 @@ impl Cluster {
     pub fn remarks(text: &str) -> Vec<super::FileError> {
         if Self::is_toml(text) {
             let read = Self::read_toml(text);
-            return read.map_or_else(
-                |_| Vec::new(),
-                |(cluster, lines)| {
-                    let mut remarks = super::remarks::of(&cluster, &lines);
-                    remarks.extend(super::remarks::of_flags(&cluster, &lines));
-                    remarks
-                },
-            );
+            return read
+                .map_or_else(|_| Vec::new(), |(cluster, names)| super::remarks::of_toml(&cluster, text, &names));
         }
         Self::read_ini(text, Reading::New).map_or_else(|_| Vec::new(), |file| file.remarks)
     }

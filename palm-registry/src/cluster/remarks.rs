@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::ini::is_known;
+use super::key_lines::KeyLines;
 use super::sections::Section;
 use super::{Cluster, Component, FileError, ForShell, Ini, Readiness, Values};
 use crate::words;
@@ -36,7 +37,8 @@ fn of_section(section: &Section, values: &Values<'_>) -> Vec<FileError> {
         if entry.key.starts_with('-') && !entry.value.starts_with('_') && words::split(&entry.value).is_none() {
             remarks.push(at(OPEN_QUOTE.to_owned()));
         } else if entry.key.starts_with('-') && !entry.value.starts_with('_') {
-            remarks.extend(ForShell::in_value(&entry.value).map(|found| at(for_shell(&found))));
+            let found = ForShell::in_value(&entry.value);
+            remarks.extend(found.map(|found| at(for_shell(&found, FileKind::Ini, &entry.key))));
         }
     }
     remarks
@@ -52,51 +54,77 @@ fn looks_commented(value: &str) -> bool {
 }
 
 /// What is not done, and how to have it done.
-fn for_shell(found: &ForShell) -> String {
-    let remedy = match found {
-        ForShell::Variable(_) => "name variables in the component's `environment`, or write sh -c '...'",
-        ForShell::Builtin(word) if word == "cd" => "name the folder as `directory`, or write sh -c '...'",
+fn for_shell(found: &ForShell, file: FileKind, key: &str) -> String {
+    let remedy = match (found, file) {
+        (_, FileKind::Ini) if key.starts_with('-') => {
+            "write what it stands for, or a Script of sh -c '...' with this flag"
+        }
+        (_, FileKind::Toml) if key.starts_with('-') => {
+            "write what it stands for, or a script of sh -c '...' with this flag"
+        }
+        (ForShell::Variable(_), FileKind::Toml) => {
+            "name variables in the component's `environment`, or write sh -c '...'"
+        }
+        (ForShell::Variable(_), FileKind::Ini) => "write `env` in front of it, or sh -c '...'",
+        (ForShell::Builtin(word), FileKind::Toml) if word == "cd" => {
+            "name the folder as `directory`, or write sh -c '...'"
+        }
         _ => "write sh -c '...' to have one",
     };
     format!("{found}: {remedy}")
 }
 
-/// What the flags of a TOML file have of it, whose words are words already.
-pub(super) fn of_flags(cluster: &Cluster, lines: &[usize]) -> Vec<FileError> {
-    let remarks = cluster.components.iter().zip(lines).flat_map(|(component, line)| {
+/// Which keys there are to name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileKind {
+    Ini,
+    Toml,
+}
+
+/// What a TOML file has of it.
+pub(super) fn of_toml(cluster: &Cluster, text: &str, names: &[usize]) -> Vec<FileError> {
+    let keys = KeyLines::of(text);
+    let line = |index, key: &str| keys.line(index, key).or_else(|| names.get(index).copied()).unwrap_or(1);
+    let mut remarks = of(cluster, FileKind::Toml, line);
+    // Their words are words already.
+    let flags = cluster.components.iter().enumerate().flat_map(|(index, component)| {
         component.flags.iter().filter_map(move |flag| {
             let found = flag.words().iter().find_map(|word| ForShell::in_word(word))?;
-            Some(FileError::at(*line, for_shell(&found)).of(&component.name).key(&flag.name))
+            let reason = for_shell(&found, FileKind::Toml, &flag.name);
+            Some(FileError::at(line(index, &flag.name), reason).of(&component.name).key(&flag.name))
         })
     });
-    remarks.collect()
+    remarks.extend(flags);
+    remarks
 }
 
 const OPEN_QUOTE: &str = "a quote is left open, or a backslash ends it: it is split at blanks, and has its quotes";
 
-/// What the components of a file have of it, whatever the file is; with their lines.
-pub(super) fn of(cluster: &Cluster, lines: &[usize]) -> Vec<FileError> {
-    let is_open = |script: &str| words::split(script).is_none();
-    let mut told = HashSet::new();
-    let remarks = cluster.components.iter().zip(lines).filter(|(component, _)| is_open(&component.script));
-    let remarks = remarks.filter(|(component, _)| told.insert(component.script.as_str()));
-    let open = remarks.map(|(component, line)| FileError::at(*line, OPEN_QUOTE).of(&component.name).key("Script"));
-    let commands = cluster.components.iter().zip(lines).flat_map(|(component, line)| {
-        let told =
-            move |(key, found): (&str, ForShell)| FileError::at(*line, for_shell(&found)).of(&component.name).key(key);
-        commands(component).map(told)
-    });
-    open.chain(commands).collect()
-}
-
-/// What of a component's commands was meant for a shell.
-fn commands(component: &Component) -> impl Iterator<Item = (&'static str, ForShell)> {
-    let ready = match &component.extras.ready {
-        Some(Readiness::Command(line)) => ForShell::in_command(line),
-        _ => None,
+/// What the components of a file have of it, whatever the file is, whose keys stand in these lines.
+pub(super) fn of(cluster: &Cluster, file: FileKind, line: impl Fn(usize, &str) -> usize + Copy) -> Vec<FileError> {
+    let script = match file {
+        FileKind::Ini => "Script",
+        FileKind::Toml => "script",
     };
-    let script = ForShell::in_command(&component.script);
-    [("Script", script), ("ready", ready)].into_iter().filter_map(|(key, found)| Some((key, found?)))
+    let at = |index: usize, component: &Component, key: &str, reason: String| {
+        FileError::at(line(index, key), reason).of(&component.name).key(key)
+    };
+    let mut told = HashSet::new();
+    let components = || cluster.components.iter().enumerate();
+    let open = components().filter(|(_, component)| words::split(&component.script).is_none());
+    let open = open.filter(|(_, component)| told.insert(component.script.as_str()));
+    let mut remarks: Vec<_> =
+        open.map(|(index, component)| at(index, component, script, OPEN_QUOTE.to_owned())).collect();
+    for (index, component) in components() {
+        let ready = match &component.extras.ready {
+            Some(Readiness::Command(line)) => ForShell::in_command(line),
+            _ => None,
+        };
+        for (key, found) in [(script, ForShell::in_command(&component.script)), ("ready", ready)] {
+            remarks.extend(found.map(|found| at(index, component, key, for_shell(&found, file, key))));
+        }
+    }
+    remarks
 }
 
 #[cfg(test)]
@@ -126,25 +154,44 @@ mod tests {
 
     #[test]
     fn what_was_meant_for_a_shell_is_told_with_what_to_write() {
-        let ini = "[A]\nScript = FOO=1 a\n[B]\nScript = cd x && b\n[C]\nScript = c | d\n--out = $HOME/out\n--db = _1\n\
-                   [D]\nScript = sh -c 'cd x | $A'\n--text = '$HOME'\n";
-        let toml =
-            "[[component]]\nname = 'E'\nscript = 'e'\nready.command = 'test -e x > y'\nflags = { '--out' = '~/x' }\n";
-        let remarks =
-            [ini, toml].map(|file| Cluster::remarks(file).iter().map(ToString::to_string).collect::<Vec<_>>());
-        let mut remarks = remarks.concat();
-        remarks.sort();
-        let expected = [
-            ("line 1, [A], Script: `FOO=1` sets no variable", "`environment`, or write sh -c '...'"),
-            ("line 2, [E], --out: `~/x` is handed", "write sh -c '...' to have one"),
-            ("line 2, [E], ready: `>` is handed", "write sh -c '...' to have one"),
-            ("line 3, [B], Script: `cd` is a shell's own", "`directory`, or write sh -c '...'"),
-            ("line 5, [C], Script: `|` is handed", "write sh -c '...' to have one"),
-            ("line 7, [C], --out: `$HOME` is handed", "write sh -c '...' to have one"),
-        ];
-        assert_eq!(remarks.len(), expected.len(), "{remarks:#?}");
-        for (remark, (begin, end)) in remarks.iter().zip(expected) {
-            assert!(remark.starts_with(begin) && remark.ends_with(end), "{remark}");
+        let ini = "[DEFAULT]\nScript = x|y\n\n[A]\n# a comment\nRole = r\nScript = FOO=1 a\n[B]\nScript = cd x && b\n\
+                   [C]\n--out = $HOME/out\n--db = _1\nscript = c*\n[D]\nScript = sh -c 'cd x | $A'\n--text = '$HOME'\n\
+                   --files = *.txt\n[E]\n";
+        let toml = "[[component]]\nscript = 'a&&b'\nname = 'E'\nready.command = 'test -e x > y'\n\
+                    flags = { '--out' = '~/x' }\n\n[[component]]\nname = 'F'\nscript = 'A=1 f'\n[component.flags]\n--a = '1'\n\
+                    --b = ['$X', '*']\n[component.ready]\ncommand = 'cd x'\n[[component]]\nname = 'G'\nscript = \"\"\"\n\
+                    cd /\"\"\"\n";
+        let shell = "write sh -c '...' to have one";
+        for (file, expected) in [
+            (
+                ini,
+                &[
+                    ("line 11, [C], --out: `$HOME` is handed", "a Script of sh -c '...' with this flag"),
+                    ("line 17, [D], --files: `*.txt` is handed", "a Script of sh -c '...' with this flag"),
+                    ("line 7, [A], Script: `FOO=1` sets no variable", "write `env` in front of it, or sh -c '...'"),
+                    ("line 9, [B], Script: `cd` is a shell's own", shell),
+                    ("line 13, [C], Script: `c*` is handed", shell),
+                    ("line 2, [E], Script: `x|y` is taken for", shell),
+                ][..],
+            ),
+            (
+                toml,
+                &[
+                    ("line 2, [E], script: `a&&b` is taken for", shell),
+                    ("line 4, [E], ready: `>` is handed", shell),
+                    ("line 9, [F], script: `A=1` sets no variable", "`environment`, or write sh -c '...'"),
+                    ("line 14, [F], ready: `cd` is a shell's own", "`directory`, or write sh -c '...'"),
+                    ("line 17, [G], script: `cd` is a shell's own", "`directory`, or write sh -c '...'"),
+                    ("line 5, [E], --out: `~/x` is handed", "a script of sh -c '...' with this flag"),
+                    ("line 12, [F], --b: `$X` is handed", "a script of sh -c '...' with this flag"),
+                ],
+            ),
+        ] {
+            let remarks: Vec<_> = Cluster::remarks(file).iter().map(ToString::to_string).collect();
+            assert_eq!(remarks.len(), expected.len(), "{remarks:#?}");
+            for (remark, (begin, end)) in remarks.iter().zip(expected) {
+                assert!(remark.starts_with(begin) && remark.ends_with(end), "{remark}");
+            }
         }
     }
 }

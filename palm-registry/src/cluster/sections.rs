@@ -87,6 +87,12 @@ impl Ini {
         Ok(ini)
     }
 
+    /// The line of a key that a section has, be it its own or that of all; of its name if it has no such key.
+    pub(super) fn line(&self, section: &Section, key: &str) -> usize {
+        let known = known_as(key);
+        section.entry(&known).or_else(|| self.defaults.entry(&known)).map_or(section.line, |entry| entry.line)
+    }
+
     /// The section that says of a node what it offers: `[DEFAULT]`, or the first if there is none.
     pub(crate) fn node(&self) -> Option<&Section> {
         if self.defaults.line > 0 { Some(&self.defaults) } else { self.sections.first() }

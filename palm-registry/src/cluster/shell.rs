@@ -20,7 +20,9 @@ pub enum ForShell {
     Builtin(String),
     /// Something that joins commands or leads their output elsewhere.
     Operator(String),
-    /// A variable, a command in place of its output, or somebody's home.
+    /// The same in the first word.
+    InName(String),
+    /// A variable, a command in place of its output, somebody's home, or a pattern for names of files.
     Expansion(String),
 }
 
@@ -37,9 +39,12 @@ impl ForShell {
             return Some(Self::Builtin(program.text.clone()));
         }
         let is_shell = program.text.rsplit('/').next().is_some_and(|name| SHELLS.contains(&name));
+        if program.is_operator() {
+            return Some(Self::InName(program.text.clone()));
+        }
         words.iter().find_map(|word| {
             let operator = word.is_operator().then(|| Self::Operator(word.text.clone()));
-            operator.or_else(|| word.expansion().filter(|_| !is_shell))
+            operator.or_else(|| word.expansion().or_else(|| word.pattern()).filter(|_| !is_shell))
         })
     }
 
@@ -47,7 +52,7 @@ impl ForShell {
     pub fn in_word(word: &str) -> Option<Self> {
         let begins = word.char_indices().filter(|(_, c)| matches!(c, '$' | '`'));
         let mut expansions = begins.filter_map(|(at, c)| expansion(c, word.get(at + 1..)?));
-        let word = Word { text: word.to_owned(), is_quoted: false, expansion: expansions.next() };
+        let word = Word { text: word.to_owned(), expansion: expansions.next(), ..Word::default() };
         word.expansion()
     }
 
@@ -58,7 +63,9 @@ impl ForShell {
 
     /// The first in a word, or several, that follow a flag.
     pub fn in_value(value: &str) -> Option<Self> {
-        words(value).iter().find_map(Word::expansion)
+        // One that stands alone means everything to many a program.
+        let pattern = |word: &Word| word.pattern().filter(|_| word.text.len() > 1);
+        words(value).iter().find_map(|word| word.expansion().or_else(|| pattern(word)))
     }
 }
 
@@ -69,6 +76,9 @@ impl fmt::Display for ForShell {
             Self::Builtin(word) => write!(f, "`{word}` is a shell's own command, and no shell reads this line"),
             Self::Operator(word) => {
                 write!(f, "`{word}` is handed to the program as a word like any other, as no shell reads this line")
+            }
+            Self::InName(word) => {
+                write!(f, "`{word}` is taken for the program's name, as no shell reads this line")
             }
             Self::Expansion(word) => {
                 write!(f, "`{word}` is handed to the program as it stands, as no shell reads this line")
@@ -81,6 +91,8 @@ impl fmt::Display for ForShell {
 struct Word {
     /// Without its quotes.
     text: String,
+    /// The same without what was in quotes.
+    bare: String,
     is_quoted: bool,
     /// What a shell would put something else in the place of, and where that begins.
     expansion: Option<String>,
@@ -88,10 +100,17 @@ struct Word {
 
 impl Word {
     fn is_operator(&self) -> bool {
-        let text = self.text.as_str();
-        let redirects = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '&').starts_with(['<', '>']);
-        let joins = matches!(text, "|" | "||" | "&" | "&&" | ";" | "|&") || (text.len() > 1 && text.ends_with(';'));
-        !self.is_quoted && (joins || redirects)
+        let bare = self.bare.as_str();
+        // A single `&` in the middle is most of all one of an URL, and `>` behind a dash one of an arrow.
+        let redirects = bare.contains(['<', '>']) && !bare.starts_with('-');
+        let joins = bare.contains(['|', ';']) || bare.contains("&&") || bare.ends_with('&');
+        joins || redirects
+    }
+
+    /// What a shell would put names of files in the place of. It is no address, in which `*` is a host, and no flag.
+    fn pattern(&self) -> Option<ForShell> {
+        let is_pattern = self.bare.contains('*') && !self.bare.contains(':') && !self.bare.starts_with('-');
+        is_pattern.then(|| ForShell::Expansion(self.text.clone()))
     }
 
     fn expansion(&self) -> Option<ForShell> {
@@ -126,7 +145,13 @@ fn words(line: &str) -> Vec<Word> {
                 }
                 word.text.push(c);
             }
-            (_, c) => word.get_or_insert_default().text.push(c),
+            (quote, c) => {
+                let word = word.get_or_insert_default();
+                word.text.push(c);
+                if quote.is_none() {
+                    word.bare.push(c);
+                }
+            }
         }
     }
     words.extend(word);
@@ -178,6 +203,19 @@ mod tests {
             ("~/bin/program", "`~/bin/program` is handed"),
             ("program ~", "`~` is handed"),
             ("sh -c 'a' | sort", "`|` is handed"),
+            ("sort a|uniq", "`a|uniq` is handed"),
+            ("sort 'a b'|uniq", "`a b|uniq` is handed"),
+            ("sort -u|uniq", "`-u|uniq` is handed"),
+            ("make a||make b", "`a||make` is handed"),
+            ("make a&&make b", "`a&&make` is handed"),
+            ("make&&make b", "`make&&make` is taken for the program's name"),
+            ("make a;make b", "`a;make` is handed"),
+            ("server -v&", "`-v&` is handed"),
+            ("program x>log", "`x>log` is handed"),
+            ("program x<<<y", "`x<<<y` is handed"),
+            ("cat *.txt", "`*.txt` is handed"),
+            ("rm *", "`*` is handed"),
+            ("cat */'a b'", "`*/a b` is handed"),
         ] {
             assert!(found(line).is_some_and(|told| told.starts_with(word)), "{line}: {:?}", found(line));
         }
@@ -187,7 +225,11 @@ mod tests {
             "bash -c \"echo $HOME\"",
             "awk '{ print $NF; }'",
             "awk \"{print $1}\"",
-            "grep a|b '|' \"&&\" \\| \\$HOME '$HOME' \\;",
+            "grep a\\|b '|' \"&&\" \\| \\$HOME '$HOME' \\; 'a|b' x\"&&\"y",
+            "find . -name '*.txt' -o -name \\*.c -o -name \"*\".h",
+            "palm master --db tcp://*:5559 --pull *:5555 --include=*.txt",
+            "bash -c 'ls' *.txt",
+            "program --arrow=-> -->x",
             "find . -exec rm {} \\;",
             "program a~ x/~ --price 5$ -1",
             "FOO-x=1",
@@ -202,7 +244,8 @@ mod tests {
     fn a_flags_value_is_not_expanded_either() {
         assert_eq!(ForShell::in_value("$HOME/x"), Some(ForShell::Expansion("$HOME".to_owned())));
         assert_eq!(ForShell::in_value("~/x"), Some(ForShell::Expansion("~/x".to_owned())));
-        for value in ["a | b", "cd", "X=1", "'$HOME'"] {
+        assert_eq!(ForShell::in_value("a *.txt"), Some(ForShell::Expansion("*.txt".to_owned())));
+        for value in ["a | b", "cd", "X=1", "'$HOME'", "'*.txt'", "*", "tcp://*:5555", "a|b"] {
             assert_eq!(ForShell::in_value(value), None, "{value}");
         }
     }

@@ -72,8 +72,8 @@ fn what_is_passed_over_or_read_otherwise_is_told() {
             "line 7, [a], --Flag: what is behind `#` or `;` belongs to the value: a comment has its own line"
                 .to_owned(),
             format!("line 8, [a], -d: {open}"),
-            format!("line 4, [a], Script: {open}"),
-            format!("line 9, [b], Script: {open}"),
+            format!("line 5, [a], Script: {open}"),
+            format!("line 10, [b], Script: {open}"),
         ]
     );
     assert!(
@@ -286,18 +286,18 @@ fn errors_of_toml_name_component_and_key() {
 fn what_no_runner_could_do_is_told() {
     let file = |more: &str| format!("[[component]]\nname = 'A'\nflags = {{ '--db' = '_db' }}\n{more}");
     for (more, told) in [
-        ("script = \"a\\u0000\"", "line 2, [A], script: expected text without zero bytes"),
+        ("script = \"a\\u0000\"", "line 4, [A], script: expected text without zero bytes"),
         (
             "script = 'a'\nenvironment = { 'B=C' = 'x' }",
-            "line 2, [A], environment: expected the name of a variable, without `=`, found `B=C`",
+            "line 5, [A], environment: expected the name of a variable, without `=`, found `B=C`",
         ),
         (
             "script = 'a'\ngrace-seconds = 9223372036854775807",
-            "line 2, [A], grace-seconds: expected a number from 0 to 86400, found 9223372036854775807",
+            "line 5, [A], grace-seconds: expected a number from 0 to 86400, found 9223372036854775807",
         ),
         (
             "script = 'a'\nready.tcp = '_bd'",
-            "line 2, [A], ready: expected a socket that is a flag's value somewhere, found `_bd`",
+            "line 5, [A], ready: expected a socket that is a flag's value somewhere, found `_bd`",
         ),
     ] {
         assert_eq!(Cluster::from_toml(&file(more)).unwrap_err().to_string(), told);
@@ -345,12 +345,12 @@ fn no_more_is_read_than_a_cluster_may_have() {
         ((0..21).map(sockets).collect(), "line 10041, [c20], flags: expected 10000 sockets at most in all components"),
         (
             format!("[c]\nScript = {long}\n"),
-            "line 1, [c], script: expected a command line of 65536 bytes at most, found 70001",
+            "line 2, [c], script: expected a command line of 65536 bytes at most, found 70001",
         ),
-        (copies("s", 9_999, 20), "line 16, [c5], replicas: expected 50000 processes at most in all components"),
+        (copies("s", 9_999, 20), "line 18, [c5], replicas: expected 50000 processes at most in all components"),
         (
             copies(&long[..60_000], 999, 1),
-            "line 1, [c], replicas: expected command lines and environments of 16777216 bytes at most in all processes",
+            "line 3, [c], replicas: expected command lines and environments of 16777216 bytes at most in all processes",
         ),
     ] {
         let error = Cluster::from_ini(&file).unwrap_err().to_string();
@@ -361,7 +361,7 @@ fn no_more_is_read_than_a_cluster_may_have() {
         assert!(error.reason.starts_with("expected values of 8388608 bytes at most in all sections"), "{error}");
     }
     let environment = format!("[[component]]\nname = 'a'\nscript = 's'\nenvironment = {{ A = '{long}' }}\n");
-    let told = "line 2, [a], environment: expected an environment of 65536 bytes at most, found 70003";
+    let told = "line 4, [a], environment: expected an environment of 65536 bytes at most, found 70003";
     assert_eq!(Cluster::from_toml(&environment).unwrap_err().to_string(), told);
 }
 

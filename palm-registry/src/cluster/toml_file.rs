@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::check::{Disorder, check, sockets, wrong_name, wrong_value};
 use super::ini::REPLICAS_MAX;
+use super::key_lines::KeyLines;
 use super::limits::{self, TooMuch};
 use super::{Cluster, Component, Extras, FileError, Flag, FlagValue, Readiness, Restart};
 
@@ -74,18 +75,20 @@ impl Cluster {
     pub fn from_toml(text: &str) -> Result<Self, FileError> {
         let (cluster, lines) = Self::read_toml(text)?;
         if let Err(TooMuch { component, key, reason }) = limits::check(&cluster) {
-            let line = component.and_then(|index| lines.get(index).copied());
+            let key_line = component.zip(key).and_then(|(index, key)| KeyLines::of(text).line(index, key));
+            let line = key_line.or_else(|| component.and_then(|index| lines.get(index).copied()));
             let name = component.and_then(|index| cluster.components.get(index)).map(|component| &component.name);
             let error = FileError::at(line.unwrap_or(1), reason);
             let error = name.iter().fold(error, |error, name| error.of(name));
             return Err(key.iter().fold(error, |error, key| error.key(key)));
         }
         let known = sockets(&cluster);
-        for (component, line) in cluster.components.iter().zip(lines) {
+        for (index, (component, line)) in cluster.components.iter().zip(lines).enumerate() {
             if let Some(reason) = wrong_name(&component.name) {
                 return Err(FileError::at(line, reason).key("name"));
             }
             if let Some((key, reason)) = wrong_value(&known, component) {
+                let line = KeyLines::of(text).line(index, key).unwrap_or(line);
                 return Err(FileError::at(line, reason).of(&component.name).key(key));
             }
         }
