@@ -221,6 +221,9 @@ async fn ask(db: &str, patience: Option<Duration>) -> Result<Option<String>, Cac
                     (CacheError::TimedOut { address, cause, .. }, Some(after)) => {
                         CacheError::TimedOut { address, after, cause }
                     }
+                    (CacheError::Connection { address, source }, Some(after)) => {
+                        CacheError::TimedOut { address, after, cause: Some(source.to_string()) }
+                    }
                     (error, _) => error,
                 });
             }

@@ -47,7 +47,9 @@ fn what_was_meant_for_a_shell_is_told() {
     let Ended { code, out, err } = run(&["cluster", "validate", meant.to_str().unwrap()]);
     assert_eq!((code, String::from_utf8_lossy(&out).as_ref()), (0, "1 component: A\n"));
     assert!(
-        err.contains("meant.ini: line 1, [A], Script: `cd` is a shell's own command, and no shell reads this line: name the folder"),
+        err.contains(
+            "meant.ini: line 2, [A], Script: `cd` is a shell's own command, and no shell reads this line: write sh -c"
+        ),
         "{err}"
     );
     assert!(err.contains("meant.ini: line 3, [A], --log: `~/log` is handed to the program as it stands"), "{err}");

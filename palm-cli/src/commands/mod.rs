@@ -23,6 +23,7 @@ pub(crate) mod registry;
 pub(crate) mod runner;
 pub(crate) mod tokens;
 pub(crate) mod up;
+mod up_detached;
 pub(crate) mod users;
 pub(crate) mod worker;
 

@@ -3,7 +3,6 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,30 +15,30 @@ use palm_registry::runner::{self, Config, Order, Standing};
 use palm_registry::store::{ClusterRow, Saved, Store, secret};
 use palm_registry::wire::{Exit, Process, State};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tracing::level_filters::LevelFilter;
 
 use super::cluster_file::warn;
-use super::{HANGUP, StopSignals, block_on};
+use super::{HANGUP, StopSignals, block_on, up_detached};
 use crate::args::Global;
 use crate::up::{self, Claim, Running, View};
 use crate::{Outcome, output, wrong_use};
 
 /// Who owns clusters that are up.
-const USER: &str = "palm-up";
+pub(super) const USER: &str = "palm-up";
 /// The name of this node.
 const NODE: &str = "here";
 /// Most that waits for the registry, which is in the same process.
 const SPOOL_MAX: u64 = 64 << 20;
-/// The rest between two looks at what was detached.
-const LOOK: Duration = Duration::from_millis(50);
 
 const EXAMPLES: &str = "\
 Examples:
   palm up examples/parallel.toml       until Ctrl-C, or until all has ended
   palm up --exit-when Launcher         of palm.toml or palm.ini here; ends with
                                        the launcher, and with its exit status
-  palm up --detach cluster.toml        and then: palm down cluster.toml
+  palm up --detach cluster.toml        and then: palm down cluster.toml; says how
+                                       to see what components print
 
 Components run in the folder of the file. A script that begins with palm finds
 this very program. Ctrl-C stops all in order, a second one at once. Control
@@ -59,7 +58,7 @@ pub(crate) struct Args {
     /// Stop all when this component has ended, with its exit status
     #[arg(long, value_name = "COMPONENT", conflicts_with = "detach")]
     pub(crate) exit_when: Option<String>,
-    /// Go on in the background, and say nothing
+    /// Go on in the background, and say how to see what is printed
     #[arg(long, short)]
     pub(crate) detach: bool,
     /// Folder for what the registry keeps [default: one that goes when all has ended]
@@ -93,7 +92,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         if Claim::is_taken(&file)? {
             return Err(is_up());
         }
-        return detach(&args, &file);
+        return up_detached::detach(&args, &file);
     }
     let mut claim = Claim::take(&file)?.ok_or_else(is_up)?;
     global.log_aside_at("up", LevelFilter::WARN)?;
@@ -121,6 +120,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let mut signals = StopSignals::listen()?;
         let registry = Store::open(&store.join("registry.db").to_string_lossy()).await?;
         let key = keep(&registry, &file, text, cluster).await?;
+        let token_file = match args.in_background {
+            true => Some(up_detached::reader(&registry, temporary.path()).await?),
+            false => None,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
         let address = listener.local_addr()?;
         let (url, app) = (format!("http://{address}"), App::new(registry, Settings::new(address)));
@@ -128,10 +131,10 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let serving = tokio::spawn(palm_registry::http::serve(listener, app, None, async {
             let _ = stopped.await;
         }));
-        claim.write(&Running::here(url.clone(), key.clone()))?;
+        claim.write(&Running { token_file, ..Running::here(url.clone(), key.clone()) })?;
 
         let (order, orders) = watch::channel(Order::Run);
-        let (standing, mut stands) = watch::channel(Standing::default());
+        let (standing, stands) = watch::channel(Standing::default());
         let config = Config {
             client: Client::new(&url, &key, None)?,
             node,
@@ -144,36 +147,14 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             temporary: Some(temporary.path().to_owned()),
             withheld: Vec::new(),
         };
-        let mut running = tokio::spawn(runner::run(config, orders));
-        let (mut outcome, mut was_signalled) = (Outcome::Done, false);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut running => break ended,
-                signal = signals.next() => {
-                    let next = if *order.borrow() == Order::Run { Order::Stop } else { Order::Kill };
-                    tracing::info!("{signal}");
-                    is_hung_up |= signal == HANGUP;
-                    was_signalled |= next == Order::Stop && outcome == Outcome::Done;
-                    order.send_replace(next);
-                }
-                () = unread(shown.as_ref()), if *order.borrow() == Order::Run => {
-                    order.send_replace(Order::Stop);
-                }
-                Ok(()) = stands.changed() => {
-                    let standing = stands.borrow_and_update().clone();
-                    if *order.borrow() == Order::Run
-                        && let Some(ended) = ended(&standing, args.exit_when.as_deref())
-                    {
-                        outcome = ended;
-                        order.send_replace(Order::Stop);
-                    }
-                }
-            }
-        };
+        let running = tokio::spawn(runner::run(config, orders));
+        let (exit_when, shown) = (args.exit_when.as_deref(), shown.as_ref());
+        let mut watch = Watch { order, stands, shown, exit_when, outcome: Outcome::Done, was_signalled: false };
+        let ended = watch.follow(running, &mut signals, &mut is_hung_up).await;
         let _ = stop_registry.send(());
         let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
         ended.context("the runner has panicked")??;
-        Ok(if was_signalled { Outcome::Done } else { outcome })
+        Ok(if watch.was_signalled { Outcome::Done } else { watch.outcome })
     });
     drop(shown);
     let shown = view.map_or(Ok(()), View::finish);
@@ -183,8 +164,66 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     if is_hung_up { Ok(outcome) } else { shown.map(|()| outcome) }
 }
 
+/// Looks after what runs, and has it stopped when it is time.
+struct Watch<'a> {
+    order: watch::Sender<Order>,
+    stands: watch::Receiver<Standing>,
+    /// Where its output goes; `None`: it is in the background.
+    shown: Option<&'a mpsc::Sender<runner::Shown>>,
+    exit_when: Option<&'a str>,
+    outcome: Outcome,
+    /// Nothing had ended by itself when it was to stop.
+    was_signalled: bool,
+}
+
+impl Watch<'_> {
+    /// Waits for the end.
+    async fn follow<T>(
+        &mut self,
+        mut running: JoinHandle<T>,
+        signals: &mut StopSignals,
+        is_hung_up: &mut bool,
+    ) -> Result<T, JoinError> {
+        loop {
+            let is_running = *self.order.borrow() == Order::Run;
+            tokio::select! {
+                ended = &mut running => return ended,
+                signal = signals.next() => {
+                    *is_hung_up |= signal == HANGUP;
+                    self.on_signal(signal);
+                }
+                () = unread(self.shown), if is_running => {
+                    self.order.send_replace(Order::Stop);
+                }
+                Ok(()) = self.stands.changed() => {
+                    let ended = ended(&self.stands.borrow_and_update(), self.exit_when);
+                    if is_running && let Some(ended) = ended {
+                        self.outcome = ended;
+                        self.order.send_replace(Order::Stop);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first one stops the components, the next one kills them.
+    fn on_signal(&mut self, signal: &str) {
+        tracing::info!("{signal}");
+        let next = if *self.order.borrow() == Order::Run { Order::Stop } else { Order::Kill };
+        self.was_signalled |= next == Order::Stop && self.outcome == Outcome::Done;
+        // In the background nobody reads it, nor where the terminal was closed.
+        if self.shown.is_some() && signal != HANGUP {
+            match next {
+                Order::Kill => output::say(&"palm: killing the components"),
+                _ => output::say(&"palm: stopping the components; a second Ctrl-C kills them"),
+            }
+        }
+        self.order.send_replace(next);
+    }
+}
+
 /// Waits until nobody reads the output any more.
-async fn unread(shown: Option<&tokio::sync::mpsc::Sender<runner::Shown>>) {
+async fn unread(shown: Option<&mpsc::Sender<runner::Shown>>) {
     match shown {
         Some(shown) => shown.closed().await,
         None => std::future::pending().await,
@@ -215,13 +254,18 @@ fn code(process: &Process) -> u8 {
     u8::try_from(code).unwrap_or(1)
 }
 
+/// What a file's cluster is called in its registry.
+pub(super) fn alias(file: &Path) -> String {
+    file.display().to_string()
+}
+
 /// Puts the file into the registry, in the place of what was up before, and gives the cluster's key.
 async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> anyhow::Result<String> {
     let user = match store.add_user(USER, false).await? {
         Some(user) => user,
         None => store.user(USER).await?.context("the store has lost its user")?,
     };
-    let alias = file.display().to_string();
+    let alias = alias(file);
     let earlier = store.clusters_of(&user).await?.into_iter().find(|row| row.alias.as_deref() == Some(&alias));
     let (row, saved) = match earlier {
         Some(mut row) => {
@@ -240,39 +284,4 @@ async fn keep(store: &Store, file: &Path, text: String, cluster: Cluster) -> any
     };
     anyhow::ensure!(saved == Saved::Yes, "somebody else changes the store");
     Ok(row.secret)
-}
-
-/// Starts this program again, in the background, and waits until it has begun.
-fn detach(args: &Args, file: &Path) -> anyhow::Result<Outcome> {
-    let mut errors = tempfile::tempfile().context("cannot make a temporary file")?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["up", "--in-background", "--ports-from", &args.ports_from.to_string()]).arg(file);
-    if let Some(store) = &args.store {
-        command.arg("--store").arg(store);
-    }
-    let mut child = command
-        .env_remove("PALM_UP_DETACH")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(errors.try_clone()?)
-        .spawn()
-        .context("cannot start this program again")?;
-    loop {
-        if let Some(running) = Claim::find(file)?.filter(|running| running.pid == child.id()) {
-            let Running { registry, cluster, .. } = running;
-            output::say(&format_args!(
-                "up: registry {registry}, cluster {cluster}\nend it with: palm down {}",
-                file.display()
-            ));
-            return Ok(Outcome::Done);
-        }
-        if let Some(status) = child.try_wait()? {
-            use std::io::{Read as _, Seek as _};
-            let mut said = String::new();
-            errors.rewind()?;
-            errors.read_to_string(&mut said)?;
-            anyhow::bail!("it has ended at once ({status}): {}", said.trim());
-        }
-        std::thread::sleep(LOOK);
-    }
 }

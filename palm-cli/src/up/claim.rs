@@ -30,13 +30,16 @@ pub(crate) struct Running {
     pub(crate) registry: String,
     /// The cluster's key there.
     pub(crate) cluster: String,
+    /// The file with a token that reads what components print, if it is in the background.
+    #[serde(default)]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 impl Running {
     /// That of this process.
     pub(crate) fn here(registry: String, cluster: String) -> Self {
         let pid = std::process::id();
-        Self { pid, started: started(pid), registry, cluster }
+        Self { pid, started: started(pid), registry, cluster, token_file: None }
     }
 
     /// Asks it to stop; `false`: the process is not here, or has ended.
