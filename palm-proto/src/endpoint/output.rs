@@ -1,5 +1,6 @@
 //! What goes out over a connection.
 
+use crate::master::{SubscriberId, WorkerId};
 use crate::time::Instant;
 use crate::zmtp::{CONTROL_MAX, frame_header};
 
@@ -39,66 +40,72 @@ impl<S: EndpointStorage> Endpoint<S> {
         if !was_known && self.has_for(role) {
             self.on_use(index);
         }
-        let peer = &mut self.peers[index];
         match role {
-            Role::Worker(worker) => {
-                if !self.master.has_task(worker) {
-                    return None;
-                }
-                let assignment = self.master.poll_task(worker)?;
-                assignment.write_tags(now, &mut self.tags);
-                let task = assignment.task;
-                let len = assignment.message.len() + self.tags.len();
-                let header = frame_header(len, false);
-                let total = len + header.as_ref().len();
-                peer.outgoing += total as u32;
-                self.master.reserve(None, total);
-                let message = self.master.leased(task)?;
-                Some(Transmit { header: Some(header), body: Body::Kept(message), after: &self.tags, ..Transmit::EMPTY })
-            }
-            Role::Subscriber(subscriber) => {
-                let outcome = self.master.poll_result(now, subscriber)?;
-                outcome.write_tags(&mut self.tags);
-                let header = frame_header(outcome.message.len() + self.tags.len(), false);
-                let own = self.master.own_topic().map_or(0, <[u8]>::len);
-                let topic_len = outcome.topic.as_ref().map_or(own, ExactSizeIterator::len);
-                let topic_header = frame_header(topic_len, true);
-                let total = topic_header.as_ref().len()
-                    + topic_len
-                    + header.as_ref().len()
-                    + outcome.message.len()
-                    + self.tags.len();
-                peer.outgoing += total as u32;
-                self.master.reserve(None, total);
-                let topic = match outcome.topic {
-                    Some(range) => Topic::InBody(range),
-                    None => Topic::Own(self.master.own_topic().unwrap_or(&[])),
-                };
-                let (topic_header, header) = (Some(topic_header), Some(header));
-                Some(Transmit {
-                    topic_header,
-                    topic,
-                    header,
-                    body: Body::Given(outcome.message),
-                    after: &self.tags,
-                    ..Transmit::EMPTY
-                })
-            }
-            Role::CacheClient => {
-                let request = peer.request_mut().filter(|request| request.is_whole())?;
-                let reply = request.reply.take()?;
-                let header = frame_header(reply.len(), false);
-                let total = request.envelope.len() + header.as_ref().len() + reply.len();
-                peer.outgoing += total as u32;
-                self.master.release(None, reply.len());
-                self.master.reserve(None, total);
-                let lead = &self.peers[index].request()?.envelope;
-                Some(Transmit { lead, header: Some(header), body: Body::Given(reply), ..Transmit::EMPTY })
-            }
+            Role::Worker(worker) => self.transmit_task(now, index, worker),
+            Role::Subscriber(subscriber) => self.transmit_result(now, index, subscriber),
+            Role::CacheClient => self.transmit_reply(index),
             Role::Stranger | Role::Sender(_) | Role::Answerer | Role::NativeWorker(_) | Role::NativeClient { .. } => {
                 None
             }
         }
+    }
+
+    /// So many bytes are on their way to a connection.
+    #[inline]
+    fn count_outgoing(&mut self, index: u32, bytes: usize) {
+        self.peers[index].outgoing += bytes as u32;
+        self.master.reserve(None, bytes);
+    }
+
+    #[inline]
+    fn transmit_task(&mut self, now: Instant, index: u32, worker: WorkerId) -> Option<Transmit<'_, BufferOf<S>>> {
+        if !self.master.has_task(worker) {
+            return None;
+        }
+        let assignment = self.master.poll_task(worker)?;
+        assignment.write_tags(now, &mut self.tags);
+        let task = assignment.task;
+        let len = assignment.message.len() + self.tags.len();
+        let header = frame_header(len, false);
+        self.count_outgoing(index, len + header.as_ref().len());
+        let message = self.master.leased(task)?;
+        Some(Transmit { header: Some(header), body: Body::Kept(message), after: &self.tags, ..Transmit::EMPTY })
+    }
+
+    #[inline]
+    fn transmit_result(
+        &mut self,
+        now: Instant,
+        index: u32,
+        subscriber: SubscriberId,
+    ) -> Option<Transmit<'_, BufferOf<S>>> {
+        let outcome = self.master.poll_result(now, subscriber)?;
+        outcome.write_tags(&mut self.tags);
+        let len = outcome.message.len() + self.tags.len();
+        let header = frame_header(len, false);
+        let own = self.master.own_topic().map_or(0, <[u8]>::len);
+        let topic_len = outcome.topic.as_ref().map_or(own, ExactSizeIterator::len);
+        let topic_header = frame_header(topic_len, true);
+        self.count_outgoing(index, topic_header.as_ref().len() + topic_len + header.as_ref().len() + len);
+        let topic = match outcome.topic {
+            Some(range) => Topic::InBody(range),
+            None => Topic::Own(self.master.own_topic().unwrap_or(&[])),
+        };
+        let (topic_header, header) = (Some(topic_header), Some(header));
+        let (body, after): (_, &[u8]) = (Body::Given(outcome.message), &self.tags);
+        Some(Transmit { topic_header, topic, header, body, after, ..Transmit::EMPTY })
+    }
+
+    /// The cache's answer to a request.
+    fn transmit_reply(&mut self, index: u32) -> Option<Transmit<'_, BufferOf<S>>> {
+        let request = self.peers[index].request_mut().filter(|request| request.is_whole())?;
+        let reply = request.reply.take()?;
+        let header = frame_header(reply.len(), false);
+        let total = request.envelope.len() + header.as_ref().len() + reply.len();
+        self.master.release(None, reply.len());
+        self.count_outgoing(index, total);
+        let lead = &self.peers[index].request()?.envelope;
+        Some(Transmit { lead, header: Some(header), body: Body::Given(reply), ..Transmit::EMPTY })
     }
 
     /// Whether a task or a result is there for a connection.

@@ -1,27 +1,21 @@
-//! [`Master`] itself: what comes in, what goes out, and what time brings.
+//! [`Master`] itself: what all have in common who come to it, and what time brings.
 
 use core::fmt;
 use core::time::Duration;
 
 use crate::buffer::Span;
 use crate::hash::KeyedHash;
-use crate::message::{RawMessage, Status, TaskId};
+use crate::message::Status;
 use crate::random::{Random, Seed};
 use crate::time::Instant;
 
 use super::accounts::{NOBODY, SenderId};
-use super::dispatch::{Dispatcher, Whereabouts};
+use super::dispatch::Dispatcher;
 use super::event::{Event, Events, label};
 use super::finished::FinishedBook;
-use super::identity::{Holder, Identity};
-use super::origin::Note;
-use super::output::{Assignment, Outcome};
-use super::results::{Expiry, Ledger, Results, SubscriberId};
+use super::results::{Expiry, Ledger, Results};
 use super::revoked::{REVOCATIONS, Revoked};
 use super::storage::{MasterStorage, Tables};
-use super::subscriptions::SubscribeError;
-use super::task::Task;
-use super::worker::WorkerId;
 use super::{Counters, Gauges, MasterConfig};
 
 /// Time after which further senders that are held back are looked at if nothing else happens.
@@ -102,227 +96,6 @@ impl<S: MasterStorage> Master<S> {
             now: Instant::ZERO,
         })
     }
-
-    // Workers
-
-    /// Adds a connection over which messages go out, of a worker that works on `jobs` of them at the same time (1 if it does
-    /// not say). [`poll_wake`](Self::poll_wake) names it by `token`. `None` if there is no room for one.
-    pub fn add_worker(&mut self, now: Instant, token: u32, jobs: u32) -> Option<WorkerId> {
-        let worker = self.dispatcher.add_worker(token, jobs)?;
-        self.dispatch(now);
-        Some(worker)
-    }
-
-    /// Adds the connection of a worker that says itself how many messages it takes: it has no more than `window` outstanding, and
-    /// as many as [`widen`](Self::widen) adds. It may be working on any of those, and answers each, in any order. `None` if there is
-    /// no room for one.
-    pub fn add_worker_with_window(&mut self, now: Instant, token: u32, window: u32) -> Option<WorkerId> {
-        let worker = self.dispatcher.add_worker_with_window(token, window)?;
-        self.dispatch(now);
-        Some(worker)
-    }
-
-    /// A worker with a window of its own takes `more` messages than before; one that handed messages back is given some again.
-    pub fn widen(&mut self, now: Instant, worker: WorkerId, more: u32) {
-        if let Some(index) = self.dispatcher.find(worker) {
-            self.dispatcher.widen(index, more);
-            self.dispatch(now);
-        }
-    }
-
-    /// The worker is gone: what it held is given to others, in order. O(messages held).
-    pub fn remove_worker(&mut self, now: Instant, worker: WorkerId) {
-        let Some(index) = self.dispatcher.find(worker) else { return };
-        let token = self.dispatcher.workers[index].token;
-        let held = self.dispatcher.remove_worker(now, index);
-        if held > 0 {
-            self.counters.workers_lost += 1;
-            self.counters.redispatched += held as u64;
-            self.events.push(Event::WorkerLost { worker: token, held });
-        }
-        self.dispatch(now);
-    }
-
-    /// The worker's connection has this identity; `answers`: so has one over which answers come, so that those which come over a
-    /// connection without any do not count for what this worker has been sent.
-    pub fn set_identity(&mut self, worker: WorkerId, identity: Identity, answers: bool) {
-        if let Some(index) = self.dispatcher.find(worker) {
-            self.dispatcher.workers[index].holder = Holder::new(identity, answers);
-        }
-    }
-
-    /// There is a connection of this identity over which answers come. O(workers).
-    pub fn expect_answers(&mut self, identity: Identity) {
-        self.dispatcher.expect_answers(identity);
-    }
-
-    /// The worker answers over this connection alone ([`Identity::OWN`]), and is a process that is known by `process` over all its
-    /// connections. If its connection breaks, what it was sent
-    /// counts as lost with it only until that process `resumes`, within 15 s: until then nothing is given up that would be. O(messages
-    /// that would be, and connections that broke lately).
-    pub fn begin_process(&mut self, now: Instant, worker: WorkerId, process: u32, resumes: bool) {
-        if let Some(index) = self.dispatcher.find(worker) {
-            self.dispatcher.begin_process(now, index, process, resumes);
-            self.dispatch(now);
-        }
-    }
-
-    /// The worker's process does not come back: what it is lost with, it is lost with.
-    pub fn end_process(&mut self, worker: WorkerId) {
-        if let Some(index) = self.dispatcher.find(worker) {
-            self.dispatcher.workers[index].holder = Holder::new(Identity::OWN, true);
-        }
-    }
-
-    /// The token of a worker of this process. O(workers).
-    pub fn worker_of(&self, process: u32) -> Option<u32> {
-        let (workers, identity) = (&self.dispatcher.workers, Identity::of_process(process));
-        let mut all = workers.indices().map(|index| &workers[index]);
-        all.find(|worker| worker.holder.identity() == identity).map(|worker| worker.token)
-    }
-
-    /// The way to a worker and back takes this long: its window then covers it.
-    pub fn set_round_trip(&mut self, worker: WorkerId, round_trip: Duration) {
-        if let Some(index) = self.dispatcher.find(worker) {
-            self.dispatcher.workers[index].window.set_round_trip(round_trip);
-        }
-    }
-
-    /// The next message to send to a worker, which has it from then on. O(1).
-    pub fn poll_task(&mut self, worker: WorkerId) -> Option<Assignment<'_, S::Buffer>> {
-        let index = self.dispatcher.find(worker)?;
-        let assignment = self.dispatcher.send_next(index, &mut self.random)?;
-        self.counters.dispatched += 1;
-        Some(assignment)
-    }
-
-    /// The message that [`poll_task`](Self::poll_task) gives next.
-    pub fn next_task(&self, worker: WorkerId) -> Option<&Span<S::Buffer>> {
-        self.next_noted(worker).map(|task| &task.message)
-    }
-
-    /// The same, with what is noted of it.
-    pub(crate) fn next_noted(&self, worker: WorkerId) -> Option<&Task<S::Buffer>> {
-        let task = self.dispatcher.next_unsent(self.dispatcher.find(worker)?)?;
-        Some(&self.dispatcher.tasks[task])
-    }
-
-    /// Has the worker sent the message that [`next_noted`](Self::next_noted) tells; its task. O(1).
-    pub(crate) fn take_next(&mut self, worker: WorkerId) -> Option<TaskId> {
-        let index = self.dispatcher.find(worker)?;
-        let task = self.dispatcher.mark_sent(index)?;
-        self.counters.dispatched += 1;
-        Some(self.dispatcher.id(task))
-    }
-
-    /// The message that [`poll_task`](Self::poll_task) would give next cannot be sent: it is given up. O(log n).
-    pub fn refuse_next(&mut self, now: Instant, worker: WorkerId, status: Status, text: &str) {
-        if let Some(task) = self.dispatcher.find(worker).and_then(|index| self.dispatcher.next_unsent(index)) {
-            self.counters.unsendable += 1;
-            self.give_up(now, task, status, text);
-            self.dispatch(now);
-        }
-    }
-
-    /// The worker takes no more messages; what has not been sent to it goes to others. O(messages that it has).
-    pub fn drain_worker(&mut self, now: Instant, worker: WorkerId) {
-        if let Some(index) = self.dispatcher.find(worker) {
-            self.dispatcher.drain(now, index);
-            self.dispatch(now);
-        }
-    }
-
-    /// Whether a task is neither answered nor given up.
-    pub fn is_live(&self, task: TaskId) -> bool {
-        self.leased(task).is_some()
-    }
-
-    /// The message of a task that is live, be it with a worker or queued.
-    pub fn leased(&self, task: TaskId) -> Option<&Span<S::Buffer>> {
-        match self.dispatcher.locate(task) {
-            Whereabouts::Live(index) => Some(&self.dispatcher.tasks[index].message),
-            Whereabouts::Gone => None,
-        }
-    }
-
-    /// Whether there is a message to send to a worker.
-    pub fn has_task(&self, worker: WorkerId) -> bool {
-        self.dispatcher.find(worker).is_some_and(|index| self.dispatcher.has_unsent(index))
-    }
-
-    /// Messages that a worker has outstanding, and how many it may have.
-    pub fn load(&self, worker: WorkerId) -> Option<(usize, u32)> {
-        let worker = &self.dispatcher.workers[self.dispatcher.find(worker)?];
-        Some((worker.outstanding(), worker.window.size()))
-    }
-
-    // Subscribers
-
-    /// Adds a connection over which results go out. [`poll_wake`](Self::poll_wake) names it by `token`. `None` if there is no
-    /// room for one.
-    pub fn add_subscriber(&mut self, now: Instant, token: u32) -> Option<SubscriberId> {
-        self.results.add_subscriber(now, token)
-    }
-
-    /// The subscriber is gone: what it has not taken waits for another. O(results that waited for it).
-    pub fn remove_subscriber(&mut self, subscriber: SubscriberId) {
-        let (results, mut ledger) = self.results_at(self.now);
-        results.remove_subscriber(&mut ledger, subscriber);
-    }
-
-    /// Subscribes to every topic that begins with `prefix`: to what comes from now on, and to what waits under the topic `prefix`
-    /// itself. O(1).
-    ///
-    /// # Errors
-    /// If there is no room for another subscription.
-    pub fn handle_subscribe(
-        &mut self,
-        now: Instant,
-        subscriber: SubscriberId,
-        prefix: &[u8],
-    ) -> Result<(), SubscribeError> {
-        self.results.subscribe(now, subscriber, prefix)
-    }
-
-    /// Takes one subscription back.
-    pub fn handle_cancel(&mut self, subscriber: SubscriberId, prefix: &[u8]) {
-        self.results.cancel(subscriber, prefix);
-    }
-
-    /// The next result for a subscriber, which has it from then on. O(1).
-    pub fn poll_result(&mut self, now: Instant, subscriber: SubscriberId) -> Option<Outcome<S::Buffer>> {
-        let (results, mut ledger) = self.results_at(now);
-        let delivery = results.take_next(&mut ledger, subscriber)?;
-        self.counters.delivered += 1;
-        if self.dispatcher.accounts.holds_back() {
-            self.dispatch(now);
-        }
-        let (topic, stage) = match self.results.own_topic {
-            None => (Some(delivery.topic.start as usize..delivery.topic.end as usize), None),
-            Some(_) => {
-                let stage = RawMessage::parse(delivery.message.as_slice()).map_or(0, |view| view.stage);
-                (None, Some(stage.wrapping_add(1)))
-            }
-        };
-        Some(Outcome { message: delivery.message, topic, stage, note: delivery.note })
-    }
-
-    /// The result that [`poll_result`](Self::poll_result) gives next, and what is noted of it.
-    pub(crate) fn next_result(&self, subscriber: SubscriberId) -> Option<(&Note, &Span<S::Buffer>)> {
-        self.results.peek_next(subscriber).map(|delivery| (&delivery.note, &delivery.message))
-    }
-
-    /// Whether there is a result for a subscriber.
-    pub fn has_result(&self, subscriber: SubscriberId) -> bool {
-        self.results.has_next(subscriber)
-    }
-
-    /// The topic under which all results go out, where they go to the next stage.
-    pub fn own_topic(&self) -> Option<&[u8]> {
-        self.results.own_topic.as_ref().map(Span::as_slice)
-    }
-
-    // Everybody
 
     /// The token of a worker or subscriber for which there is something new since it was last named. Call until `None`.
     pub fn poll_wake(&mut self) -> Option<u32> {

@@ -62,12 +62,14 @@ mod results;
 mod revoked;
 mod storage;
 mod submit;
+mod subscribers;
 mod subscriptions;
 mod task;
 #[cfg(test)]
 mod tests;
 mod window;
 mod worker;
+mod workers;
 
 pub use accounts::{Sender, SenderId};
 pub use config::{Counters, Gauges, MESSAGE_OVERHEAD, MasterConfig, WindowLimits};

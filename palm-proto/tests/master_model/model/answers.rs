@@ -20,7 +20,7 @@ impl Model {
     }
 
     pub(crate) fn may_answer(&self, len: usize) -> bool {
-        self.deliveries.is_empty() || self.room() > 0 && len as u64 + MESSAGE_OVERHEAD <= self.free()
+        self.full() == 0 || self.room() > 0 && len as u64 + MESSAGE_OVERHEAD <= self.free()
     }
 
     /// Whether it is taken.
@@ -91,7 +91,7 @@ impl Model {
             self.counters.handed_back += 1;
             self.hand_back(number, id);
         } else if has_it && part {
-            if self.room() == 0 && !self.deliveries.is_empty() {
+            if self.room() == 0 && self.full() > 0 {
                 return false;
             }
             let worker = self.workers.get_mut(&id).unwrap();

@@ -286,6 +286,7 @@ impl Model {
         for other in &mut self.deliveries {
             other.taken |= other.publication == entry.publication;
         }
+        self.make_room();
         self.counters.delivered += 1;
         if !self.held_back.is_empty() || !self.apart.is_empty() {
             self.dispatch();
