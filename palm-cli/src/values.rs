@@ -154,7 +154,8 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
     let port = port.parse().map_err(|_| format!("`{port}` is no port; {EXPECTED}"))?;
     let found = palm_host::local_address(host.trim_matches(['[', ']']), port).map_err(|error| error.to_string())?;
-    found.ok_or_else(|| format!("`{host}` is no address of this machine, and no interface; {EXPECTED}"))
+    let nothing = std::io::Error::other("it is no address of this machine");
+    found.ok_or_else(|| format!("{}; {EXPECTED}", palm_host::unknown_host(host, nothing)))
 }
 
 /// Where native peers connect to over TCP: `HOST:PORT`, or as an address.

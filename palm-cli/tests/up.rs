@@ -27,7 +27,7 @@ struct Down(PathBuf);
 
 impl Drop for Down {
     fn drop(&mut self) {
-        let _ = command("down", &self.0).status();
+        let _ = command("down", &self.0).output();
     }
 }
 

@@ -36,8 +36,32 @@ fn zoned(address: Ipv6Addr, zone: &str, port: u16) -> io::Result<SocketAddr> {
         Ok(number) => Some(number),
         Err(_) => index(&get_if_addrs()?, zone),
     };
-    let no_zone = || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("there is no interface {zone}"));
+    let no_zone =
+        || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{}{}", none_of_name(zone), those_there()));
     Ok(in_zone(address, index.ok_or_else(no_zone)?, port))
+}
+
+/// Why a host cannot be bound that [`local_address`] does not know: of a name that may be an interface's, with those that there are.
+/// An `error` that comes from the binding itself stays as it is.
+pub fn unknown_host(host: &str, error: io::Error) -> io::Error {
+    let may_be_interface = !host.is_empty() && !host.contains(['.', ':', '*', '%']);
+    if error.raw_os_error().is_some() || !may_be_interface {
+        return error;
+    }
+    let text = format!("{}, and no host of that name{}: {error}", none_of_name(host), those_there());
+    io::Error::new(error.kind(), text)
+}
+
+fn none_of_name(name: &str) -> String {
+    format!("there is no interface {name}")
+}
+
+/// The interfaces that have an address, each once.
+fn those_there() -> String {
+    let mut names: Vec<_> = get_if_addrs().unwrap_or_default().into_iter().map(|interface| interface.name).collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() { String::new() } else { format!(" (interfaces: {})", names.join(", ")) }
 }
 
 fn index(interfaces: &[Interface], name: &str) -> Option<u32> {
@@ -73,6 +97,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_nothing_is_told_with_the_interfaces_that_there_are() {
+        let lookup = || io::Error::other("not known");
+        let told = unknown_host("eth99", lookup()).to_string();
+        assert!(told.starts_with("there is no interface eth99, and no host of that name (interfaces: "), "{told}");
+        assert!(told.contains(&loopback()) && told.ends_with("): not known"), "{told}");
+        for host in ["host.example", "192.0.2.1", "::2", "*", ""] {
+            assert_eq!(unknown_host(host, lookup()).to_string(), "not known", "{host}");
+        }
+        let taken = unknown_host("lo", io::Error::from_raw_os_error(98));
+        assert_eq!(taken.raw_os_error(), Some(98));
+    }
+
+    #[test]
     fn a_zone_counts_where_there_are_several() {
         let name = loopback();
         assert_eq!(local_address(&format!("::1%{name}"), 80).unwrap(), Some("[::1]:80".parse().unwrap()));
@@ -81,6 +118,7 @@ mod tests {
         let address = local_address(&format!("fe80::1%{name}"), 80).unwrap();
         assert_eq!(address, Some(SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, index).into()));
         let error = local_address("fe80::1%none", 80).unwrap_err();
-        assert_eq!(error.to_string(), "there is no interface none");
+        let error = error.to_string();
+        assert!(error.starts_with("there is no interface none (interfaces: ") && error.contains(&name), "{error}");
     }
 }

@@ -81,7 +81,7 @@ impl Listener {
         }
         let bound = if host == "*" { "0.0.0.0" } else { host };
         let mut failed = None;
-        for address in (bound, port).to_socket_addrs()? {
+        for address in (bound, port).to_socket_addrs().map_err(|error| palm_host::unknown_host(host, error))? {
             match TcpListener::bind(address) {
                 Ok(listener) => {
                     let port = listener.local_addr()?.port();

@@ -1,6 +1,7 @@
 //! `palm up`: a registry, a runner and all components of a cluster file on this machine.
 
 use std::fs::DirBuilder;
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use palm_registry::runner::{self, Config, Order, Standing};
 use palm_registry::store::{ClusterRow, Saved, Store, secret};
 use palm_registry::wire::{Exit, Process, State};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::level_filters::LevelFilter;
 
@@ -80,10 +81,7 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let file = up::file(args.file.as_deref())?;
     let (cluster, text) = up::cluster(&file)?;
     warn(&file, &text);
-    if let Some(name) = args.exit_when.as_ref().filter(|name| cluster.component(name).is_none()) {
-        let names: Vec<_> = cluster.components.iter().map(|component| component.name.as_str()).collect();
-        return Err(wrong_use(format!("--exit-when: there is no component {name}; there are {}", names.join(", "))));
-    }
+    check_exit_when(&args, &cluster)?;
     if args.in_background {
         rustix::process::setsid().context("cannot leave the terminal")?;
     }
@@ -98,22 +96,12 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     global.log_aside_at("up", LevelFilter::WARN)?;
     let temporary = up::temporary_folder()?;
     let store = match &args.store {
-        Some(folder) => {
-            let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-            made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
-            folder.canonicalize()?
-        }
+        Some(folder) => made(folder)?,
         None => temporary.path().to_owned(),
     };
     let ports_from = up::free_ports(&cluster, args.ports_from)?;
     std::env::set_current_dir(file.parent().unwrap_or(Path::new("/")))?;
-    let (view, shown) = match args.in_background {
-        true => (None, None),
-        false => {
-            let (view, shown) = View::start(&cluster)?;
-            (Some(view), Some(shown))
-        }
-    };
+    let (view, shown) = view(&args, &cluster)?;
     let node = NodeOffer { name: NODE.into(), ip: "127.0.0.1".into(), processors: up::slots(&cluster), ports_from };
     let mut is_hung_up = false;
     let outcome = block_on(async {
@@ -124,29 +112,12 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
             true => Some(up_detached::reader(&registry, temporary.path()).await?),
             false => None,
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
-        let address = listener.local_addr()?;
-        let (url, app) = (format!("http://{address}"), App::new(registry, Settings::new(address)));
-        let (stop_registry, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(palm_registry::http::serve(listener, app, None, async {
-            let _ = stopped.await;
-        }));
+        let (url, serving, stop_registry) = serve(registry).await?;
         claim.write(&Running { token_file, ..Running::here(url.clone(), key.clone()) })?;
 
         let (order, orders) = watch::channel(Order::Run);
         let (standing, stands) = watch::channel(Standing::default());
-        let config = Config {
-            client: Client::new(&url, &key, None)?,
-            node,
-            spool: store.join("spool"),
-            spool_max: SPOOL_MAX,
-            programs: up::programs(),
-            view: shown.clone(),
-            standing: Some(standing),
-            remembers: false,
-            temporary: Some(temporary.path().to_owned()),
-            withheld: Vec::new(),
-        };
+        let config = config(Client::new(&url, &key, None)?, node, (&store, temporary.path()), shown.clone(), standing);
         let running = tokio::spawn(runner::run(config, orders));
         let (exit_when, shown) = (args.exit_when.as_deref(), shown.as_ref());
         let mut watch = Watch { order, stands, shown, exit_when, outcome: Outcome::Done, was_signalled: false };
@@ -162,6 +133,62 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
     let outcome = outcome?;
     // On a terminal that was closed nothing can be shown.
     if is_hung_up { Ok(outcome) } else { shown.map(|()| outcome) }
+}
+
+/// What this node's runner needs; the folders are the one of the store and one for what goes at the end.
+fn config(
+    client: Client,
+    node: NodeOffer,
+    (store, temporary): (&Path, &Path),
+    view: Option<mpsc::Sender<runner::Shown>>,
+    standing: watch::Sender<Standing>,
+) -> Config {
+    Config {
+        client,
+        node,
+        spool: store.join("spool"),
+        spool_max: SPOOL_MAX,
+        programs: up::programs(),
+        view,
+        standing: Some(standing),
+        remembers: false,
+        temporary: Some(temporary.to_owned()),
+        withheld: Vec::new(),
+    }
+}
+
+/// Where output is shown; nowhere in the background.
+fn view(args: &Args, cluster: &Cluster) -> io::Result<(Option<View>, Option<mpsc::Sender<runner::Shown>>)> {
+    if args.in_background {
+        return Ok((None, None));
+    }
+    let (view, shown) = View::start(cluster)?;
+    Ok((Some(view), Some(shown)))
+}
+
+fn check_exit_when(args: &Args, cluster: &Cluster) -> anyhow::Result<()> {
+    let Some(name) = args.exit_when.as_ref().filter(|name| cluster.component(name).is_none()) else { return Ok(()) };
+    let names: Vec<_> = cluster.components.iter().map(|component| component.name.as_str()).collect();
+    Err(wrong_use(format!("--exit-when: there is no component {name}; there are {}", names.join(", "))))
+}
+
+/// The folder of a name, which may not be there yet.
+fn made(folder: &Path) -> anyhow::Result<PathBuf> {
+    let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    Ok(folder.canonicalize()?)
+}
+
+/// Serves a registry on a port of this machine until somebody says so: where, and how that is said.
+async fn serve(registry: Store) -> anyhow::Result<(String, JoinHandle<io::Result<()>>, oneshot::Sender<()>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
+    let address = listener.local_addr()?;
+    let app = App::new(registry, Settings::new(address));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(palm_registry::http::serve(listener, app, None, async {
+        let _ = stopped.await;
+    }));
+    Ok((format!("http://{address}"), serving, stop))
 }
 
 /// Looks after what runs, and has it stopped when it is time.

@@ -109,7 +109,8 @@ impl Listener {
         }
         let wildcard = matches!(bare, "*" | "0.0.0.0" | "::");
         let bound = if bare == "*" { "0.0.0.0" } else { bare };
-        let socket = TcpListener::bind((bound, port)).await.map_err(failed)?;
+        let socket =
+            TcpListener::bind((bound, port)).await.map_err(|error| failed(palm_host::unknown_host(bare, error)))?;
         let port = socket.local_addr().map_err(failed)?.port();
         let host = match (wildcard, advertise) {
             (true, Some(advertised)) => advertised,
