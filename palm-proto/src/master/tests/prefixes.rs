@@ -139,7 +139,7 @@ fn what_is_kept_for_a_client_is_not_crowded_out_by_a_flood_of_others() {
 fn a_client_that_comes_late_has_as_much_whoever_has_subscribed_to_a_prefix() {
     let config = MasterConfig { memory: 100_000, ..MasterConfig::default() };
     let had = |overheard: bool, count: usize| {
-        let mut master = master(config.clone());
+        let mut master = master(config);
         let peers = peers(&mut master);
         let all = overheard.then(|| subscriber(&mut master, ""));
         for _ in 0..count {
