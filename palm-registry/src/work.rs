@@ -130,8 +130,11 @@ impl Work {
         let leave = self.0.all.clone().acquire_owned().await.map_err(|_| Undone::Failed)?;
         let (done, told) = oneshot::channel();
         let job = move || {
-            let _held = (place, turn, leave);
-            let _ = done.send(work());
+            let held = (place, turn, leave);
+            let result = work();
+            // Who is told finds its place free.
+            drop(held);
+            let _ = done.send(result);
         };
         match &self.0.threads {
             Some(threads) => threads.send(Box::new(job)),
