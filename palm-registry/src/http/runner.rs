@@ -7,6 +7,7 @@ use axum::{Json, Router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::access::cluster_of;
 use super::api::extract::Query;
@@ -60,17 +61,17 @@ async fn sync(
 ) -> Result<Json<Wanted>, Problem> {
     let row = cluster_of(&store, request.headers(), asked.cluster.as_deref()).await?;
     let expected = "{\"node\": {\"name\", \"ip\", \"processors\", \"ports_from\"}, \"run\", \"processes\": []}";
-    let said: Sync = read(request, expected).await?;
+    let mut said: Sync = read(request, expected).await?;
     check_sync(&said)?;
     let (key, id) = (row.key.clone(), row.id.clone());
-    let mut named = name_of(&row.plan, &*store.nodes(&key).await?, said.clone());
-    let mut hearing = hear(&store, &row, &named).await?;
+    let given = said.node.clone();
+    said.node = known_as(&row.plan, &*store.nodes(&key).await?, given.clone(), said.run);
+    let mut hearing = hear(&store, &row, &said).await?;
     if hearing == Hearing::Another {
         // Two that are new came at the same time.
-        named = name_of(&row.plan, &*store.nodes(&key).await?, said);
-        hearing = hear(&store, &row, &named).await?;
+        said.node = known_as(&row.plan, &*store.nodes(&key).await?, given, said.run);
+        hearing = hear(&store, &row, &said).await?;
     }
-    let said = named;
     if hearing == Hearing::Another {
         let NodeOffer { name, ip, .. } = &said.node;
         let reason = format!(
@@ -93,17 +94,15 @@ async fn sync(
     Ok(Json(Wanted { interval_ms: INTERVAL_MS, cluster: Some(id), node: Some(said.node.name), wanted }))
 }
 
-/// What a runner says, under the name by which its node is known here. Nodes of one name at several Ips are several, as over Python's
-/// interface; but a node that has moved, whose runner at the other Ip is gone, keeps its name.
-fn name_of(plan: &Plan, heard: &Nodes, mut said: Sync) -> Sync {
-    let (name, ip) = (&said.node.name, &said.node.ip);
-    let is_taken = match heard.get(name) {
-        Some(node) => node.offer.ip != *ip && node.run != said.run.to_string() && !node.is_silent(now()),
+/// The offer of a runner, by the name under which its node is known here. Nodes of one name at several Ips are several, as over
+/// Python's interface; but a node that has moved, whose runner at the other Ip is gone, keeps its name.
+fn known_as(plan: &Plan, heard: &Nodes, offer: NodeOffer, run: Uuid) -> NodeOffer {
+    let is_taken = match heard.get(&offer.name) {
+        Some(node) => node.offer.ip != offer.ip && node.run != run.to_string() && !node.is_silent(now()),
         // A node that is placed and was never heard has Python's runner, which goes on with what it has.
-        None => plan.node(name).is_some_and(|node| node.offer.ip != *ip),
+        None => plan.node(&offer.name).is_some_and(|node| node.offer.ip != offer.ip),
     };
-    said.node = plan.called(said.node, is_taken);
-    said
+    plan.called(offer, is_taken)
 }
 
 async fn hear(store: &Store, row: &ClusterRow, said: &Sync) -> Result<Hearing, Problem> {
