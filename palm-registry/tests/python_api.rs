@@ -44,8 +44,8 @@ async fn nodes_of_one_name_are_told_apart_by_their_ips() {
         let body = json!({ "node": node, "run": "00000000-0000-4000-8000-000000000000", "processes": [] });
         registry.post("/api/v1/runner/sync").bearer(&key).json(&body)
     };
-    let refused = sync("My Worker", "127.0.0.9").send().await.expect(409);
-    assert!(refused.body.contains("My Worker is at 127.0.0.1"), "{}", refused.body);
+    let another = sync("My Worker", "127.0.0.9").send().await.expect(200).json();
+    assert_eq!(another["node"], "My Worker (127.0.0.9)");
     assert_eq!(commands(&registry, &key, "My Worker", "127.0.0.1", 1).await, [master]);
     // Nor are they one of ours that is there.
     sync("ours", "127.0.0.9").send().await.expect(200);
