@@ -377,7 +377,7 @@ fn lock_soon(lock: &File) -> io::Result<()> {
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_REST),
         }
     }
-    Err(io::Error::other("another runner has this spool"))
+    Err(io::Error::other("another runner has this spool: give this one a folder of its own (--spool)"))
 }
 
 /// The name of a segment's file.
