@@ -64,16 +64,22 @@ impl Addresses {
 /// A port that nobody listens on, not handed out before by this test program, below the range that the system takes
 /// the ports of outgoing connections from.
 fn free_port() -> u16 {
+    free_ports(1)
+}
+
+/// The first of so many of these, one after the other.
+pub(crate) fn free_ports(count: u16) -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test programs that run at the same time start at different places.
     let start = u16::try_from(std::process::id() % 400).unwrap_or_default() * 30;
     let port = (0..COUNT).find_map(|_| {
-        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        let first = FIRST + (start + NEXT.fetch_add(count, Ordering::Relaxed)) % COUNT;
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        (first..first + count).all(is_free).then_some(first)
     });
-    port.expect("there is a free port")
+    port.expect("there are free ports")
 }
 
 /// A master that answers.

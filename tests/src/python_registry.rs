@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::cluster::START;
-use crate::{Addresses, Process, python, until};
+use crate::cluster::{START, free_ports};
+use crate::{Process, python, until};
 
 /// Adds the user that the registry would ask a terminal for.
 const ADD_USER: &str = "import sqlite3, sys
@@ -15,6 +15,8 @@ connection = sqlite3.connect(sys.argv[1])
 connection.execute(\"INSERT INTO users (name, key, active, admin) VALUES ('ann', 'token', 1, 0)\")
 connection.commit()";
 
+/// Ports that a cluster of a test takes, at most.
+const PORTS: u16 = 30;
 /// The user's key.
 pub const USER_KEY: &str = "token";
 
@@ -51,12 +53,12 @@ impl PythonRegistry {
     }
 }
 
-/// A free port, as text.
+/// The first of some free ports, one after the other, as text: what takes ports from there on takes nobody else's.
 ///
 /// # Panics
 /// If there is none.
 pub fn free_port() -> String {
-    Addresses::free().pull.rsplit(':').next().expect("an address has a port").to_owned()
+    free_ports(PORTS).to_string()
 }
 
 /// Gives a registry a cluster's file by the real client, and returns the cluster's key.

@@ -235,17 +235,23 @@ impl Watch<'_> {
 
     /// The first one stops the components, the next one kills them.
     fn on_signal(&mut self, signal: &str) {
-        tracing::info!("{signal}");
         let next = if *self.order.borrow() == Order::Run { Order::Stop } else { Order::Kill };
         self.was_signalled |= next == Order::Stop && self.outcome == Outcome::Done;
+        // Before anything is said: a terminal may be stopped, and would keep this waiting.
+        self.order.send_replace(next);
         // In the background nobody reads it, nor where the terminal was closed.
-        if self.shown.is_some() && signal != HANGUP {
+        let is_read = self.shown.is_some() && signal != HANGUP;
+        let signal = signal.to_owned();
+        let saying = std::thread::spawn(move || {
+            tracing::info!("{signal}");
             match next {
+                _ if !is_read => {}
                 Order::Kill => output::say(&"palm: killing the components"),
                 _ => output::say(&"palm: stopping the components; a second Ctrl-C kills them"),
             }
-        }
-        self.order.send_replace(next);
+        });
+        // Nobody waits for it.
+        drop(saying);
     }
 }
 
