@@ -27,13 +27,15 @@ const CLASSES: usize = 5;
 #[derive(Debug)]
 pub(super) struct Timers {
     lists: [List<InTimer>; CLASSES],
-    delays: [Duration; CLASSES],
+    /// In microseconds, which takes half the room of a duration.
+    delays: [u64; CLASSES],
 }
 
 impl Timers {
     /// `handshake` and `partial` are given up after; a peer is asked after `heartbeat`, and given up after twice that more.
     pub(super) fn new(handshake: Duration, heartbeat: Duration, partial: Duration) -> Self {
         let delays = [handshake, heartbeat, heartbeat * 2, partial, (heartbeat / 2).max(Duration::from_millis(1))];
+        let delays = delays.map(|delay| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
         Self { lists: [const { List::new() }; CLASSES], delays }
     }
 
@@ -72,7 +74,9 @@ impl Timers {
     }
 
     pub(super) fn next<Z, T: Table<Slot<Peer<Z>>>>(&self, peers: &Slab<Peer<Z>, T>) -> Option<Instant> {
-        let first = |(list, &delay): (&List<InTimer>, &Duration)| Some(peers[list.front()?].timer_since + delay);
+        let first = |(list, &delay): (&List<InTimer>, &u64)| {
+            Some(peers[list.front()?].timer_since + Duration::from_micros(delay))
+        };
         self.lists.iter().zip(&self.delays).filter_map(first).min()
     }
 
@@ -84,7 +88,7 @@ impl Timers {
     ) -> Option<(u32, Class)> {
         for (list, &delay) in self.lists.iter_mut().zip(&self.delays) {
             let Some(index) = list.front() else { continue };
-            if peers[index].timer_since + delay <= now {
+            if peers[index].timer_since + Duration::from_micros(delay) <= now {
                 list.remove(peers, index);
                 return peers[index].timer.take().map(|class| (index, class));
             }

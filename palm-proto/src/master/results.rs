@@ -308,7 +308,7 @@ impl<S: MasterStorage> Results<S> {
             return Expiry::Kept;
         }
         if entry.rank != Rank::Full {
-            self.drop_late(ledger, oldest);
+            self.drop_expired(ledger, oldest);
             return Expiry::Kept;
         }
         self.take_out(oldest);

@@ -351,7 +351,7 @@ impl Model {
                 self.forget(0);
                 self.counters.expired += 1;
             } else {
-                self.drop_late(oldest.id);
+                self.drop_expired(oldest.id);
             }
         }
         self.dispatch();

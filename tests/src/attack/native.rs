@@ -62,7 +62,7 @@ pub(super) const ATTACKS: [Attack; 7] = [
     Attack {
         family: "native",
         name: "claims",
-        tries: "workers that say they hold thousands of tasks of earlier connections, and name none",
+        tries: "workers that say they hold thousands of tasks of earlier connections, and name none, or some that never were",
         holds: "honest peers are served meanwhile",
         native: true,
         run: claims,
@@ -240,11 +240,15 @@ fn silent(scene: &mut Scene<'_>) -> Outcome {
 fn claims(scene: &mut Scene<'_>) -> Outcome {
     let native = listener(scene)?;
     let mut held = Vec::new();
-    for _ in 0..LIARS {
+    let nothing = wire(&Frame::new(ToMaster::Holding { session: SessionId::NOBODY, sequence: 1, attempt: 1 }));
+    for number in 0..LIARS {
         let mut peer = NativePeer::stranger(scene.target, &native)?;
         let session = SessionId(random_id());
         let hello = Hello { role: Role::Worker, session, resume: true, holding: 8_192, window: 8_192 };
         let _closed = peer.frame(&Frame::with_body(hello.header(), &native.token));
+        if number % 2 == 0 {
+            let _closed = peer.raw(&nothing.repeat(8_192));
+        }
         held.push(peer);
     }
     scene.served()

@@ -74,7 +74,7 @@ impl<S: EndpointStorage> Endpoint<S> {
                 let held = (claim.worker, claim.attempt);
                 let taken = self.master.handle_prepared_held(now, sender, message, &prepared, held);
                 match &taken {
-                    Ok(task) => self.native.outstanding[claim.outstanding].task = Some(*task),
+                    Ok(task) => self.native.know(claim.outstanding, *task),
                     Err(_) => _ = self.native.add_claim(id, sequence, claim.outstanding, claim.worker),
                 }
                 taken

@@ -49,10 +49,10 @@ impl<S: EndpointStorage> Endpoint<S> {
         self.native.announced += peer.holding;
         peer.stage = Stage::Greeted;
         self.peers[index].role = role;
-        let names_all = peer.holding == 0;
         self.on_greeted(index, !self.native.token.is_empty());
-        self.timers.stop(&mut self.peers, index);
-        if !names_all {
+        if self.native.peers[native].holding == 0 {
+            self.timers.stop(&mut self.peers, index);
+        } else {
             // Its handshake goes on until it has named what it holds.
             self.start_handshake(now, index);
         }

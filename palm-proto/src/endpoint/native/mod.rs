@@ -71,6 +71,8 @@ pub(super) struct Natives<N: NativeStorage> {
     outstanding: Slab<Outstanding, N::Outstanding>,
     /// Tasks that workers hold from before and have still to name: there is room for them.
     announced: u32,
+    /// Those that they have named, and that are no tasks that are known here.
+    unknown: u32,
     by_number: Index<N::OutstandingPlaces>,
     claims: Slab<Claim, N::Claims>,
     by_claim: Index<N::ClaimPlaces>,
@@ -114,6 +116,7 @@ impl<N: NativeStorage> Natives<N> {
             kept: Slab::new(tables.kept),
             outstanding: Slab::new(tables.outstanding),
             announced: 0,
+            unknown: 0,
             by_number: Index::new(tables.outstanding_places),
             claims: Slab::new(tables.claims),
             by_claim: Index::new(tables.claim_places),

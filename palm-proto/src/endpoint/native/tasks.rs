@@ -19,6 +19,8 @@ pub struct Outstanding {
     serial: u32,
     /// Whether it is in the index.
     indexed: bool,
+    /// Whether its worker named it, and it is no task that is known here: its room still counts as claimed.
+    is_unknown: bool,
     /// `None`: it is not known here, or nobody wants it any more.
     pub(super) task: Option<TaskId>,
     pub(super) attempt: u32,
@@ -135,12 +137,19 @@ impl<N: NativeStorage> Natives<N> {
         (self.outstanding.capacity() - self.outstanding.len()).saturating_sub(self.announced as usize)
     }
 
-    /// Whether a worker may say that it holds so many tasks: there is room for them, and, with those that others have still to name,
-    /// they leave half of all the room to new tasks. One that is alone may have held more.
+    /// Whether a worker may say that it holds so many tasks: there is room for them, and, with those that others have still to name or
+    /// that nobody here knows, they leave half of all the room to new tasks. One that is alone may have held more.
     pub(super) fn may_announce(&self, holding: u32) -> bool {
-        let all = (self.announced + holding) as usize;
-        let leaves_half = all <= self.outstanding.capacity() / 2;
-        holding == 0 || holding as usize <= self.room_to_hold() && (self.announced == 0 || leaves_half)
+        let claimed = self.announced + self.unknown;
+        let leaves_half = (claimed + holding) as usize <= self.outstanding.capacity() / 2;
+        holding == 0 || holding as usize <= self.room_to_hold() && (claimed == 0 || leaves_half)
+    }
+
+    /// What a worker holds is a task that is known here.
+    pub(super) fn know(&mut self, index: u32, task: TaskId) {
+        let entry = &mut self.outstanding[index];
+        entry.task = Some(task);
+        self.unknown -= u32::from(core::mem::take(&mut entry.is_unknown));
     }
 
     /// A worker is sent a task, or holds one: it has the next number. `None` if there is no room for it.
@@ -148,8 +157,11 @@ impl<N: NativeStorage> Natives<N> {
         let holder = &mut self.peers[peer];
         let serial = holder.next_serial;
         let (link, revoked_link) = (Link::UNLINKED, Link::UNLINKED);
-        let entry = Outstanding { peer, serial, indexed: false, task, attempt, claim: NONE, link, revoked_link };
+        let is_unknown = task.is_none();
+        let entry =
+            Outstanding { peer, serial, indexed: false, is_unknown, task, attempt, claim: NONE, link, revoked_link };
         let index = self.outstanding.insert(entry).ok()?;
+        self.unknown += u32::from(is_unknown);
         holder.outstanding.push_back(&mut self.outstanding, index);
         holder.next_serial = serial.wrapping_add(1);
         Some(index)
@@ -169,7 +181,7 @@ impl<N: NativeStorage> Natives<N> {
         let beside = self.by_number.beside();
         let place = |entry: &Outstanding| entry.place(beside);
         holder.outstanding.remove(&mut self.outstanding, &mut self.by_number, place, index);
-        self.outstanding.remove(index);
+        self.unknown -= self.outstanding.remove(index).map_or(0, |entry| u32::from(entry.is_unknown));
     }
 
     /// Nobody wants what a worker does under this number any more: it is to be told.

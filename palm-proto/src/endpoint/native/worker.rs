@@ -125,7 +125,7 @@ impl<S: EndpointStorage> Endpoint<S> {
         match known {
             _ if attempt > ATTEMPTS_CLAIMED => self.native.revoke(index),
             Some(task) if self.master.claim(now, task, worker, attempt) => {
-                self.native.outstanding[index].task = Some(task);
+                self.native.know(index, task);
             }
             Some(_) => self.native.revoke(index),
             // It is called off, or the worker does not know whose it is: nobody can want it.

@@ -1,6 +1,6 @@
 //! Copies that give way when room is needed: for subscribers to prefixes, beside what its own client is given, and for the client
-//! of a topic, beside what subscribers to prefixes are given. They hold no sender back. The former have an eighth of the
-//! places and of the memory at most, the latter half, and both together no more than is free.
+//! of a topic, beside what subscribers to prefixes are given. They hold no sender back. Extra ones, for the subscribers, have an
+//! eighth of the places and of the memory at most. Those kept for the client have half. Both together have no more than is free.
 
 use crate::collections::NONE;
 
@@ -79,11 +79,11 @@ impl<S: MasterStorage> Results<S> {
     /// Drops a copy, wherever it is, before its time.
     pub(super) fn drop_spare(&mut self, ledger: &mut Ledger<'_, S>, index: u32) {
         *ledger.kept_dropped += u64::from(self.deliveries[index].under != NONE);
-        self.drop_late(ledger, index);
+        self.drop_expired(ledger, index);
     }
 
     /// Drops a copy, wherever it is, whose time to keep has passed.
-    pub(super) fn drop_late(&mut self, ledger: &mut Ledger<'_, S>, index: u32) {
+    pub(super) fn drop_expired(&mut self, ledger: &mut Ledger<'_, S>, index: u32) {
         *ledger.copies_dropped += u64::from(self.deliveries[index].holder != NONE);
         self.take_out(index);
         self.forget(ledger, index);

@@ -113,10 +113,10 @@ impl Model {
         if is_claimed || self.waiting.contains(&id) {
             self.counters.kept_dropped += 1;
         }
-        self.drop_late(id);
+        self.drop_expired(id);
     }
 
-    pub(super) fn drop_late(&mut self, id: usize) {
+    pub(super) fn drop_expired(&mut self, id: usize) {
         let position = self.deliveries.iter().position(|entry| entry.id == id).unwrap();
         if self.subscribers.values().any(|subscriber| subscriber.queue.contains(&id)) {
             self.counters.copies_dropped += 1;

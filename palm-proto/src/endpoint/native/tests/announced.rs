@@ -42,6 +42,54 @@ fn workers_that_name_nothing_of_what_they_claim_keep_no_room_from_others() {
 }
 
 #[test]
+fn workers_that_name_what_nobody_knows_keep_no_more_room() {
+    let mut cluster = cluster(64);
+    let worker = cluster.worker(64);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    let mut welcome = Vec::new();
+    for at in 0..8 {
+        let id = cluster.connect(resuming(hello(Role::Worker, liar(at), 64), 16));
+        if !is_welcome(&cluster.headers(id)) {
+            continue;
+        }
+        // Called off, of nobody's, or of a client that never submits it again.
+        for sequence in 0..16 {
+            let session = if sequence % 2 == 0 { SessionId::NOBODY } else { SessionId([at; 16]) };
+            cluster.tell(id, ToMaster::Holding { session, sequence, attempt: 1 }, b"");
+        }
+        // It takes nothing that the honest worker could do.
+        cluster.tell(id, ToMaster::Drain, b"");
+        welcome.push(id);
+    }
+    assert_eq!(welcome.len(), 4, "what is named counts as it did before");
+    (0..64).for_each(|sequence| cluster.submit(client, sequence, b"x"));
+    assert_eq!(cluster.tasks(worker).len(), 64);
+    // An answer gives its room back, and so does the end of a connection.
+    cluster.headers(welcome[0]);
+    for at in 0..16 {
+        cluster.tell(welcome[0], ToMaster::Done { number: number(at) }, b"");
+    }
+    cluster.endpoint.handle_close(cluster.now, welcome[1]);
+    let honest = cluster.connect(resuming(hello(Role::Worker, liar(99), 64), 32));
+    assert!(is_welcome(&cluster.headers(honest)));
+}
+
+#[test]
+fn a_claim_that_comes_true_is_a_claim_no_more() {
+    let mut cluster = cluster(64);
+    let (client, _) = cluster.client(hello(Role::Client, A, 100));
+    let worker = cluster.connect(resuming(hello(Role::Worker, W, 64), 64));
+    // Half are here already, and half are submitted again later.
+    (0..32).for_each(|sequence| cluster.submit(client, sequence, b"x"));
+    for sequence in 0..64 {
+        cluster.tell(worker, ToMaster::Holding { session: A.handle(), sequence, attempt: 1 }, b"");
+    }
+    (32..64).for_each(|sequence| cluster.submit(client, sequence, b"x"));
+    let next = cluster.connect(resuming(hello(Role::Worker, liar(1), 64), 64));
+    assert!(is_welcome(&cluster.headers(next)));
+}
+
+#[test]
 fn a_slow_worker_has_time_to_name_what_it_holds_and_an_idle_one_has_not() {
     let mut cluster = cluster(64);
     let timeout = EndpointConfig::default().handshake_timeout;
