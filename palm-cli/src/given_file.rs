@@ -8,7 +8,7 @@ use palm_registry::private;
 
 use crate::{output, wrong_use};
 
-/// A cluster file, or one of settings: as long as a registry takes one, in bytes.
+/// A cluster file, or one of settings, in bytes. A registry takes shorter ones only.
 pub(crate) const CLUSTER_MAX: usize = 16 << 20;
 /// A token, a key or certificates, in bytes.
 const SECRET_MAX: usize = 1 << 20;
@@ -64,7 +64,7 @@ pub(crate) fn text_of(file: &Path) -> anyhow::Result<String> {
 /// If the file cannot be read.
 pub(crate) fn certificates(flag: &str, file: &Path) -> anyhow::Result<Vec<u8>> {
     let read = File::open(file).and_then(|opened| read_all(opened, SECRET_MAX));
-    read.map_err(|error| wrong_use(format!("{flag}: cannot read {}: {error}", file.display())))
+    read.map_err(|error| wrong_use(format!("{flag}: {}", cannot_read(file, &error))))
 }
 
 /// What a file has that is to be a secret. That others can read or change it is said; it is not refused, as systems that hand out

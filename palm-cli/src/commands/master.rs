@@ -361,8 +361,9 @@ fn log_counters(counters: &Counters) {
         unavailable = messages.unavailable,
         delivered = messages.delivered,
         results_dropped = messages.expired,
-        // Results that others have taken, and copies for others.
-        copies_dropped = messages.kept_dropped + messages.copies_dropped,
+        // Of results that others have taken, and of copies for others.
+        kept_dropped = messages.kept_dropped,
+        copies_dropped = messages.copies_dropped,
         redispatched = messages.redispatched,
         handed_back = messages.handed_back,
         duplicates = messages.duplicates,

@@ -164,8 +164,7 @@ fn encryption(args: &Args) -> anyhow::Result<Option<tls::ServerConfig>> {
         _ if args.tls_self_signed => self_signed(args)?,
         _ => return Ok(None),
     };
-    let cannot_read = |path: &Path| format!("cannot read {}", path.display());
-    let key = given_file::secret(&key).with_context(|| cannot_read(&key))?;
+    let key = given_file::secret(&key).map_err(|error| given_file::cannot_read(&key, &error))?;
     let certificate = given_file::certificates("--tls-cert", &certificate)?;
     if args.tls_self_signed {
         tracing::info!("the certificate's SHA-256 is {}", tls::fingerprint(&certificate)?);

@@ -262,7 +262,7 @@ impl Fleet {
         }
         let wanted = match answer {
             Answer::Wanted(wanted) => {
-                self.is_called(wanted.node.as_deref());
+                self.take_name(wanted.node.as_deref());
                 self.is_of(Dialect::Palm);
                 self.ask_at = Some(Instant::now() + Duration::from_millis(wanted.interval_ms.clamp(100, 60_000)));
                 wanted
@@ -283,7 +283,7 @@ impl Fleet {
     }
 
     /// Takes the name by which the registry knows this node.
-    fn is_called(&mut self, name: Option<&str>) {
+    fn take_name(&mut self, name: Option<&str>) {
         if let Some(name) = name.filter(|&name| name != self.node.name && wrong_name(name).is_none()) {
             tracing::info!("there is another node {}: this one is called {name}", self.node.name);
             name.clone_into(&mut self.node.name);
