@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use support::{Ended, Running, palm, run_with, until};
@@ -28,6 +30,15 @@ struct Down(PathBuf);
 impl Drop for Down {
     fn drop(&mut self) {
         let _ = command("down", &self.0).output();
+    }
+}
+
+/// A program that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
     }
 }
 
@@ -74,4 +85,20 @@ fn a_first_signal_says_that_a_second_one_kills() {
     assert_eq!(code, 0, "{err}");
     let told = ["palm: stopping the components; a second Ctrl-C kills them", "palm: killing the components"];
     assert_eq!(err.lines().collect::<Vec<_>>(), told);
+}
+
+#[test]
+fn a_terminal_that_stands_still_does_not_keep_the_components_running() {
+    let (folder, file) = cluster("sh -c 'echo > here; exec sleep 1000'");
+    // As one stopped by Ctrl-S: nothing more fits into it, and nobody reads it.
+    let (_unread, mut full) = std::io::pipe().unwrap();
+    full.write_all(&[b'x'; 1 << 16]).unwrap();
+    let up = command("up", &file).stdout(std::process::Stdio::null()).stderr(full).spawn().unwrap();
+    let up = RefCell::new(Killed(up));
+    until("a component that runs", || folder.path().join("here").exists());
+    let signalled =
+        std::process::Command::new("kill").args(["-TERM", &up.borrow().0.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    until("the end of all", || up.borrow_mut().0.try_wait().unwrap().is_some());
+    assert!(up.borrow_mut().0.wait().unwrap().success());
 }

@@ -18,6 +18,7 @@ pub mod api;
 pub mod client;
 pub mod cluster;
 pub mod http;
+mod locked;
 pub mod names;
 pub mod plan;
 pub mod private;

@@ -1,7 +1,7 @@
 //! `palm registry`: keeps the files of clusters, and says what runs where.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;

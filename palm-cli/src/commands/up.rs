@@ -23,7 +23,7 @@ use tracing::level_filters::LevelFilter;
 use super::cluster_file::warn;
 use super::{HANGUP, StopSignals, block_on, up_detached};
 use crate::args::Global;
-use crate::up::{self, Claim, Running, View};
+use crate::up::{self, Claim, Running, View, Voice};
 use crate::{Outcome, output, wrong_use};
 
 /// Who owns clusters that are up.
@@ -120,12 +120,16 @@ pub(crate) fn run(global: &Global, args: Args) -> anyhow::Result<Outcome> {
         let config = config(Client::new(&url, &key, None)?, node, (&store, temporary.path()), shown.clone(), standing);
         let running = tokio::spawn(runner::run(config, orders));
         let (exit_when, shown) = (args.exit_when.as_deref(), shown.as_ref());
-        let mut watch = Watch { order, stands, shown, exit_when, outcome: Outcome::Done, was_signalled: false };
+        let voice = Voice::start()?;
+        let outcome = Outcome::Done;
+        let mut watch = Watch { order, stands, shown, exit_when, voice: &voice, outcome, was_signalled: false };
         let ended = watch.follow(running, &mut signals, &mut is_hung_up).await;
+        let outcome = if watch.was_signalled { Outcome::Done } else { watch.outcome };
+        voice.finish();
         let _ = stop_registry.send(());
         let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
         ended.context("the runner has panicked")??;
-        Ok(if watch.was_signalled { Outcome::Done } else { watch.outcome })
+        Ok(outcome)
     });
     drop(shown);
     let shown = view.map_or(Ok(()), View::finish);
@@ -198,6 +202,7 @@ struct Watch<'a> {
     /// Where its output goes; `None`: it is in the background.
     shown: Option<&'a mpsc::Sender<runner::Shown>>,
     exit_when: Option<&'a str>,
+    voice: &'a Voice,
     outcome: Outcome,
     /// Nothing had ended by itself when it was to stop.
     was_signalled: bool,
@@ -242,7 +247,7 @@ impl Watch<'_> {
         // In the background nobody reads it, nor where the terminal was closed.
         let is_read = self.shown.is_some() && signal != HANGUP;
         let signal = signal.to_owned();
-        let saying = std::thread::spawn(move || {
+        self.voice.say(move || {
             tracing::info!("{signal}");
             match next {
                 _ if !is_read => {}
@@ -250,8 +255,6 @@ impl Watch<'_> {
                 _ => output::say(&"palm: stopping the components; a second Ctrl-C kills them"),
             }
         });
-        // Nobody waits for it.
-        drop(saying);
     }
 }
 

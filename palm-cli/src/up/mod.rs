@@ -2,9 +2,11 @@
 
 mod claim;
 mod view;
+mod voice;
 
 pub(crate) use claim::{Claim, Running};
 pub(crate) use view::{COLOURS, View};
+pub(crate) use voice::Voice;
 
 use std::fs::Permissions;
 use std::net::TcpListener;

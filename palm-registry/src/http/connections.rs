@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,6 +12,7 @@ use super::access::Peer;
 use super::bounds::Bounds;
 use super::remembered::Remembered;
 use super::shares::{Full, Place, Shares};
+use crate::locked::locked;
 
 /// For how long an address is known from which somebody came who was.
 const KNOWN_FOR: Duration = Duration::from_secs(3600);
@@ -140,16 +141,18 @@ impl Connection {
     /// Nothing is answered, for now.
     fn rest(&self) {
         if locked(&self.seat.held).whose.is_none() {
+            let mut number = locked(&self.number);
             let mut idle = locked(&self.all.idle);
-            let number = idle.next;
+            *number = Some(idle.next);
+            let next = idle.next;
+            idle.seats.insert(next, self.seat.clone());
             idle.next += 1;
-            idle.seats.insert(number, self.seat.clone());
-            *locked(&self.number) = Some(number);
         }
     }
 
     fn begin(&self) {
-        if let Some(number) = locked(&self.number).take() {
+        let mut number = locked(&self.number);
+        if let Some(number) = number.take() {
             locked(&self.all.idle).seats.remove(&number);
         }
     }
@@ -172,10 +175,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.begin();
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// It is known now whose request is answered: a user's, or of a cluster's nodes.

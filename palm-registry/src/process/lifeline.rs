@@ -13,11 +13,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use tokio::sync::oneshot;
+
+use crate::locked::locked;
 
 /// The first argument of the watching copy; the second is the program's token. It is no command for people: nobody
 /// else has a use for it.
@@ -142,10 +144,6 @@ impl Lifeline {
     fn write(&self, line: std::fmt::Arguments<'_>) {
         locked(&self.watcher).write(line);
     }
-}
-
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watcher {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -15,6 +15,7 @@ use super::output::{Output, Source};
 use super::ready;
 use super::told::{self, Sockets, Told};
 use crate::cluster::Readiness;
+use crate::locked::locked;
 use crate::process::{Group, Lifeline};
 use crate::wire::{Exit, Stream, WantedProcess};
 use crate::words;
@@ -169,10 +170,6 @@ impl Drop for Child {
 enum Pipe {
     Out(tokio::process::ChildStdout),
     Err(tokio::process::ChildStderr),
-}
-
-fn locked(group: &Mutex<Group>) -> MutexGuard<'_, Group> {
-    group.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A command line of a process, as a group of its own in its surroundings.

@@ -6,11 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::locked::locked;
 use crate::private::FOLDER_MODE;
 use crate::process::Lifeline;
 
@@ -134,10 +135,6 @@ impl Drop for Socket {
 fn messages(datagram: &[u8]) -> Option<u64> {
     let words = std::str::from_utf8(datagram).ok()?.split_ascii_whitespace();
     words.filter_map(|word| word.strip_prefix("messages=")?.parse().ok()).next_back()
-}
-
-pub(super) fn locked(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a process has told since its start.

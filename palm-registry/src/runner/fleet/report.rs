@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::super::sender::Dialect;
 use super::super::supervisor::Supervisor;
-use super::super::told::locked;
 use super::super::usage::{self, Usage};
 use super::{Entry, Fleet, GATHER, Key, Standing};
+use crate::locked::locked;
 use crate::wire::{Process, State, Sync};
 
 impl Fleet {
