@@ -47,6 +47,9 @@ async fn a_client_that_trusts_the_certificate_gets_in_and_others_do_not() {
         socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
         socket.connect(address).await.unwrap()
     };
+    // Nor who comes from the same.
+    let stream = connector(true).connect(name(), TcpStream::connect(address).await.unwrap()).await.unwrap();
+    common::Request::to(address, "GET", "/healthz").send_over(stream).await.expect(200);
     let stream = connector(true).connect(name(), elsewhere().await).await.unwrap();
     common::Request::to(address, "GET", "/healthz").send_over(stream).await.expect(200);
     assert!(connector(false).connect(name(), elsewhere().await).await.is_err());

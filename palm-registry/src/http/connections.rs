@@ -1,17 +1,15 @@
 //! Places for connections: strangers have few, each address of them a share, and who is known has others. Where places are short,
 //! connections on which nothing has been asked for longest give way.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::access::Peer;
 use super::bounds::Bounds;
 use super::remembered::Remembered;
-use super::shares::{Full, Place, Shares};
+use super::seats::{Seat, Seats};
+use super::shares::Shares;
 use crate::locked::locked;
 
 /// For how long an address is known from which somebody came who was.
@@ -32,14 +30,8 @@ pub(super) struct Connections {
     /// Of those who are known.
     pub(super) known: Arc<Shares>,
     addresses: Remembered,
-    idle: Mutex<Idle>,
-}
-
-/// Connections that are nobody's yet, and on which nothing is answered, in the order in which they came to that.
-#[derive(Debug, Default)]
-struct Idle {
-    seats: BTreeMap<u64, Arc<Seat>>,
-    next: u64,
+    /// Those that are nobody's yet, and on which nothing is answered, give way.
+    seats: Arc<Seats>,
 }
 
 impl Connections {
@@ -50,7 +42,7 @@ impl Connections {
             expected: Shares::new(quarter, quarter.div_ceil(2)),
             known: Shares::new(half, half - half / 8),
             addresses: Remembered::new(KNOWN_FOR),
-            idle: Mutex::default(),
+            seats: Arc::default(),
         }
     }
 
@@ -58,39 +50,8 @@ impl Connections {
     pub(super) fn enter(self: &Arc<Self>, peer: Peer) -> Option<Arc<Connection>> {
         let network = peer.network();
         let is_expected = peer.0.to_canonical().is_loopback() || self.addresses.has(&network);
-        let shares = if is_expected { &self.expected } else { &self.strangers };
-        let place = loop {
-            match shares.try_enter(&network) {
-                Ok(place) => break place,
-                Err(full) => {
-                    // Either this one is sent away, or another is.
-                    shares.refuse();
-                    let own = (full == Full::Own).then_some(network.as_str());
-                    if !self.push_one_out(is_expected, own) {
-                        return None;
-                    }
-                }
-            }
-        };
-        let held = Mutex::new(Held { place: Some(place), whose: None });
-        let seat = Arc::new(Seat { network, is_expected, held, left: Notify::new() });
-        let connection = Arc::new(Connection { all: self.clone(), number: Mutex::default(), seat });
-        connection.rest();
-        Some(connection)
-    }
-
-    /// Has the connection give way that has been idle longest, of one network if one is named. Whether there was one.
-    fn push_one_out(&self, is_expected: bool, network: Option<&str>) -> bool {
-        let mut idle = locked(&self.idle);
-        let may = |seat: &Seat| seat.is_expected == is_expected && network.is_none_or(|own| own == seat.network);
-        let Some(number) = idle.seats.iter().find(|(_, seat)| may(seat)).map(|(&number, _)| number) else {
-            return false;
-        };
-        if let Some(seat) = idle.seats.remove(&number) {
-            locked(&seat.held).place = None;
-            seat.left.notify_one();
-        }
-        true
+        let seat = self.seats.enter(if is_expected { &self.expected } else { &self.strangers }, &network)?;
+        Some(Arc::new(Connection { all: self.clone(), seat, whose: Mutex::default() }))
     }
 }
 
@@ -98,82 +59,42 @@ impl Connections {
 #[derive(Debug)]
 pub(super) struct Connection {
     all: Arc<Connections>,
-    /// Which one it is among those that are idle, if it is.
-    number: Mutex<Option<u64>>,
-    seat: Arc<Seat>,
-}
-
-#[derive(Debug)]
-struct Seat {
-    network: String,
-    /// Whether it is among those that are expected, or among strangers.
-    is_expected: bool,
-    held: Mutex<Held>,
-    /// It has given way.
-    left: Notify,
-}
-
-#[derive(Debug)]
-struct Held {
-    /// None: it has given way.
-    place: Option<Place>,
+    seat: Seat,
     /// Who is known to use it.
-    whose: Option<String>,
+    whose: Mutex<Option<String>>,
 }
 
 impl Connection {
     /// Answers a request of it.
     pub(super) fn answer<F: Future>(self: &Arc<Self>, answer: F) -> impl Future<Output = F::Output> + use<F> {
-        self.begin();
+        self.seat.begin();
         let connection = self.clone();
         async move {
             let answered = CONNECTION.scope(connection.clone(), answer).await;
-            connection.rest();
+            // What is somebody's stays.
+            if locked(&connection.whose).is_none() {
+                connection.seat.rest();
+            }
             answered
         }
     }
 
     /// Returns once it has to give way.
     pub(super) async fn left(&self) {
-        self.seat.left.notified().await;
-    }
-
-    /// Nothing is answered, for now.
-    fn rest(&self) {
-        if locked(&self.seat.held).whose.is_none() {
-            let mut number = locked(&self.number);
-            let mut idle = locked(&self.all.idle);
-            *number = Some(idle.next);
-            let next = idle.next;
-            idle.seats.insert(next, self.seat.clone());
-            idle.next += 1;
-        }
-    }
-
-    fn begin(&self) {
-        let mut number = locked(&self.number);
-        if let Some(number) = number.take() {
-            locked(&self.all.idle).seats.remove(&number);
-        }
+        self.seat.left().await;
     }
 
     fn known(&self, whose: &str) {
-        let mut held = locked(&self.seat.held);
-        if held.whose.as_deref() == Some(whose) {
+        let mut known = locked(&self.whose);
+        if known.as_deref() == Some(whose) {
             return;
         }
-        self.all.addresses.see(&self.seat.network);
-        held.whose = Some(whose.to_owned());
+        self.all.addresses.see(self.seat.whose());
+        *known = Some(whose.to_owned());
         // If there is no place, it keeps the one that it has.
         if let Ok(place) = self.all.known.enter(whose) {
-            held.place = Some(place);
+            self.seat.exchange(place);
         }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.begin();
     }
 }
 
@@ -185,8 +106,8 @@ pub(super) fn known(whose: &str) {
 /// Whose request is answered, or from which network, if that is not known; and if there is no connection, nobody's.
 pub(super) fn whose() -> String {
     let whose = CONNECTION.try_with(|connection| {
-        let whose = locked(&connection.seat.held).whose.clone();
-        whose.unwrap_or_else(|| format!("address {}", connection.seat.network))
+        let whose = locked(&connection.whose).clone();
+        whose.unwrap_or_else(|| format!("address {}", connection.seat.whose()))
     });
     whose.unwrap_or_default()
 }
@@ -206,7 +127,7 @@ mod tests {
         // Something is answered on each of them.
         let busy = |ip| {
             let connection = all.enter(peer(ip)).unwrap();
-            connection.begin();
+            connection.seat.begin();
             connection
         };
         let mut held: Vec<_> = (0..2).map(|_| busy("192.0.2.1")).collect();
@@ -246,6 +167,6 @@ mod tests {
         third.left().await;
         assert_eq!((all.strangers.taken(), all.known.taken()), (4, 1));
         drop((first, third, others));
-        assert_eq!((all.strangers.taken(), all.known.taken(), locked(&all.idle).seats.len()), (1, 0, 1));
+        assert_eq!((all.strangers.taken(), all.known.taken(), all.seats.idle()), (1, 0, 1));
     }
 }

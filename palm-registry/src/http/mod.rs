@@ -20,6 +20,7 @@ mod prune;
 mod python_logs;
 mod remembered;
 mod runner;
+mod seats;
 mod serve;
 mod shares;
 mod time;

@@ -15,13 +15,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::access::Peer;
+use super::seats::Seats;
 use super::shares::Shares;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes under way at a time.
 const HANDSHAKES: usize = 256;
-/// Of these, those with one address, or network of version 6: who says nothing at all of them keeps others waiting no longer than that.
+/// Of these, those with one address, or network of version 6. Where they are short, the oldest gives way.
 const HANDSHAKES_OF_ONE: usize = 64;
 /// How long to wait if no connection can be accepted, for instance as there are too many.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -54,7 +55,7 @@ impl Drop for TlsListener {
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
-    let places = Shares::new(HANDSHAKES, HANDSHAKES_OF_ONE);
+    let (places, seats) = (Shares::new(HANDSHAKES, HANDSHAKES_OF_ONE), Arc::<Seats>::default());
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -64,15 +65,18 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hand: mpsc::Sender
                 continue;
             }
         };
-        let Ok(place) = places.enter(&Peer(peer.ip()).network()) else {
+        let Some(seat) = seats.enter(&places, &Peer(peer.ip()).network()) else {
             tracing::debug!("{peer}: too many handshakes");
             continue;
         };
         let (acceptor, hand) = (acceptor.clone(), hand.clone());
         // One that is slow, or says nothing, keeps nobody else waiting.
         tokio::spawn(async move {
-            let made = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
-            drop(place);
+            let made = tokio::select! {
+                made = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => made,
+                () = seat.left() => return tracing::debug!("{peer}: its handshake gave way to another"),
+            };
+            drop(seat);
             match made {
                 Ok(Ok(stream)) => {
                     let _ = hand.send((stream, peer)).await;
