@@ -123,8 +123,7 @@ fn workers_survive_every_server() {
         for trick in &TRICKS {
             goes_on(trick, |db| owned(&["worker", "--demo", "--db", db]));
         }
-        // What comes after Welcome a worker may go on to read, as it costs it nothing: there is no second visit to wait for.
-        for trick in NATIVE.iter().take(3) {
+        for trick in &NATIVE {
             goes_on(trick, |at| owned(&["worker", "--demo", "--connect", at.trim_start_matches("tcp://")]));
         }
     });

@@ -107,8 +107,9 @@ impl State {
         thread::spawn(move || {
             let options = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_nodelay(true));
             let mut visitor = Visitor { stream, server, state };
-            // How it ends is the visitor's business.
+            // How it ends is the visitor's business; but it ends, though there is another handle to it.
             let _ended = options.and_then(|()| act(&mut visitor));
+            let _closed = visitor.stream.shutdown(Shutdown::Both);
         });
     }
 }
